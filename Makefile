@@ -1,0 +1,35 @@
+# Everything runs in .venv, which `make` builds from pyproject.toml and constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO ?= demo_output
+
+.PHONY: demo test check bench docs sizes
+
+demo: $(READY)  ## simulate, train, reconstruct, compare: pictures and a table in $(DEMO)
+	$(BIN)/ptycho demo --output_dir $(DEMO) --overwrite
+
+test: $(READY)  ## the everyday tests (slow ones: $(BIN)/pytest -m slow)
+	$(BIN)/pytest -n 2 -m "not slow and not gpu"
+
+check: $(READY)  ## lint, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## tables of speed and quality, into benchmarks/results
+	$(BIN)/python benchmarks/reconstruction.py
+
+docs: $(READY)  ## the manual, in docs/_build
+	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[docs]"
+	$(BIN)/sphinx-build -W -b html docs docs/_build
+
+sizes:  ## the ten longest modules
+	@git ls-files 'src/*.py' | xargs wc -l | sort -rn | sed -n '2,11p'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[torch,report,test,lint]"
+	touch $(READY)

@@ -1,0 +1,1 @@
+"""What every room stands on: errors, array aliases, lazy doors, logs."""

@@ -1,0 +1,1 @@
+"""The PyTorch engine of ptychopinn; importable without torch, usable with it."""
