@@ -57,9 +57,7 @@ class Acquisition:
         """Side N of a pattern, px."""
         return int(self.patterns.shape[-1])
 
-    def counts(
-        self, indices: Int[ndarray, " position"] | slice = slice(None)
-    ) -> Float32[ndarray, "position y x"]:
+    def counts(self, indices: Int[ndarray, " position"] | slice = slice(None)) -> Float32[ndarray, "position y x"]:
         """Return the patterns of ``indices`` in counts, float32."""
         patterns = self.patterns[indices].astype(np.float32)
         return patterns if self.quantity == "counts" else np.square(np.float32(self.count_scale) * patterns)
@@ -67,7 +65,6 @@ class Acquisition:
     def counts_per_frame(self) -> Float32[ndarray, " position"]:
         """Return the total counts of every frame over its trusted pixels, in float64 sums, frame by frame."""
         totals = [
-            float(self.counts(slice(i, i + 1))[0][self.mask].sum(dtype=np.float64))
-            for i in range(self.n_positions)
+            float(self.counts(slice(i, i + 1))[0][self.mask].sum(dtype=np.float64)) for i in range(self.n_positions)
         ]
         return np.asarray(totals, dtype=np.float32)

@@ -44,9 +44,7 @@ class Reconstruction:
 
     def write(self, path: Path) -> None:
         """Write the npz file with keys object, coverage, origin, probe, positions and history_*, whole or not at all."""
-        arrays: dict[str, Any] = {
-            f"history_{name}": np.asarray(curve) for name, curve in self.history.items()
-        }
+        arrays: dict[str, Any] = {f"history_{name}": np.asarray(curve) for name, curve in self.history.items()}
         with atomic_path(path) as partial, partial.open("wb") as stream:
             np.savez(
                 stream,
@@ -76,11 +74,13 @@ class Reconstruction:
                         "give the reconstruction.npz that `ptycho reconstruct` wrote"
                     )
                 return Reconstruction(
-                    *(file[key] for key in KEYS),
+                    object_=file["object"],
+                    coverage=file["coverage"],
+                    origin=file["origin"],
+                    probe=file["probe"],
+                    positions=file["positions"],
                     history={
-                        k.removeprefix("history_"): file[k].tolist()
-                        for k in file.files
-                        if k.startswith("history_")
+                        k.removeprefix("history_"): file[k].tolist() for k in file.files if k.startswith("history_")
                     },
                 )
         except (OSError, ValueError, EOFError) as error:

@@ -32,8 +32,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     partial = Path(name)
     try:
         yield partial
-        os.chmod(partial, 0o666 & ~_umask())
-        os.replace(partial, target)
+        partial.chmod(0o666 & ~_umask())
+        partial.replace(target)
     except OSError as error:
         raise OutputError(
             f"can't write {target}: {error.strerror or error}; free some space or choose another folder"
