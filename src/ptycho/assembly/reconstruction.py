@@ -43,7 +43,7 @@ class Reconstruction:
     history: dict[str, list[float]] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Write the npz file with keys object, coverage, origin, probe, positions and history_*, whole or not at all."""
+        """Write an npz with keys object, coverage, origin, probe, positions, history_*; whole or not at all."""
         arrays: dict[str, Any] = {f"history_{name}": np.asarray(curve) for name, curve in self.history.items()}
         with atomic_path(path) as partial, partial.open("wb") as stream:
             np.savez(
