@@ -1,0 +1,1 @@
+"""From scans and groups to tensors: what one step of training sees."""

@@ -1,0 +1,43 @@
+"""A scan on its device: every pattern stored once, gathered by index."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
+from torch import Tensor
+
+from ptycho.acquisition.acquisition import Acquisition
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Patterns (position, y, x) in the dtype of their file, positions (position, 2) (y, x) px, detector mask (y, x)."""
+
+    patterns: Shaped[Tensor, "position y x"]
+    positions: Float64[Tensor, "position 2"]
+    mask: Bool[Tensor, "y x"]
+    count_scale: float | None
+
+    @staticmethod
+    def of(acquisition: Acquisition, device: torch.device | str = "cpu") -> "Scan":
+        """Return the scan of an acquisition without copying its patterns on the CPU."""
+        return Scan(
+            torch.as_tensor(acquisition.patterns, device=device),
+            torch.as_tensor(acquisition.positions, device=device),
+            torch.as_tensor(acquisition.mask, device=device),
+            None if acquisition.quantity == "counts" else acquisition.count_scale,
+        )
+
+    @property
+    def size(self) -> int:
+        """Side N of a pattern, px."""
+        return int(self.patterns.shape[-1])
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def counts(self, indices: Int64[Tensor, " patch"] | slice) -> Float32[Tensor, "patch y x"]:
+        """Return patterns in counts, zero where the detector can't be trusted."""
+        patterns = self.patterns[indices].to(torch.float32)
+        counts = patterns if self.count_scale is None else (self.count_scale * patterns).square()
+        return counts * self.mask

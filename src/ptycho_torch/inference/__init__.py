@@ -1,0 +1,1 @@
+"""From trained network to object: predict, stitch, refine."""

@@ -1,0 +1,162 @@
+"""The Poisson likelihood of a whole scan, its gradient and its curvature, in chunks of frames."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex64, Float32
+from torch import Tensor
+
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance
+from ptycho_torch.physics.forward import Placement
+from ptycho_torch.physics.illumination import Illumination
+from ptycho_torch.physics.patches import PatchesAt
+from ptycho_torch.physics.propagation import FarField
+from ptycho_torch.physics.subpixel import SubpixelShift
+
+# Bytes of exit waves in one chunk: a processor likes what fits its cache, a GPU what fills it.
+CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An object (height, width) with a probe (mode, y, x), or a direction in the space of both."""
+
+    object_: Complex64[Tensor, "height width"]
+    probe: Complex64[Tensor, "mode y x"]
+
+    def dot(self, other: "Estimate") -> float:
+        """Return the real inner product Re <self, other>."""
+        pairs = ((self.object_, other.object_), (self.probe, other.probe))
+        return sum(float((torch.view_as_real(a) * torch.view_as_real(b)).sum(dtype=torch.float64)) for a, b in pairs)
+
+    def plus(self, factor: float, other: "Estimate") -> "Estimate":
+        """Return self + factor * other."""
+        return Estimate(self.object_ + factor * other.object_, self.probe + factor * other.probe)
+
+    def times(self, object_factor: Tensor | float, probe_factor: Tensor | float) -> "Estimate":
+        """Return the object and the probe, each multiplied by a factor of its own."""
+        return Estimate(self.object_ * object_factor, self.probe * probe_factor)
+
+
+@dataclass(frozen=True)
+class Value:
+    """What the likelihood says of an estimate.
+
+    Mean Poisson deviance of a pixel that takes part and of one held out (about 1 for the truth), R-factor
+    sum |sqrt(lambda) - sqrt(n)| / sum sqrt(n) over all pixels, and the gradient of half the summed deviance.
+    """
+
+    deviance: float
+    held_out: float
+    r_factor: float
+    gradient: Estimate
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    frames: slice
+    look: PatchesAt
+    place: SubpixelShift
+
+
+class Likelihood:
+    """Half the Poisson deviance between a scan and what an object and a probe make the detector expect.
+
+    Parameters
+    ----------
+    scan, placement
+        The measurement, and where its patches lie on the canvas.
+    held_out_fraction
+        Share of the trusted pixels that take no part: they tell when iterations begin to fit the noise.
+    probe_free
+        Whether the gradient with respect to the probe is wanted; it is zero otherwise.
+    """
+
+    def __init__(
+        self, scan: Scan, placement: Placement, *, held_out_fraction: float, probe_free: bool, seed: int = 0
+    ) -> None:
+        self.scan = scan
+        self.probe_free = probe_free
+        self.object_shape = placement.object_shape
+        self.far_field = FarField()
+        device = scan.positions.device
+        n_frames = max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"]) // (8 * scan.size**2))
+        self.chunks = []
+        for start in range(0, len(scan), n_frames):
+            frames = slice(start, min(start + n_frames, len(scan)))
+            part = placement.part(frames)
+            self.chunks.append(_Chunk(frames, part.look(), part.place()))
+        generator = torch.Generator(device=device).manual_seed(seed)
+        draw = torch.rand(len(scan), scan.size, scan.size, generator=generator, device=device)
+        self.held = (draw < held_out_fraction) & scan.mask
+        self.n_held = int(self.held.sum())
+        self.n_used = len(scan) * int(scan.mask.sum()) - self.n_held
+
+    def _fields(self, at: Estimate) -> Iterator[tuple[_Chunk, Illumination, Tensor, Tensor]]:
+        for chunk in self.chunks:
+            illumination = Illumination(chunk.place.spread(at.probe))
+            patches = chunk.look(at.object_)
+            yield chunk, illumination, patches, self.far_field(illumination(patches))
+
+    def __call__(self, at: Estimate) -> Value:
+        """Return deviance, held-out deviance, R-factor and gradient at an estimate."""
+        sums = torch.zeros(4, dtype=torch.float64)
+        gradient_object = torch.zeros_like(at.object_)
+        gradient_probe = torch.zeros_like(at.probe)
+        for chunk, illumination, patches, field in self._fields(at):
+            measured = self.scan.counts(chunk.frames)
+            expected = torch.view_as_real(field).square().sum(dim=(1, -1)) * self.scan.mask
+            held = self.held[chunk.frames]
+            deviance = poisson_deviance(expected, measured)
+            outside = (deviance * held).sum(dtype=torch.float64)
+            root = measured.sqrt()
+            sums += torch.stack(
+                [
+                    deviance.sum(dtype=torch.float64) - outside,
+                    outside,
+                    (expected.sqrt() - root).abs().sum(dtype=torch.float64),
+                    root.sum(dtype=torch.float64),
+                ]
+            ).cpu()
+            residual = (1 - measured / expected.clamp_min(FLOOR)) * (self.scan.mask & ~held)
+            back = self.far_field.adjoint(2 * residual[:, None] * field)
+            gradient_object += chunk.look.adjoint(illumination.adjoint(back))
+            if self.probe_free:
+                gradient_probe += chunk.place.gathered(patches.conj()[:, None] * back)
+        used, outside, difference, total = sums.tolist()
+        return Value(
+            used / self.n_used,
+            outside / max(self.n_held, 1),
+            difference / total,
+            Estimate(gradient_object, gradient_probe),
+        )
+
+    def curvature(self, at: Estimate, along: Estimate) -> float:
+        """Return the Fisher curvature sum (d lambda)^2 / lambda along a direction, never negative."""
+        total = 0.0
+        for chunk, illumination, patches, field in self._fields(at):
+            change = illumination(chunk.look(along.object_))
+            if self.probe_free:
+                change = change + chunk.place.spread(along.probe) * patches[:, None]
+            slope = 2 * (field.conj() * self.far_field(change)).real.sum(dim=1)
+            expected = torch.view_as_real(field).square().sum(dim=(1, -1))
+            used = self.scan.mask & ~self.held[chunk.frames]
+            total += float((used * slope.square() / expected.clamp_min(FLOOR)).sum(dtype=torch.float64))
+        return total
+
+    def light(self, at: Estimate) -> Float32[Tensor, "height width"]:
+        """Return sum_j |P_j|^2 on every canvas pixel: how much the scan can know of it, counts."""
+        seen = torch.zeros(self.object_shape, device=at.object_.device)
+        for chunk in self.chunks:
+            weights = torch.view_as_real(chunk.place.spread(at.probe)).square().sum(dim=(1, -1))
+            seen += chunk.look.adjoint(weights)
+        return seen
+
+    def transparency(self, at: Estimate) -> Float32[Tensor, "y x"]:
+        """Return sum_j |O_j|^2 on every probe pixel: how much the scan can know of it."""
+        seen = torch.zeros(at.probe.shape[-2:], device=at.probe.device)
+        for chunk in self.chunks:
+            seen += torch.view_as_real(chunk.look(at.object_)).square().sum(dim=(0, -1))
+        return seen

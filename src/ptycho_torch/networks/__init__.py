@@ -1,0 +1,1 @@
+"""Networks: measured amplitudes in, complex object patches out. They know no probe, no configuration, no trainer."""

@@ -1,0 +1,63 @@
+"""Pieces that networks are made of."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+Features = Float[Tensor, "batch channel y x"]
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(gelu(conv(gelu(x)))); the branch starts at zero, so a new block is the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Features) -> Features:
+        """Refine features of one scale."""
+        return x + self.second(functional.gelu(self.first(functional.gelu(x))))
+
+
+class Upsample(nn.Module):
+    """Twice the side: a convolution to four times the channels, then pixel shuffle."""
+
+    def __init__(self, width_in: int, width_out: int, kernel: int = 1) -> None:
+        super().__init__()
+        self.spread = nn.Conv2d(width_in, 4 * width_out, kernel, padding=kernel // 2)
+
+    def forward(self, x: Features) -> Features:
+        """Upsample features."""
+        return functional.pixel_shuffle(self.spread(x), 2)
+
+
+class GlobalMixing(nn.Module):
+    """Self-attention over all places, then a two-layer perceptron; both branches start at zero.
+
+    The map from a diffraction pattern to an object is global: every pixel of one speaks of every pixel of the other.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_attention = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+        self.norm_perceptron = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, 2 * width)
+        self.contract = nn.Linear(2 * width, width)
+        for last in (self.project, self.contract):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Float[Tensor, "batch place width"]) -> Float[Tensor, "batch place width"]:
+        """Mix the places."""
+        batch, places, width = x.shape
+        parts = self.query_key_value(self.norm_attention(x)).view(batch, places, 3, self.heads, width // self.heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        x = x + self.project(mixed.transpose(1, 2).reshape(batch, places, width))
+        return x + self.contract(functional.gelu(self.expand(self.norm_perceptron(x))))

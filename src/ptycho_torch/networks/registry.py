@@ -1,0 +1,40 @@
+"""Names of networks; a new one is a new line here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from ptycho_torch.networks.cnn import Cnn
+from ptycho_torch.networks.lean import Lean
+
+
+@dataclass(frozen=True)
+class NetworkChoices:
+    """What a network may be told: plain values, each read by the networks that it concerns."""
+
+    size: int
+    channels: int = 1
+    lean_width: int = 32
+    filter_scale: int = 2
+    amplitude_activation: str = "sigmoid"
+    pad_object: bool = True
+    border: bool = True
+
+
+def _lean(choices: NetworkChoices) -> nn.Module:
+    return Lean(choices.size, choices.channels, choices.lean_width)
+
+
+def _cnn(choices: NetworkChoices) -> nn.Module:
+    return Cnn(
+        choices.size,
+        choices.channels,
+        choices.filter_scale,
+        choices.amplitude_activation,
+        pad_object=choices.pad_object,
+        border=choices.border,
+    )
+
+
+NETWORKS: dict[str, Callable[[NetworkChoices], nn.Module]] = {"lean": _lean, "cnn": _cnn}

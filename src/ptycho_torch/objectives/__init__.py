@@ -1,0 +1,1 @@
+"""What training and refinement minimise: likelihoods in counts, and regularisers of the canvas."""

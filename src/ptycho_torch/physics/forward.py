@@ -1,0 +1,104 @@
+"""The one page: how patches make counts, and how overlapping patches become one object.
+
+    look    = PatchesAt(corners, size, object_shape)      object -> patches; its adjoint stitches
+    place   = SubpixelShift(remainder)                    the sub-pixel part of a position, carried by the probe
+    detect  = Intensity() @ FarField() @ Illumination(place(probe))
+    forward = detect @ look                               I_j = sum_m | F[ P_jm . O_j ] |^2
+    canvas  = look.adjoint(place(w patches)) / look.adjoint(place(w)),  w = sum_m |P_m|^2
+
+A position (y, x) is the object pixel that lands on patch index N // 2. Its corner is floor(position) - N // 2 and its
+remainder position - floor(position): the probe moves by the remainder inside a patch that is cut at whole pixels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex64, Float32, Float64, Int64
+from torch import Tensor
+
+from ptycho_torch.physics.detection import Intensity
+from ptycho_torch.physics.illumination import Illumination
+from ptycho_torch.physics.operator import Operator
+from ptycho_torch.physics.patches import PatchesAt
+from ptycho_torch.physics.propagation import FarField
+from ptycho_torch.physics.subpixel import SubpixelShift
+
+# Below this fraction of the largest weight a canvas pixel has seen no light that could tell what is there.
+NO_LIGHT = 1e-6
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where patches lie on a canvas: whole-pixel corners (patch, 2), remainders (patch, 2) px, canvas shape px."""
+
+    corners: Int64[Tensor, "patch 2"]
+    remainder: Float32[Tensor, "patch 2"]
+    object_shape: tuple[int, int]
+    size: int
+
+    def look(self) -> PatchesAt:
+        """Return the operator that cuts the patches; its adjoint stitches."""
+        return PatchesAt(self.corners, self.size, self.object_shape)
+
+    def part(self, patches: slice | Int64[Tensor, " some"]) -> "Placement":
+        """Return the placement of some of the patches on the same canvas."""
+        return Placement(self.corners[patches], self.remainder[patches], self.object_shape, self.size)
+
+    def place(self) -> SubpixelShift:
+        """Return the operator that moves fields by the sub-pixel remainders."""
+        return SubpixelShift(self.remainder, self.size)
+
+
+def place_on_canvas(positions: Float64[Tensor, "patch 2"], size: int) -> tuple[Placement, Int64[Tensor, "2"]]:
+    """Return the placement of patches on the smallest canvas that holds them, and the canvas's origin (y, x) px."""
+    whole = positions.floor()
+    corners = whole.long() - size // 2
+    origin = corners.amin(dim=0)
+    corners = corners - origin
+    height, width = (corners.amax(dim=0) + size).tolist()
+    remainder = (positions - whole).to(torch.float32)
+    return Placement(corners, remainder, (height, width), size), origin
+
+
+def detector(probe: Complex64[Tensor, "_ mode y x"], flux: float | Tensor = 1.0, background: float | Tensor = 0.0) -> Operator:
+    """Return patches -> expected counts for a probe as each patch sees it."""
+    return Intensity(flux, background) @ FarField() @ Illumination(probe)
+
+
+def probe_weight(probe: Complex64[Tensor, "mode y x"]) -> Float32[Tensor, "y x"]:
+    """Return the illumination w = sum_m |P_m|^2 that says how much a patch knows of each of its pixels."""
+    return torch.view_as_real(probe).square().sum(dim=(0, -1))
+
+
+def weighted_sums(
+    patches: Complex64[Tensor, "patch y x"],
+    weight: Float32[Tensor, "y x"],
+    look: PatchesAt,
+    place: SubpixelShift,
+) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
+    """Return the scattered weighted patches and the scattered weights: numerator and denominator of the canvas.
+
+    The same weights pass through the same operators in both, so patches of one constant give that constant.
+    """
+    lit = weight.to(torch.complex64)
+    coverage = look.adjoint(place(lit.expand(patches.shape)).real)
+    return look.adjoint(place(lit * patches)), coverage
+
+
+def divide(
+    numerator: Complex64[Tensor, "height width"], coverage: Float32[Tensor, "height width"]
+) -> Complex64[Tensor, "height width"]:
+    """Return the canvas on which all patches agree best; 1 (transparent) where no light fell."""
+    dark = coverage <= NO_LIGHT * coverage.amax()
+    return torch.where(dark, 1, numerator / torch.where(dark, 1, coverage))
+
+
+def merge(
+    patches: Complex64[Tensor, "patch y x"],
+    weight: Float32[Tensor, "y x"],
+    look: PatchesAt,
+    place: SubpixelShift,
+) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
+    """Return the canvas of all patches, weighted by the light, and its coverage in counts."""
+    numerator, coverage = weighted_sums(patches, weight, look, place)
+    return divide(numerator, coverage), coverage.clamp_min(0)

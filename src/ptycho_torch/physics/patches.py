@@ -1,0 +1,45 @@
+"""Cutting patches from the object; its adjoint is stitching."""
+
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor
+
+from ptycho_torch.physics.operator import LinearOperator
+
+
+class PatchesAt(LinearOperator):
+    """Cut patches at whole-pixel corners: patch_j[i, k] = O[y_j + i, x_j + k].
+
+    The adjoint adds every patch back where it was cut. A sub-pixel remainder of a position is not interpolated here:
+    it is carried by the probe (`SubpixelShift`), which is exact for a probe that vanishes at the patch's edge.
+
+    Parameters
+    ----------
+    corners
+        (patch, 2) int64, (y, x) of the first pixel of each patch, px.
+    size
+        Side N of a patch, px.
+    object_shape
+        (height, width) of the object, px. Every patch must lie inside.
+    """
+
+    index: Tensor
+
+    def __init__(self, corners: Int64[Tensor, "patch 2"], size: int, object_shape: tuple[int, int]) -> None:
+        super().__init__()
+        height, width = object_shape
+        within = torch.arange(size, device=corners.device)
+        first = corners[:, 0] * width + corners[:, 1]
+        index = first[:, None, None] + within[:, None] * width + within
+        self.register_buffer("index", index.to(torch.int32), persistent=False)
+        self.object_shape = (height, width)
+
+    def forward(self, x: Shaped[Tensor, "height width"]) -> Shaped[Tensor, "patch y x"]:
+        """Cut the patches from an object."""
+        return x.reshape(-1).index_select(0, self.index.reshape(-1)).view(self.index.shape)
+
+    def adjoint(self, y: Shaped[Tensor, "patch y x"]) -> Shaped[Tensor, "height width"]:
+        """Add the patches onto an empty canvas."""
+        height, width = self.object_shape
+        canvas = torch.zeros(height * width, dtype=y.dtype, device=y.device)
+        return canvas.index_add(0, self.index.reshape(-1), y.reshape(-1)).view(height, width)

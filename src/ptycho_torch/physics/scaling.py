@@ -1,0 +1,23 @@
+"""Constants that bring a measurement to the sizes that networks and optimisers like."""
+
+from jaxtyping import Complex64, Float
+from torch import Tensor
+
+
+def probe_to_counts(probe: Complex64[Tensor, "mode y x"], mean_counts: float) -> Complex64[Tensor, "mode y x"]:
+    """Return the probe scaled so that sum |P|^2 is the mean counts of a frame: the object then is about 1."""
+    return probe * (mean_counts / probe.abs().square().sum()).sqrt()
+
+
+def input_scale(mean_counts: float, size: int) -> float:
+    """Return the factor on sqrt(counts) that gives a mean pattern the energy N^2 / 4 (what the networks see)."""
+    return size / 2 / mean_counts**0.5
+
+
+def flux_ratio(measured: Float[Tensor, "..."], expected: Float[Tensor, "..."]) -> Tensor:
+    """Return c = sum n / sum lambda, the global scale that maximises the Poisson likelihood of c lambda.
+
+    From d/dc sum(c lambda - n log(c lambda)) = 0; the scale is projected out (variable projection,
+    DOI 10.1137/0710036).
+    """
+    return measured.sum() / expected.sum()

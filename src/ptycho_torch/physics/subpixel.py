@@ -1,0 +1,47 @@
+"""Moving fields by a fraction of a pixel through their Fourier transform."""
+
+import torch
+from jaxtyping import Complex64, Float
+from torch import Tensor
+
+from ptycho_torch.physics.operator import LinearOperator
+
+
+class SubpixelShift(LinearOperator):
+    """Shift the content of field j by +remainder_j: F^-1[ exp(-2 pi i (k_y d_y + k_x d_x)) F[.] ], a unitary map.
+
+    Parameters
+    ----------
+    remainder
+        (patch, 2) real, (y, x), px; usually in [0, 1).
+    size
+        Side N of a field, px.
+    """
+
+    ramp_y: Tensor
+    ramp_x: Tensor
+
+    def __init__(self, remainder: Float[Tensor, "patch 2"], size: int) -> None:
+        super().__init__()
+        frequency = torch.fft.fftfreq(size, device=remainder.device, dtype=remainder.dtype)
+        turns = remainder[:, :, None] * frequency
+        ramps = torch.polar(torch.ones_like(turns), -2 * torch.pi * turns).to(torch.complex64)
+        self.register_buffer("ramp_y", ramps[:, 0, :, None], persistent=False)
+        self.register_buffer("ramp_x", ramps[:, 1, None, :], persistent=False)
+
+    def forward(self, x: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
+        """Shift field j by remainder j."""
+        return torch.fft.ifft2(torch.fft.fft2(x) * (self.ramp_y * self.ramp_x))
+
+    def adjoint(self, y: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
+        """Shift field j by minus remainder j."""
+        return torch.fft.ifft2(torch.fft.fft2(y) * (self.ramp_y * self.ramp_x).conj())
+
+    def spread(self, fields: Complex64[Tensor, "mode y x"]) -> Complex64[Tensor, "patch mode y x"]:
+        """Return every field shifted to every remainder: the probe as each frame sees it."""
+        return torch.fft.ifft2(torch.fft.fft2(fields) * (self.ramp_y * self.ramp_x)[:, None])
+
+    def gathered(self, fields: Complex64[Tensor, "patch mode y x"]) -> Complex64[Tensor, "mode y x"]:
+        """Shift every field back and add them up: the adjoint of `spread`."""
+        spectra = torch.fft.fft2(fields) * (self.ramp_y * self.ramp_x).conj()[:, None]
+        return torch.fft.ifft2(spectra.sum(dim=0))

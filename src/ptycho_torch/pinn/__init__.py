@@ -1,0 +1,1 @@
+"""The network joined with its physics, and how a configuration becomes modules."""

@@ -1,0 +1,65 @@
+"""From configuration to modules: the only reader of configurations below training."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex64
+from torch import Tensor
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.config.model import ModelConfig
+from ptycho.config.training import TrainingConfig
+from ptycho_torch.networks.registry import NETWORKS, NetworkChoices
+from ptycho_torch.objectives.objective import Objective
+from ptycho_torch.physics.scaling import input_scale, probe_to_counts
+from ptycho_torch.pinn.pinn import PtychoPINN
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What the training scan fixes for ever: the probe (mode, y, x), sqrt(counts), and the factor on sqrt(counts)."""
+
+    probe: Complex64[Tensor, "mode y x"]
+    input_scale: float
+
+    @staticmethod
+    def of(acquisition: Acquisition) -> "Constants":
+        """Return the constants of a training scan: its probe carries its mean counts, its mean pattern N^2 / 4."""
+        mean_counts = float(acquisition.counts_per_frame().mean())
+        probe = torch.as_tensor(acquisition.probe)
+        return Constants(probe_to_counts(probe, mean_counts), input_scale(mean_counts, acquisition.size))
+
+
+def build(model: ModelConfig, training: TrainingConfig, constants: Constants) -> PtychoPINN:
+    """Return a network of the configured kind, joined with its physics; weights come from torch's generator."""
+    channels = model.gridsize**2
+    network = NETWORKS[model.architecture](
+        NetworkChoices(
+            size=model.N,
+            channels=channels,
+            lean_width=model.lean_width,
+            filter_scale=model.n_filters_scale,
+            amplitude_activation=model.amp_activation,
+            pad_object=model.pad_object,
+            border=model.probe_big,
+        )
+    )
+    return PtychoPINN(
+        network.to(memory_format=torch.channels_last),
+        constants.probe,
+        constants.input_scale,
+        channels,
+        probe_trainable=training.probe_trainable,
+        flux_solved=training.intensity_scale_trainable,
+    )
+
+
+def objective_of(training: TrainingConfig) -> Objective:
+    """Return the loss that the weights of a configuration describe."""
+    amplitude_only = training.torch_loss_mode == "mae"
+    return Objective(
+        poisson=0.0 if amplitude_only else training.nll_weight,
+        amplitude=training.mae_weight or float(amplitude_only),
+        real_space=training.realspace_weight,
+        deviation=training.realspace_mae_weight,
+    )

@@ -1,0 +1,100 @@
+"""The network joined with its physics: patterns in, expected counts of the merged object out."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex64, Float32
+from torch import Tensor, nn
+
+from ptycho_torch.data.batch import Batch
+from ptycho_torch.physics.forward import detector, merge, probe_weight
+
+# Share of a new batch in the running sums that the flux is solved from: an average over about the last 50 batches.
+FLUX_MEMORY = 0.98
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Expected counts (patch, y, x) of a batch, and the canvas (height, width) with its coverage that gave them."""
+
+    counts: Float32[Tensor, "patch y x"]
+    canvas: Complex64[Tensor, "height width"]
+    coverage: Float32[Tensor, "height width"]
+
+
+class PtychoPINN(nn.Module):
+    """Patterns -> complex patches -> one canvas -> expected counts.
+
+    Parameters
+    ----------
+    network
+        Amplitudes (batch, channel, y, x) -> complex patches of that shape.
+    probe
+        (mode, y, x) complex64, sqrt(counts): sum |P|^2 is the mean counts of a frame.
+    input_scale
+        Factor on sqrt(counts) before the network; a constant of the training scan, kept in the bundle.
+    channels
+        Patterns that the network sees at once.
+    probe_trainable, flux_solved
+        Whether training may change the probe, and whether the global flux is solved in closed form.
+    """
+
+    probe_parts: nn.Parameter
+    probe_scale: Tensor
+    input_scale: Tensor
+    flux_sums: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        probe: Complex64[Tensor, "mode y x"],
+        input_scale: float,
+        channels: int = 1,
+        *,
+        probe_trainable: bool = False,
+        flux_solved: bool = True,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.channels = channels
+        self.flux_solved = flux_solved
+        # The optimiser sees a probe of root mean square one.
+        scale = probe.abs().square().mean().sqrt()
+        self.probe_parts = nn.Parameter(torch.view_as_real(probe / scale).contiguous(), requires_grad=probe_trainable)
+        self.register_buffer("probe_scale", scale)
+        self.register_buffer("input_scale", torch.tensor(input_scale))
+        self.register_buffer("flux_sums", torch.zeros(2))
+
+    @property
+    def probe(self) -> Complex64[Tensor, "mode y x"]:
+        """The probe modes, sqrt(counts), before the flux."""
+        return torch.view_as_complex(self.probe_parts) * self.probe_scale
+
+    @property
+    def flux(self) -> Tensor:
+        """Counts measured over counts expected, over the batches seen last; 1 before the first."""
+        measured, expected = self.flux_sums
+        return torch.where(expected > 0, measured / expected.clamp_min(1e-30), torch.ones_like(measured))
+
+    def predict(self, counts: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
+        """Return one complex patch for every pattern; patterns of one group follow each other."""
+        side = counts.shape[-1]
+        amplitude = (counts.sqrt() * self.input_scale).view(-1, self.channels, side, side)
+        return self.network(amplitude.contiguous(memory_format=torch.channels_last)).reshape(counts.shape)
+
+    def forward(self, batch: Batch) -> Prediction:
+        """Return what the merged object of a batch makes the detector expect."""
+        look, place = batch.placement.look(), batch.placement.place()
+        probe = self.probe
+        canvas, coverage = merge(self.predict(batch.counts), probe_weight(probe), look, place)
+        expected = detector(place.spread(probe))(look(canvas))
+        if self.flux_solved:
+            if self.training:
+                self._remember(batch.counts, expected)
+            expected = self.flux * expected
+        return Prediction(expected, canvas, coverage)
+
+    @torch.no_grad()
+    def _remember(self, measured: Tensor, expected: Tensor) -> None:
+        sums = torch.stack([measured.sum(), expected.sum()])
+        self.flux_sums.mul_(FLUX_MEMORY).add_(sums)

@@ -1,0 +1,140 @@
+"""Which patterns each step of training sees."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import lightning
+import numpy as np
+import torch
+from jaxtyping import Int64
+from numpy import ndarray
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.training import TrainingConfig
+from ptycho.grouping.neighbours import draw_groups
+from ptycho.grouping.regions import RegionSampler
+from ptycho_torch.data.scan import Scan
+
+Indices = Int64[ndarray, " position"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which patterns train and which only judge; no pattern does both."""
+
+    training: Indices
+    validation: Indices
+
+    @staticmethod
+    def of(acquisition: Acquisition, fraction: float, rng: np.random.Generator) -> "Split":
+        """Hold out a contiguous region (a seed and its nearest) of about ``fraction`` of the patterns, or none."""
+        n_held = round(fraction * acquisition.n_positions)
+        if n_held < 2:
+            return Split(np.arange(acquisition.n_positions), np.arange(0))
+        seed = acquisition.positions[rng.integers(acquisition.n_positions)]
+        distance = np.linalg.norm(acquisition.positions - seed, axis=1)
+        order = np.argsort(distance, kind="stable")
+        return Split(np.sort(order[n_held:]), np.sort(order[:n_held]))
+
+
+class _Steps(IterableDataset[Tensor]):
+    """An epoch of steps, each the patterns (region, member) of one batch."""
+
+    def __init__(self, config: TrainingConfig, positions: ndarray, members: Indices, seed: int, *, fixed: bool) -> None:
+        super().__init__()
+        self.positions = positions[members]
+        self.members = members
+        self.batch_size = config.batch_size
+        self.canvas_size = config.canvas_size
+        self.config = config
+        self.fixed = fixed
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self._n_items() // self.batch_size)
+
+    def _n_items(self) -> int:
+        if self.config.model.gridsize == 1:
+            return len(self.members)
+        return min(self.config.n_groups or len(self.members), len(self.members))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        rng = np.random.default_rng([self.seed, 0 if self.fixed else self.epoch])
+        self.epoch += 1
+        steps = self._regions(rng) if self.config.model.gridsize == 1 else self._groups(rng)
+        for groups in steps:
+            yield torch.from_numpy(self.members[groups])
+
+    def _regions(self, rng: np.random.Generator) -> Iterator[ndarray]:
+        n_members = min(self.batch_size, self.canvas_size, len(self.members))
+        n_regions = -(-self.batch_size // self.canvas_size)
+        sampler = RegionSampler(self.positions, n_members)
+        for _ in range(len(self)):
+            yield sampler.draw(n_regions, rng)
+
+    def _groups(self, rng: np.random.Generator) -> Iterator[ndarray]:
+        size = self.config.model.gridsize**2
+        once = np.random.default_rng(self.seed)
+        groups = draw_groups(self.positions, size, self.config.neighbor_count, self._n_items(), once).indices
+        order = np.arange(len(groups)) if self.config.sequential_sampling else rng.permutation(len(groups))
+        for start in range(0, len(groups), self.batch_size):
+            yield groups[order[start : start + self.batch_size]]
+
+
+class ScanDataModule(lightning.LightningDataModule):
+    """Steps of training and validation over one scan, or over a scan and another that validates."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        execution: PyTorchExecutionConfig,
+        training: Acquisition,
+        validation: Acquisition | None,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.execution = execution
+        self.seed = seed
+        self.training = training
+        self.validation = validation or training
+        if validation is None:
+            self.split = Split.of(training, config.validation_fraction, np.random.default_rng(seed))
+        else:
+            self.split = Split(np.arange(training.n_positions), np.arange(validation.n_positions))
+
+    def load(self, device: torch.device) -> None:
+        """Put the scans on the device that trains."""
+        self.training_scan = Scan.of(self.training, device)
+        same = self.validation is self.training
+        self.validation_scan = self.training_scan if same else Scan.of(self.validation, device)
+
+    @property
+    def validates(self) -> bool:
+        """Whether there are patterns enough for one validation step."""
+        return len(self.split.validation) >= max(2, self.config.model.gridsize**2)
+
+    def _loader(self, acquisition: Acquisition, members: Indices, *, fixed: bool) -> DataLoader[Tensor]:
+        rank = self.trainer.global_rank if self.trainer is not None else 0
+        steps = _Steps(self.config, acquisition.positions, members, self.seed + 7919 * rank, fixed=fixed)
+        workers = self.execution.num_workers
+        return DataLoader(
+            steps,
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=self.execution.pin_memory,
+            persistent_workers=self.execution.persistent_workers and workers > 0,
+            prefetch_factor=self.execution.prefetch_factor if workers else None,
+        )
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Return the steps of training; every epoch draws its own."""
+        return self._loader(self.training, self.split.training, fixed=self.config.sequential_sampling)
+
+    def val_dataloader(self) -> list[DataLoader[Tensor]]:
+        """Return the steps of validation, the same in every epoch; none without held-out patterns."""
+        return [self._loader(self.validation, self.split.validation, fixed=True)] if self.validates else []

@@ -1,0 +1,72 @@
+"""The steps of training, for Lightning."""
+
+from typing import Any
+
+import lightning
+from torch import Tensor
+
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.training import TrainingConfig
+from ptycho_torch.data.batch import gather
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.objectives.objective import Objective
+from ptycho_torch.pinn.build import objective_of
+from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.training.schedules import make_optimizer, make_scheduler
+
+# Held-out patterns are judged by the variance-stabilised error: a likelihood would hear the brightest pixels only.
+JUDGE = Objective(poisson=0.0, amplitude=1.0)
+
+
+class PtychoModule(lightning.LightningModule):
+    """Training of one network on one scan.
+
+    The data module holds the patterns, once and on the device; a batch is a tensor of indices into them.
+
+    Parameters
+    ----------
+    pinn
+        The network joined with its physics.
+    config, execution
+        Losses and schedule; learning rate.
+    monitor
+        The logged loss that a plateau schedule watches: "val_loss", or "train_loss" without validation.
+    """
+
+    def __init__(self, pinn: PtychoPINN, config: TrainingConfig, execution: PyTorchExecutionConfig, monitor: str) -> None:
+        super().__init__()
+        self.pinn = pinn
+        self.config = config
+        self.execution = execution
+        self.objective = objective_of(config)
+        self.monitor = monitor
+
+    def on_fit_start(self) -> None:
+        """Put the scans on the device, once."""
+        self.trainer.datamodule.load(self.device)
+
+    def _loss(self, scan: Scan, groups: Tensor, objective: Objective) -> Tensor:
+        batch = gather(scan, groups)
+        prediction = self.pinn(batch)
+        return objective(prediction.counts, batch.counts, scan.mask, prediction.canvas, prediction.coverage)
+
+    def training_step(self, groups: Tensor, _index: int) -> Tensor:
+        """Return the loss of one batch (region, member) of pattern indices."""
+        loss = self._loss(self.trainer.datamodule.training_scan, groups, self.objective)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=groups.numel())
+        return loss
+
+    def validation_step(self, groups: Tensor, _index: int) -> None:
+        """Log how well held-out patterns are explained."""
+        loss = self._loss(self.trainer.datamodule.validation_scan, groups, JUDGE)
+        self.log("val_loss", loss, on_epoch=True, batch_size=groups.numel(), sync_dist=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Return the configured optimiser and schedule."""
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = make_optimizer(parameters, self.config, self.execution)
+        n_steps = int(self.trainer.estimated_stepping_batches)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": make_scheduler(optimizer, self.config, n_steps, self.monitor),
+        }
