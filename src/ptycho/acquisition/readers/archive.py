@@ -17,6 +17,7 @@ from ptycho.base.errors import DataError
 
 LARGEST_ARRAY = 64 * 2**30
 LARGEST_BZ2 = 8 * 2**30
+KINDS = {b"\x89HDF": "an HDF5 file", b"\x93NUM": "a single npy array"}
 NPZ = "an npz file with diff3d, xcoords, ycoords and probeGuess"
 
 
@@ -36,6 +37,10 @@ class Archive:
         """Say whether ``key`` holds Python objects, which are never loaded."""
         with self._file.open(f"{key}.npy") as stream:
             return _header(stream)[1].hasobject
+
+    def get(self, key: str) -> NDArray[Any] | None:
+        """Return the array called ``key``, or None when there is none."""
+        return self[key] if key in self.keys else None
 
     def __getitem__(self, key: str) -> NDArray[Any]:
         """Return the array called ``key``.
@@ -101,13 +106,7 @@ def _check_kind(path: Path) -> None:
     if not start:
         raise DataError(f"{path}: found an empty file, expected {NPZ}; copy or download it again")
     if not start.startswith((b"PK", b"BZh")):
-        kind = (
-            "an HDF5 file"
-            if start == b"\x89HDF\r\n\x1a\n"
-            else "an npy file"
-            if start[:6] == b"\x93NUMPY"
-            else "a file"
-        )
+        kind = KINDS.get(start[:4], "a file")
         raise DataError(f"{path}: found {kind} that is not an npz, expected {NPZ}; convert it")
 
 

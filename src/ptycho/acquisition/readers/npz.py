@@ -155,7 +155,7 @@ def _optional(archive: Archive, key: str) -> NDArray[Any] | None:
 
 
 def _bad_pixels(archive: Archive) -> NDArray[Any] | None:
-    bad = archive["bad_pixels"] if "bad_pixels" in archive else None
+    bad = archive.get("bad_pixels")
     if "mask" not in archive:
         return bad
     untrusted = ~archive["mask"].astype(bool)
