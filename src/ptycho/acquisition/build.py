@@ -1,0 +1,160 @@
+"""The one way from loose arrays to an acquisition, shared by readers, doors and clients in memory."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.base.errors import DataError
+from ptycho.optics.intensity import CountRule, count_rule
+from ptycho.optics.probe import probe_modes
+
+
+def acquisition_from_arrays(
+    patterns: NDArray[Any],
+    positions: NDArray[Any],
+    probe: NDArray[Any],
+    *,
+    bad_pixels: NDArray[Any] | None = None,
+    object_: NDArray[Any] | None = None,
+    rule: CountRule | None = None,
+    labelled: float | None = None,
+    nphotons: float | None = None,
+) -> Acquisition:
+    """Return the acquisition that arrays describe, its quantity decided by the patterns unless it is stated.
+
+    Parameters
+    ----------
+    patterns
+        (n, N, N), (n, N, N, 1) or (N, N, n), zero frequency at index N // 2; kept in their dtype and not copied.
+    positions
+        (n, 2), (y, x) px: the object pixel that lands on patch index N // 2.
+    probe
+        (N, N), (N, N, 1) or (mode, N, N), in the unit of the patterns' amplitude (sqrt(counts) when they are counts).
+    bad_pixels
+        (N, N), true where the detector pixel can't be trusted; None when all can.
+    object_
+        True or reference object, (height, width).
+    rule
+        What the patterns hold, where that is known already.
+    labelled, nphotons
+        Mean counts of a frame, as the file's label and as the user say; used only where the patterns don't say it.
+
+    Raises
+    ------
+    DataError
+        Shapes disagree, a value isn't finite or is negative, or there is no light at all.
+    """
+    positions = _real("positions", positions).astype(np.float64)
+    if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) == 0:
+        raise DataError(f"found positions of shape {positions.shape}, expected (n, 2), n > 0; give one (y, x) a frame")
+    patterns = align_frames(_real("patterns", patterns), len(positions))
+    _check_values(patterns)
+    size = patterns.shape[-1]
+    modes = probe_modes(probe)
+    if modes.shape[-1] != size:
+        raise DataError(
+            f"found a probe of {modes.shape[-1]} px and patterns of {size} px, expected one size; resample the probe"
+        )
+    mask = np.ones((size, size), bool) if bad_pixels is None else ~_flags(bad_pixels, size)
+    if rule is None:
+        rule = count_rule(patterns, mask, _positive("nphotons", labelled), _positive("nphotons", nphotons))
+    _positive("count_scale", rule.count_scale)
+    return Acquisition(
+        patterns=patterns,
+        positions=positions,
+        probe=probe_modes(probe, rule.count_scale) if rule.quantity == "amplitude" else modes,
+        mask=mask,
+        quantity=rule.quantity,
+        count_scale=rule.count_scale,
+        origin=rule.origin,
+        object_=None if object_ is None else _object(object_),
+    )
+
+
+def align_frames(patterns: NDArray[Any], n_positions: int) -> NDArray[Any]:
+    """Return a view of patterns as (position, y, x), their frame axis found by the number of positions.
+
+    Accepts (n, N, N), (n, N, N, 1) and (N, N, n); where both ends have the length n the first axis wins.
+
+    Raises
+    ------
+    DataError
+        No such axis, or the patterns aren't square.
+    """
+    found = patterns.shape
+    if patterns.ndim == 4 and found[3] == 1:
+        patterns = patterns[..., 0]
+    if patterns.ndim == 3 and patterns.shape[0] != n_positions and patterns.shape[2] == n_positions:
+        patterns = np.moveaxis(patterns, -1, 0)
+    if patterns.ndim != 3 or len(patterns) != n_positions:
+        raise DataError(
+            f"Unable to align diffraction shape {found} with {n_positions} positions: expected (n, N, N), (n, N, N, 1) "
+            "or (N, N, n); leave out the frames or positions that have no partner"
+        )
+    if patterns.shape[1] != patterns.shape[2] or patterns.shape[1] == 0:
+        raise DataError(
+            f"found patterns of {patterns.shape[1]} x {patterns.shape[2]} px, expected square ones; crop or pad them"
+        )
+    return patterns
+
+
+def number(name: str, value: NDArray[Any]) -> float:
+    """Return the one number that ``value`` holds.
+
+    Raises
+    ------
+    DataError
+        It holds something else.
+    """
+    if value.size != 1 or value.dtype.kind not in "iuf":
+        raise DataError(f"found {name} of type {value.dtype} and shape {value.shape}, expected one number; correct it")
+    return float(value.reshape(()))
+
+
+def _positive(name: str, value: float | None) -> float | None:
+    if value is not None and not (np.isfinite(value) and value > 0):
+        raise DataError(f"found {name} = {value:g}, expected a finite number above 0; correct it or leave it out")
+    return value
+
+
+def _real(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"found {name} of type {array.dtype}, expected real numbers; convert them")
+    if array.dtype.kind == "f" and array.size and not np.isfinite([array.min(), array.max()]).all():
+        raise DataError(
+            f"found NaN or infinity in {name}, expected finite values; replace them, and mark detector pixels "
+            "without a value in bad_pixels"
+        )
+    return array
+
+
+def _check_values(patterns: NDArray[Any]) -> None:
+    if patterns.min() < 0:
+        raise DataError(
+            f"found negative values in the patterns (smallest {patterns.min():g}), expected counts or amplitudes; "
+            "set them to 0 and mark pixels without a value in bad_pixels"
+        )
+    if patterns.max() == 0:
+        raise DataError(f"found {len(patterns)} patterns that are all zero, expected light; check the file's source")
+
+
+def _flags(bad_pixels: NDArray[Any], size: int) -> NDArray[np.bool_]:
+    if bad_pixels.shape != (size, size) or bad_pixels.dtype.kind not in "biu":
+        raise DataError(
+            f"found bad_pixels of shape {bad_pixels.shape} and type {bad_pixels.dtype}, expected "
+            f"({size}, {size}) bool; store one flag a detector pixel"
+        )
+    return bad_pixels.astype(bool)
+
+
+def _object(array: NDArray[Any]) -> NDArray[np.complex64]:
+    if array.ndim != 2 or array.dtype.kind not in "iufc" or 0 in array.shape:
+        raise DataError(
+            f"found an object of shape {array.shape} and type {array.dtype}, expected (height, width) complex; "
+            "give one layer or leave objectGuess out"
+        )
+    if not np.isfinite(array).all():
+        raise DataError("found NaN or infinity in the object, expected finite values; correct or leave out objectGuess")
+    return array.astype(np.complex64)

@@ -1,0 +1,230 @@
+"""Look a scan over before anything expensive starts: what makes it useless, and what makes it doubtful."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.statistics import Statistics, centre_of_mass, statistics
+from ptycho.base.errors import DataError
+
+SMALLEST_SIZE = 16
+LARGEST_CANVAS = 2**31
+SMALLEST_OVERLAP = 0.5
+FEWEST_COUNTS = 100.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One remark on a scan: "refuse" when it can't be used, "warn" when its result will suffer.
+
+    Attributes
+    ----------
+    level
+        "refuse" or "warn".
+    what, expected, do
+        What was found, what was expected, and what to do about it.
+    """
+
+    level: Literal["refuse", "warn"]
+    what: str
+    expected: str
+    do: str
+
+    def __str__(self) -> str:
+        """Return the remark as one line."""
+        return f"found {self.what}, expected {self.expected}; {self.do}"
+
+
+def check(acquisition: Acquisition) -> tuple[Finding, ...]:
+    """Return all remarks on a scan, those that refuse it first.
+
+    When the arrays themselves are unusable (shapes, values that aren't finite) nothing else is looked at.
+    """
+    unusable = tuple(_arrays(acquisition))
+    if unusable:
+        return unusable
+    seen = statistics(acquisition)
+    findings = [finding for look in LOOKS for finding in look(acquisition, seen)]
+    return tuple(sorted(findings, key=lambda finding: finding.level != "refuse"))
+
+
+def require(acquisition: Acquisition) -> tuple[Finding, ...]:
+    """Return the warnings on a scan that can be used.
+
+    Raises
+    ------
+    DataError
+        It can't be used; the message is the first reason.
+    """
+    findings = check(acquisition)
+    if findings and findings[0].level == "refuse":
+        raise DataError(str(findings[0]))
+    return findings
+
+
+def _arrays(scan: Acquisition) -> Iterator[Finding]:
+    shape, n, size = scan.patterns.shape, scan.n_positions, scan.size
+    if shape != (n, size, size) or n == 0:
+        yield Finding(
+            "refuse",
+            f"patterns of shape {shape} for {n} positions",
+            "(position, N, N), at least one",
+            "correct the file",
+        )
+        return
+    if size % 2 or size < SMALLEST_SIZE:
+        yield Finding(
+            "refuse",
+            f"patterns of {size} px",
+            f"an even number of at least {SMALLEST_SIZE}",
+            "crop or pad the patterns",
+        )
+    if scan.mask.shape != (size, size) or scan.probe.shape[1:] != (size, size):
+        yield Finding(
+            "refuse",
+            f"a mask {scan.mask.shape} and a probe {scan.probe.shape} for patterns of {size} px",
+            "one size",
+            "bring them to the size of the patterns",
+        )
+    lowest, highest = float(scan.patterns.min()), float(scan.patterns.max())
+    if not np.isfinite([lowest, highest]).all() or lowest < 0:
+        yield Finding(
+            "refuse",
+            f"patterns from {lowest:g} to {highest:g}",
+            "finite values, not negative",
+            "set bad values to 0 and mark their pixels in bad_pixels",
+        )
+    for name, values in (("positions", scan.positions), ("probe", scan.probe)):
+        if not np.isfinite(values).all():
+            yield Finding("refuse", f"NaN or infinity in the {name}", "finite values", "correct the file")
+
+
+def _frames(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
+    dark = np.flatnonzero(seen.frame_counts == 0)
+    if not scan.mask.any():
+        yield Finding("refuse", "a mask that trusts no pixel", "trusted pixels", "correct bad_pixels")
+    elif len(dark) == scan.n_positions:
+        yield Finding("refuse", "no counts in any frame", "light", "check the source of the file")
+    elif len(dark):
+        yield Finding(
+            "warn",
+            f"{len(dark)} frames without counts (first: {dark[0]})",
+            "light in every frame",
+            "leave these frames out",
+        )
+    lit = seen.frame_counts[seen.frame_counts > 0]
+    if len(lit) and (median := float(np.median(lit))) < FEWEST_COUNTS:
+        yield Finding(
+            "warn", f"{median:.3g} counts in a frame", f"at least {FEWEST_COUNTS:g}", "expect noise, or expose longer"
+        )
+    elif len(lit) and (odd := int(((lit > 10 * median) | (lit < 0.1 * median)).sum())):
+        yield Finding(
+            "warn",
+            f"{odd} frames ten times brighter or darker than the median",
+            "steady light",
+            "leave these frames out",
+        )
+
+
+def _centring(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
+    if not seen.mean_pattern.any():
+        return
+    # Light about the corner is spread far from the middle and close to it once the halves are swapped.
+    if _spread(np.fft.fftshift(seen.mean_pattern)) < 0.5 * _spread(seen.mean_pattern):
+        yield Finding(
+            "refuse",
+            "patterns with zero frequency at index [0, 0]",
+            f"zero frequency at [{scan.size // 2}, {scan.size // 2}]",
+            "fftshift the patterns over their last two axes",
+        )
+        return
+    row, column = centre_of_mass(seen.mean_pattern)
+    if max(abs(row - scan.size // 2), abs(column - scan.size // 2)) > scan.size / 8:
+        yield Finding(
+            "warn",
+            f"a mean pattern centred at ({row:.1f}, {column:.1f}) px",
+            f"({scan.size // 2}, {scan.size // 2}) within {scan.size // 8} px",
+            "crop the detector about the beam",
+        )
+
+
+def _positions(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
+    height, width = np.ptp(scan.positions, axis=0)
+    if scan.n_positions > 1 and max(height, width) < 1:
+        yield Finding(
+            "refuse",
+            f"positions within {max(height, width):.3g} px",
+            "pixels of the object (these look like metres)",
+            "divide them by the object's pixel size",
+        )
+        return
+    if (height + scan.size) * (width + scan.size) > LARGEST_CANVAS:
+        yield Finding(
+            "refuse",
+            f"positions spread over {height:.3g} x {width:.3g} px",
+            f"an object of at most {LARGEST_CANVAS:.1g} px in all",
+            "check that they are in pixels, or split the scan",
+        )
+    if seen.n_duplicates:
+        yield Finding(
+            "warn",
+            f"{seen.n_duplicates} positions that repeat another one",
+            "different positions",
+            "check the positions",
+        )
+
+
+def _overlap(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
+    if not scan.probe.any():
+        yield Finding("refuse", "a probe that is zero everywhere", "a guess of the probe", "give probeGuess")
+    elif scan.n_positions > 1 and seen.overlap < SMALLEST_OVERLAP:
+        yield Finding(
+            "warn",
+            f"neighbours {seen.step:.3g} px apart, an overlap of {seen.overlap:.2f} of the probe diameter "
+            f"({seen.diameter:.3g} px)",
+            f"at least {SMALLEST_OVERLAP}",
+            "scan with smaller steps or a larger probe",
+        )
+
+
+def _pixels(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
+    total = seen.mean_pattern * scan.n_positions
+    around = np.stack([np.roll(total, shift, (0, 1)) for shift in NEIGHBOURS])
+    trusted = np.stack([np.roll(scan.mask, shift, (0, 1)) for shift in NEIGHBOURS])
+    surrounded = scan.mask & trusted.all(axis=0)
+    surrounded[[0, -1], :] = surrounded[:, [0, -1]] = False
+    dead = surrounded & (total == 0) & (np.median(around, axis=0) > 30)
+    hot = surrounded & (total > 10 * around.max(axis=0)) & (total > 100) & ~_direct_beam(scan.size)
+    for name, pixels in (("dead", dead), ("hot", hot)):
+        if pixels.any():
+            row, column = np.argwhere(pixels)[0]
+            yield Finding(
+                "warn",
+                f"{pixels.sum()} {name} detector pixels (first: [{row}, {column}]) that are trusted",
+                "pixels like their neighbours",
+                "mark them in bad_pixels",
+            )
+
+
+def _spread(pattern: np.ndarray) -> float:
+    axis = np.arange(len(pattern)) - len(pattern) // 2
+    squared_radius = axis[:, None] ** 2 + axis[None, :] ** 2
+    return float((squared_radius * pattern).sum() / pattern.sum())
+
+
+def _direct_beam(size: int) -> np.ndarray:
+    axis = np.arange(size) - size // 2
+    return np.hypot(axis[:, None], axis[None, :]) < max(2, size // 16)
+
+
+NEIGHBOURS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
+LOOKS: tuple[Callable[[Acquisition, Statistics], Iterator[Finding]], ...] = (
+    _frames,
+    _centring,
+    _positions,
+    _overlap,
+    _pixels,
+)

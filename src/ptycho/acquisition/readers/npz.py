@@ -1,0 +1,189 @@
+"""Read the documented npz layout: diff3d, xcoords, ycoords, probeGuess and their companions."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.build import acquisition_from_arrays, number
+from ptycho.acquisition.readers.archive import Archive, open_archive
+from ptycho.base.errors import DataError
+from ptycho.optics.intensity import CountRule
+
+logger = logging.getLogger(__name__)
+
+PATTERNS = ("diff3d", "diffraction")
+REQUIRED = ("xcoords", "ycoords", "probeGuess")
+
+
+@dataclass(frozen=True, eq=False)
+class ScanArrays:
+    """The arrays of a file in the documented layout as they are stored; None for what it lacks.
+
+    Attributes
+    ----------
+    patterns
+        ``diff3d``, else ``diffraction``; axes as in the file.
+    x, y
+        ``xcoords``, ``ycoords``, px, (position,).
+    x_start, y_start
+        ``xcoords_start``, ``ycoords_start``: nominal positions, px.
+    probe, object_, labels, scan_index
+        ``probeGuess``, ``objectGuess``, ``Y`` (true patch of every position), ``scan_index``.
+    bad_pixels
+        ``bad_pixels`` or not ``mask``, (y, x) bool.
+    nphotons
+        Mean counts of a frame by the file's label: ``nphotons`` or the one in ``_metadata``.
+    rule
+        What the patterns hold, where the file states it (``quantity``, ``count_scale``).
+    """
+
+    patterns: NDArray[Any]
+    x: NDArray[Any]
+    y: NDArray[Any]
+    probe: NDArray[Any]
+    x_start: NDArray[Any] | None = None
+    y_start: NDArray[Any] | None = None
+    object_: NDArray[Any] | None = None
+    labels: NDArray[Any] | None = None
+    scan_index: NDArray[Any] | None = None
+    bad_pixels: NDArray[Any] | None = None
+    nphotons: float | None = None
+    rule: CountRule | None = None
+
+
+def recognise(archive: Archive) -> bool:
+    """Say whether the archive has the documented layout, if only in part."""
+    return any(key in archive for key in (*PATTERNS, *REQUIRED))
+
+
+def read_npz(path: Path, nphotons: float | None = None) -> Acquisition:
+    """Read a scan in the documented npz layout.
+
+    Parameters
+    ----------
+    path
+        npz file.
+    nphotons
+        Mean counts of a frame, used only when the patterns are amplitudes and neither they nor the file say it.
+
+    Raises
+    ------
+    DataError
+        The file can't be used.
+    """
+    with open_archive(path) as archive:
+        return from_archive(archive, nphotons)
+
+
+def from_archive(archive: Archive, nphotons: float | None = None) -> Acquisition:
+    """Read a scan from an open archive; see ``read_npz``."""
+    arrays = scan_arrays(archive)
+    try:
+        return acquisition_from_arrays(
+            arrays.patterns,
+            positions_yx(arrays.x, arrays.y),
+            arrays.probe,
+            bad_pixels=arrays.bad_pixels,
+            object_=arrays.object_,
+            rule=arrays.rule,
+            labelled=arrays.nphotons,
+            nphotons=nphotons,
+        )
+    except DataError as error:
+        raise DataError(f"{archive.path}: {error}") from error
+
+
+def scan_arrays(archive: Archive) -> ScanArrays:
+    """Return the arrays of an archive in the documented layout.
+
+    Raises
+    ------
+    DataError
+        A required key is missing or an array can't be loaded.
+    """
+    patterns = next((key for key in PATTERNS if key in archive), None)
+    missing = [key for key in REQUIRED if key not in archive] + ([] if patterns else ["diff3d (or diffraction)"])
+    if patterns is None or missing:
+        raise DataError(
+            f"{archive.path}: found keys {sorted(archive.keys)}, missing {', '.join(missing)}; "
+            "expected diff3d or diffraction, xcoords, ycoords and probeGuess: add what is missing"
+        )
+    return ScanArrays(
+        patterns=archive[patterns],
+        x=archive["xcoords"],
+        y=archive["ycoords"],
+        probe=archive["probeGuess"],
+        x_start=_optional(archive, "xcoords_start"),
+        y_start=_optional(archive, "ycoords_start"),
+        object_=_optional(archive, "objectGuess"),
+        labels=_optional(archive, "Y"),
+        scan_index=_optional(archive, "scan_index"),
+        bad_pixels=_bad_pixels(archive),
+        nphotons=_nphotons(archive),
+        rule=_rule(archive),
+    )
+
+
+def positions_yx(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """Return columns ``x`` and rows ``y`` as positions (position, 2), (y, x).
+
+    Raises
+    ------
+    DataError
+        They aren't two lists of one length.
+    """
+    if x.ndim != 1 or x.shape != y.shape:
+        raise DataError(
+            f"found xcoords of shape {x.shape} and ycoords of shape {y.shape}, expected (n,) both; give one a frame"
+        )
+    return np.stack([y, x], axis=1)
+
+
+def _optional(archive: Archive, key: str) -> NDArray[Any] | None:
+    if key not in archive:
+        return None
+    if archive.is_pickled(key):
+        logger.info("%s: %r holds pickled objects, which are not loaded; it is left out", archive.path, key)
+        return None
+    return archive[key]
+
+
+def _bad_pixels(archive: Archive) -> NDArray[Any] | None:
+    bad = archive.get("bad_pixels")
+    if "mask" not in archive:
+        return bad
+    untrusted = ~archive["mask"].astype(bool)
+    return untrusted if bad is None else np.logical_or(bad, untrusted)
+
+
+def _nphotons(archive: Archive) -> float | None:
+    if "nphotons" in archive:
+        return number("nphotons", archive["nphotons"])
+    metadata = _optional(archive, "_metadata")
+    if metadata is None:
+        return None
+    try:
+        value = json.loads(str(metadata)).get("physics_parameters", {}).get("nphotons")
+        return None if value is None else float(value)
+    except (ValueError, TypeError, AttributeError):
+        logger.info("%s: _metadata is not the JSON text of the documented layout; it is left out", archive.path)
+        return None
+
+
+def _rule(archive: Archive) -> CountRule | None:
+    if "quantity" not in archive:
+        return None
+    quantity = str(archive["quantity"])
+    if quantity not in ("counts", "amplitude"):
+        raise DataError(
+            f"{archive.path}: found quantity {quantity!r}, expected 'counts' or 'amplitude'; correct or remove the key"
+        )
+    scale = number("count_scale", archive["count_scale"]) if "count_scale" in archive else 1.0
+    origin = str(archive["origin"]) if "origin" in archive else f"{quantity}: the file says so"
+    return CountRule(cast(Literal["counts", "amplitude"], quantity), scale, origin)

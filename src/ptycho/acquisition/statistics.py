@@ -1,0 +1,84 @@
+"""One pass over the frames of a scan: what the checks and the summary need to know."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.optics.probe import probe_diameter
+
+BLOCK_PIXELS = 2**21
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Sums over a scan.
+
+    Attributes
+    ----------
+    mean_pattern
+        (y, x) counts, all pixels; zero where the detector can't be trusted.
+    frame_counts
+        (position,) counts over the trusted pixels.
+    step
+        Median distance from a position to the nearest other one, px; 0 when there is none.
+    n_duplicates
+        Positions that repeat an earlier one exactly.
+    diameter
+        Diameter of the probe, px; see ``ptycho.optics.probe.probe_diameter``.
+    """
+
+    mean_pattern: Float64[ndarray, "y x"]
+    frame_counts: Float64[ndarray, " position"]
+    step: float
+    n_duplicates: int
+    diameter: float
+
+    @cached_property
+    def overlap(self) -> float:
+        """Linear overlap of neighbours, ``1 - step / diameter``: fraction of the probe diameter, negative for gaps.
+
+        Bunk et al. 2008, https://doi.org/10.1016/j.ultramic.2007.08.003.
+        """
+        return 1.0 - self.step / self.diameter if self.diameter > 0 else 0.0
+
+
+def statistics(acquisition: Acquisition) -> Statistics:
+    """Return the sums over ``acquisition``, taken a few frames at a time in float64."""
+    size = acquisition.size
+    total = np.zeros((size, size))
+    counts = np.empty(acquisition.n_positions)
+    block = max(1, BLOCK_PIXELS // size**2)
+    for start in range(0, acquisition.n_positions, block):
+        frames = acquisition.counts(slice(start, start + block)).astype(np.float64) * acquisition.mask
+        total += frames.sum(axis=0)
+        counts[start : start + block] = frames.sum(axis=(1, 2))
+    distinct = np.unique(acquisition.positions, axis=0)
+    return Statistics(
+        mean_pattern=total / acquisition.n_positions,
+        frame_counts=counts,
+        step=_step(distinct),
+        n_duplicates=acquisition.n_positions - len(distinct),
+        diameter=probe_diameter(acquisition.probe),
+    )
+
+
+def centre_of_mass(pattern: Float64[ndarray, "y x"]) -> tuple[float, float]:
+    """Return the centre of mass (y, x) of a pattern, px; the middle N // 2 for a dark one."""
+    total = float(pattern.sum())
+    if total == 0:
+        return pattern.shape[0] // 2, pattern.shape[1] // 2
+    rows, columns = np.indices(pattern.shape)
+    return float((rows * pattern).sum() / total), float((columns * pattern).sum() / total)
+
+
+def _step(positions: Float64[ndarray, "position 2"]) -> float:
+    if len(positions) < 2:
+        return 0.0
+    from scipy.spatial import cKDTree
+
+    distances, _ = cKDTree(positions).query(positions, k=[2])
+    return float(np.median(distances))

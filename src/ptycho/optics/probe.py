@@ -1,0 +1,75 @@
+"""The probe: its modes, its support, its normalisation and its size."""
+
+import numpy as np
+from jaxtyping import Shaped
+from numpy import ndarray
+from numpy.typing import NDArray
+
+from ptycho.base.arrays import Mask, Probe
+from ptycho.base.errors import DataError
+
+
+def probe_modes(probe: Shaped[ndarray, "..."], scale: float = 1.0) -> Probe:
+    """Return ``scale`` times a probe given as (y, x), (y, x, 1) or (mode, y, x), as modes (mode, y, x) complex64.
+
+    The product is taken in double precision and rounded once.
+
+    Raises
+    ------
+    DataError
+        The shape is none of these, the array isn't numeric, or a value isn't finite.
+    """
+    if probe.dtype.kind not in "iufc":
+        raise DataError(f"found a probe of type {probe.dtype}, expected complex numbers; store probeGuess as complex64")
+    if probe.ndim == 3 and probe.shape[2] == 1 and probe.shape[0] == probe.shape[1]:
+        probe = probe[:, :, 0]
+    modes = probe[None] if probe.ndim == 2 else probe
+    if modes.ndim != 3 or 0 in modes.shape or modes.shape[1] != modes.shape[2]:
+        raise DataError(f"found a probe of shape {probe.shape}, expected (N, N), (N, N, 1) or (mode, N, N); reshape it")
+    if not np.isfinite(modes).all():
+        raise DataError("found NaN or infinity in the probe, expected finite values; correct probeGuess")
+    return np.ascontiguousarray(modes.astype(np.complex128) * scale, dtype=np.complex64)
+
+
+def support_mask(size: int) -> Mask:
+    """Return the circular support of radius N // 4 px about the half-pixel centre (N - 1) / 2."""
+    axis = np.arange(size) - size // 2 + 0.5
+    inside: NDArray[np.bool_] = np.hypot(axis[:, None], axis[None, :]) < size // 4
+    return inside
+
+
+def normalised_probe(probe: Probe, probe_scale: float) -> Probe:
+    """Return the probe divided by ``probe_scale`` times the mean of its amplitude inside the support.
+
+    ``P / (probe_scale mean_{y,x} |M P|)`` with the support mask M; the mean runs over all N^2 pixels and all modes,
+    and the probe outside the support stays.
+
+    Raises
+    ------
+    DataError
+        The probe is zero inside its support.
+    """
+    mean = float(np.abs(probe * support_mask(probe.shape[-1])).mean(dtype=np.float64))
+    if mean == 0:
+        raise DataError("found a probe that is zero inside its support, expected light there; centre the probe")
+    return (probe / (probe_scale * mean)).astype(np.complex64)
+
+
+def probe_intensity(probe: Probe) -> NDArray[np.float64]:
+    """Return ``sum_m |P_m|^2``, (y, x) float64, counts."""
+    squares = np.square(probe.real, dtype=np.float64) + np.square(probe.imag, dtype=np.float64)
+    total: NDArray[np.float64] = squares.sum(axis=0)
+    return total
+
+
+def probe_diameter(probe: Probe) -> float:
+    """Return the diameter, px, of the uniform disk that is as concentrated as the probe; 0 for no light.
+
+    ``D = 2 sqrt(A / pi)`` with the effective area ``A = (sum I)^2 / sum I^2`` of the probe intensity I, the inverse
+    participation ratio (the effective mode area of guided-wave optics, Agrawal, Nonlinear Fiber Optics, section 2.3).
+    A uniform disk gives its own diameter, which is what the linear overlap of Bunk et al. refers to,
+    https://doi.org/10.1016/j.ultramic.2007.08.003.
+    """
+    light = probe_intensity(probe)
+    squares = float(np.square(light).sum())
+    return 2.0 * float(np.sqrt(light.sum() ** 2 / squares / np.pi)) if squares > 0 else 0.0
