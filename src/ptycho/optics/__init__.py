@@ -1,0 +1,1 @@
+"""Light: geometry, probe, intensity, propagation."""
