@@ -1,0 +1,1 @@
+"""Simulated scans with a known truth: objects, probes, scan patterns, and the counts that a detector would see."""
