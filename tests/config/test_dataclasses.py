@@ -62,7 +62,7 @@ def test_the_deprecated_number_of_images_is_the_number_of_groups(build):
 
 
 def test_the_deprecation_warning_points_at_the_caller():
-    with pytest.warns(DeprecationWarning) as caught:
+    with pytest.warns(DeprecationWarning, match="n_images") as caught:
         TrainingConfig(ModelConfig(), n_images=7)
     assert caught[0].filename == __file__
 

@@ -148,6 +148,7 @@ def get_padded_size() -> int:
 
 
 def _check(parameters: Mapping[str, Any]) -> None:
+    parameters = {**DEFAULTS, **parameters}
     source = parameters["data_source"]
     if source not in DATA_SOURCES:
         raise ParameterError(
