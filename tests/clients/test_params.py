@@ -24,12 +24,17 @@ def test_the_door_shows_the_one_dictionary():
     assert params.get("N") == params.get_bigN() == params.params()["bigN"] == 64
 
 
-def test_the_defaults_are_those_that_older_code_relies_on():
-    fresh = subprocess.run(
-        [sys.executable, "-c", "import sys; from ptycho import params; from ptycho.config import config; p = params.params();"
-         "print(p['N'], p['gridsize'], p['bigN'], params.get_padded_size(), p['probe.mask'], 'torch' in sys.modules)"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+FRESH = """
+import sys
+from ptycho import params
+from ptycho.config import config
+p = params.params()
+print(p["N"], p["gridsize"], p["bigN"], params.get_padded_size(), p["probe.mask"], "torch" in sys.modules)
+"""
+
+
+def test_a_fresh_door_has_the_older_defaults_and_opens_without_torch():
+    fresh = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True)
     assert fresh.stdout.split() == ["128", "2", "132", "142", "True", "False"]
 
 

@@ -13,8 +13,7 @@ from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
-
-from .strategies import CLASSES, CONFIGS
+from tests.config.strategies import CLASSES, CONFIGS
 
 
 @settings(max_examples=25, deadline=None)

@@ -14,8 +14,7 @@ from ptycho.config.files import from_dict, from_yaml, load_yaml_config, to_dict,
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
-
-from .strategies import CONFIGS, any_config
+from tests.config.strategies import CONFIGS, any_config
 
 
 @settings(max_examples=50, deadline=None)
@@ -54,11 +53,11 @@ REFUSED = {
     "nepoch: 3": "nepoch (did you mean 'nepochs'?)",
     "nepoch: 3\nbatchsize: 4": "nepoch (did you mean 'nepochs'?), batchsize (did you mean 'batch_size'?)",
     "model: {grid_size: 2}": "model.grid_size (did you mean 'gridsize'?)",
-    "nepochs: twenty": "nepochs is 'twenty'",
+    "nepochs: twenty": "nepochs in the YAML text is 'twenty'",
     "nepochs: 2.5": "expected a whole number",
-    "nepochs: true": "nepochs is True",
+    "nepochs: true": "nepochs in the YAML text is True",
     "probe_trainable: 1": "expected true or false",
-    "model: {N: big}": "model.N is 'big'",
+    "model: {N: big}": "model.N in the YAML text is 'big'",
     "model: 3": "model is 3",
     "output_dir: null": "expected a path",
     "train_data_file: 3": "expected a path or null",

@@ -10,8 +10,7 @@ from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.old_names import KEY_MAPPINGS, dataclass_to_legacy_dict, update_legacy_dict
 from ptycho.config.training import TrainingConfig
-
-from .strategies import any_config
+from tests.config.strategies import any_config
 
 # The keys that one run of the older interface leaves in its dictionary.
 BASELINE = {

@@ -39,7 +39,7 @@ class PyTorchExecutionConfig:
     learning_rate
         Largest learning rate of the run.
     scheduler
-        Kept for older clients and not read: the training choice of the same name decides.
+        Kept for older clients: the training choice of the same name decides, and this one is not read.
     enable_progress_bar
         Show a progress bar.
     enable_checkpointing

@@ -56,7 +56,7 @@ def to_yaml(config: Config, execution: PyTorchExecutionConfig | None = None) -> 
     mapping = to_dict(config)
     if execution is not None:
         mapping["execution"] = to_dict(execution)
-    return yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(mapping, sort_keys=False)
 
 
 def write_yaml(path: Path, config: Config, execution: PyTorchExecutionConfig | None = None) -> None:
@@ -138,7 +138,7 @@ def _build(mapping: Any, cls: type[Any], prefix: str, source: str) -> Any:
         if is_dataclass(hint) and isinstance(hint, type):
             values[name] = _build(mapping.get(name, {}), hint, f"{prefix}{name}.", source)
         elif name in mapping:
-            values[name] = convert(mapping[name], hint, f"{prefix}{name}", source)
+            values[name] = convert(mapping[name], hint, f"{prefix}{name} in {source}")
         elif field.default is MISSING:
             raise ConfigError(f"{source} has no {prefix}{name}; {cls.__name__} needs it; add {prefix}{name}")
     return cls(**values)
