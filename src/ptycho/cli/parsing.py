@@ -1,0 +1,176 @@
+"""Flags and YAML files to configurations, for every verb alike."""
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+
+from ptycho.base import logs
+from ptycho.base.errors import ConfigError
+from ptycho.config.checks import nearest
+from ptycho.config.convert import convert, convert_text, placeholder
+from ptycho.config.files import C, Config, from_dict, load_yaml_config
+
+# A choice that says this of itself stays a flag, for older scripts, and stays out of the help.
+UNREAD = ("read by Fourier networks only.", "not read.")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user asked for: the verb's own arguments, and the choices in the file and in the flags.
+
+    Attributes
+    ----------
+    arguments
+        The verb's own arguments, by name.
+    choices
+        Class of configuration -> the choices that were made, flags over file.
+    source
+        Where the choices come from, for messages.
+    """
+
+    arguments: Namespace
+    choices: Mapping[type[Any], Any]
+    source: str
+
+    def config(self, cls: type[C], values: Mapping[str, Any] | None = None) -> C:
+        """Return the configuration of class ``cls``, with ``values`` over what was asked for.
+
+        Raises
+        ------
+        ConfigError
+            The file has a choice that does not exist, or that is of another type.
+        """
+        return from_dict(_over(self.choices[cls], values or {}), cls, self.source)
+
+
+class VerbParser(ArgumentParser):
+    """The flags of a verb. A mistake is one line on stderr and exit status 2."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._configs: dict[str, type[Config]] = {}
+
+    def add_config(self, cls: type[Config], key: str = "", skip: Sequence[str] = ()) -> None:
+        """Make every field of ``cls`` a flag, ``--field`` or ``--key.field``, except those that the verb fills itself.
+
+        The first call also adds ``--config``, the YAML file of choices.
+        """
+        if not self._configs:
+            self.add_argument("--config", type=Path, metavar="FILE", help="YAML file of choices; flags win over it")
+            self.epilog = "Defaults stand in brackets. Flags of older scripts that nothing reads any more are accepted."
+        self._configs[key] = cls
+        self._add_fields(cls, f"{key}." if key else "", skip)
+
+    def read(self, argv: Sequence[str]) -> Given:
+        """Return what ``argv`` asks for, wherever in it a flag or the file stands, and start the log.
+
+        Raises
+        ------
+        ConfigError
+            The YAML file can't be read.
+        """
+        arguments = self.parse_args(list(argv))
+        logs.configure(quiet=arguments.quiet, verbose=arguments.verbose)
+        source = arguments.config if self._configs else None
+        file = load_yaml_config(source) if source else {}
+        flags = arguments.as_dict()
+        choices: dict[type[Any], Any] = {}
+        for key, cls in self._configs.items():
+            if key:
+                choices[cls] = _over(file.get(key, {}), flags.get(key, {}))
+            else:
+                own = {field.name: flags[field.name] for field in fields(cls) if field.name in flags}
+                choices[cls] = _over({k: v for k, v in file.items() if k not in self._configs}, own)
+        return Given(arguments, choices, str(source or "the command line"))
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print one line that says what is wrong, with the nearest flag, and exit with 2."""
+        line = " ".join(message.split())
+        line = re.sub(r"^argument (\S+): (?=\1 )", "", line)
+        line = re.sub(r'^Parser key "([^"]+)": ', r"--\1: ", line)
+        unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", line)
+        if unknown:
+            line += nearest(unknown[1], [flag for action in self._actions for flag in action.option_strings])
+        self.exit(2, f"{self.prog}: error: {line}; see {self.prog} --help\n")
+
+    def _add_fields(self, cls: type[Any], prefix: str, skip: Sequence[str]) -> None:
+        group = self.add_argument_group((inspect.getdoc(cls) or "").split(".\n")[0])
+        hints, docs = get_type_hints(cls), _field_docs(cls)
+        for field in fields(cls):
+            name, hint = field.name, hints[field.name]
+            if name in skip:
+                continue
+            if is_dataclass(hint) and isinstance(hint, type):
+                self._add_fields(hint, f"{prefix}{name}.", ())
+                continue
+            shown = "" if field.default is MISSING else f" [{_in_yaml(field.default)}]"
+            group.add_argument(
+                f"--{prefix}{name}",
+                type=_reader(f"--{prefix}{name}", hint),
+                default=argparse.SUPPRESS,
+                metavar=placeholder(hint),
+                help=argparse.SUPPRESS if docs[name].endswith(UNREAD) else f"{docs[name]}{shown}",
+            )
+
+
+class _Formatter(DefaultHelpFormatter):
+    """Help as it is written, wide enough for long names of flags; the usage without the flags of configurations."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34)  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
+
+    def add_usage(self, usage: str | None, actions: Iterable[argparse.Action], *args: Any, **kwargs: Any) -> None:
+        super().add_usage(usage, [action for action in actions if action.default != argparse.SUPPRESS], *args, **kwargs)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return action.help or ""
+
+
+def verb_parser(verb: str, description: str) -> VerbParser:
+    """Return the parser of ``ptycho VERB``, with the flags that every verb has."""
+    parser = VerbParser(prog=f"ptycho {verb}", description=description, formatter_class=_Formatter, allow_abbrev=False)
+    volume = parser.add_mutually_exclusive_group()
+    volume.add_argument("--quiet", action="store_true", help="say only what is wrong")
+    volume.add_argument("--verbose", action="store_true", help="say more")
+    return parser
+
+
+def _reader(flag: str, hint: Any) -> Callable[[Any], Any]:
+    """Return the function that reads the text after a flag."""
+
+    def read(value: Any) -> Any:
+        # jsonargparse validates what was read by reading it once more.
+        try:
+            return convert_text(value, hint, flag) if isinstance(value, str) else convert(value, hint, flag)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
+
+
+def _field_docs(cls: type[Any]) -> dict[str, str]:
+    """Return what the Attributes section of a class says of every field, each in one line."""
+    section = (inspect.getdoc(cls) or "").split("Attributes\n----------\n")[1].split("\n\n")[0]
+    blocks = re.findall(r"^(\w+)\n((?:    .+\n?)+)", section, flags=re.MULTILINE)
+    return {name: " ".join(text.split()).replace("``", "") for name, text in blocks}
+
+
+def _in_yaml(default: Any) -> str:
+    """Return a default as somebody would type it."""
+    if default is None or isinstance(default, bool):
+        return {None: "null", True: "true", False: "false"}[default]
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _over(below: Any, above: Mapping[str, Any]) -> Any:
+    """Return the mapping ``below`` with ``above`` over it; what is no mapping stays, to be refused by its reader."""
+    if not isinstance(below, Mapping):
+        return below
+    nested = {name: _over(below.get(name, {}), value) for name, value in above.items() if isinstance(value, Mapping)}
+    return {**below, **above, **nested}

@@ -1,0 +1,1 @@
+"""Every human choice: the model, the training, the reconstruction, and the machine that does it."""

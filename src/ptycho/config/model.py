@@ -1,0 +1,91 @@
+"""Choices about the network and about the physics that it is joined with."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Architecture = Literal["lean", "cnn"]
+
+
+@dataclass(slots=True)
+class ModelConfig:
+    """The network and the physics around it.
+
+    Values may be assigned after construction (older clients construct with ``N=0`` and fill it in when the data are
+    known), so nothing is checked here: `ptycho.config.validate` checks when a verb or a door starts.
+
+    Attributes
+    ----------
+    N
+        Side of a diffraction pattern, px; a multiple of 8, at least 32.
+    gridsize
+        A group has gridsize^2 overlapping scan positions; 1 looks at every pattern alone.
+    n_filters_scale
+        Multiplies the number of channels of the "cnn" network.
+    model_type
+        "pinn" learns from diffraction patterns alone; "supervised" learns from known object patches.
+    architecture
+        "lean": residual U-Net with attention on the coarsest grid; "cnn": the plain convolutional network.
+    lean_width
+        Channels of the first level of the "lean" network.
+    fno_modes
+        Fourier modes kept along each axis; read by Fourier networks only.
+    fno_width
+        Channels of a Fourier layer; read by Fourier networks only.
+    fno_blocks
+        Number of Fourier blocks; read by Fourier networks only.
+    fno_cnn_blocks
+        Number of convolutional blocks after the Fourier blocks; read by Fourier networks only.
+    learned_input_channels
+        Channels that the input is lifted to; read by Fourier networks only.
+    max_hidden_channels
+        Largest number of hidden channels, null for no limit; read by Fourier networks only.
+    resnet_width
+        Channels of the residual bottleneck, null for the network's own; read by Fourier networks only.
+    fno_input_transform
+        Transform of the measured amplitude before the first layer; read by Fourier networks only.
+    generator_output_mode
+        What the last layer gives; read by Fourier networks only.
+    amp_activation
+        Activation of the amplitude head of the "cnn" network.
+    object_big
+        Merge the patches of neighbouring positions on one canvas before the physics (the overlap constraint).
+    probe_big
+        The "cnn" network predicts the whole patch; false: its central N/2 x N/2 px, with a border of zeros.
+    probe_mask
+        Multiply the probe by a disk, so that the probe is zero outside it.
+    probe_mask_sigma
+        Width of the soft edge of that disk, px.
+    probe_mask_diameter
+        Diameter of that disk, px; null for N/2.
+    pad_object
+        Without probe_big, place the predicted central part in a patch of N x N px.
+    probe_scale
+        Scale of the normalised probe in the older interface: probe / (probe_scale * mean|probe|); dimensionless.
+    gaussian_smoothing_sigma
+        Standard deviation of a Gaussian blur of the exit wave, px; 0 for none.
+    """
+
+    N: int = 64
+    gridsize: int = 1
+    n_filters_scale: int = 2
+    model_type: Literal["pinn", "supervised"] = "pinn"
+    architecture: Architecture = "lean"
+    lean_width: int = 32
+    fno_modes: int = 12
+    fno_width: int = 32
+    fno_blocks: int = 4
+    fno_cnn_blocks: int = 2
+    learned_input_channels: int = 1
+    max_hidden_channels: int | None = None
+    resnet_width: int | None = None
+    fno_input_transform: Literal["none", "sqrt", "log1p", "instancenorm"] = "none"
+    generator_output_mode: Literal["real_imag", "amp_phase_logits", "amp_phase"] = "real_imag"
+    amp_activation: Literal["sigmoid", "swish", "softplus", "relu"] = "sigmoid"
+    object_big: bool = True
+    probe_big: bool = True
+    probe_mask: bool = False
+    probe_mask_sigma: float = 1.0
+    probe_mask_diameter: float | None = None
+    pad_object: bool = True
+    probe_scale: float = 4.0
+    gaussian_smoothing_sigma: float = 0.0

@@ -1,0 +1,123 @@
+"""Checks of a whole configuration, made when a verb or a door starts."""
+
+from pathlib import Path
+
+from ptycho.base.errors import ConfigError
+from ptycho.config.checks import literals, number, whole
+from ptycho.config.execution import PyTorchExecutionConfig, check_execution
+from ptycho.config.inference import InferenceConfig
+from ptycho.config.model import ModelConfig
+from ptycho.config.training import TrainingConfig
+
+BUNDLE_MEMBERS = ("wts.h5.zip", "manifest.json")
+
+
+def validate_model(config: ModelConfig) -> None:
+    """Refuse a model that can't be built.
+
+    Raises
+    ------
+    ConfigError
+        With the field, its value, what is accepted and what to do.
+    """
+    literals(config)
+    whole(config, "N", least=32)
+    if config.N % 8:
+        raise ConfigError(
+            f"N is {config.N}; expected a multiple of 8; crop or pad the patterns to {config.N - config.N % 8} "
+            f"or {config.N + 8 - config.N % 8} px"
+        )
+    whole(config, "gridsize", "n_filters_scale", "lean_width", "fno_modes", "fno_width", "fno_blocks", least=1)
+    whole(config, "learned_input_channels", least=1)
+    whole(config, "fno_cnn_blocks", least=0)
+    whole(config, "max_hidden_channels", "resnet_width", least=1, optional=True)
+    number(config, "probe_scale", above=0)
+    number(config, "probe_mask_diameter", above=0, optional=True)
+    number(config, "probe_mask_sigma", "gaussian_smoothing_sigma", least=0)
+
+
+def validate_training(config: TrainingConfig, execution: PyTorchExecutionConfig | None = None) -> None:
+    """Refuse a training run that can't start or can't learn.
+
+    Raises
+    ------
+    ConfigError
+        With the field, its value, what is accepted and what to do.
+    """
+    validate_model(config.model)
+    literals(config)
+    whole(config, "batch_size", "canvas_size", "nepochs", least=1)
+    number(config, "validation_fraction", least=0, below=1)
+    number(config, "nphotons", above=0)
+    _check_grouping(config)
+    _check_objective(config)
+    _check_optimiser(config)
+    if execution is not None:
+        check_execution(execution)
+
+
+def validate_inference(config: InferenceConfig) -> None:
+    """Refuse a reconstruction that can't start.
+
+    Raises
+    ------
+    ConfigError
+        With the field, its value, what is accepted and what to do; or where no trained network was found.
+    """
+    validate_model(config.model)
+    literals(config)
+    _check_grouping(config)
+    path = Path(config.model_path)
+    if path.is_dir():
+        if not any((path / member).exists() for member in BUNDLE_MEMBERS):
+            raise ConfigError(
+                f"model_path is the folder {path}, without wts.h5.zip in it; expected a trained network; "
+                "give the output folder of a training run, or its bundle"
+            )
+    elif not (path.exists() or path.with_name(f"{path.name}.zip").exists()):
+        raise ConfigError(
+            f"model_path is {path}, which does not exist; expected a trained network; "
+            "give the output folder of a training run, or its bundle"
+        )
+
+
+def _check_grouping(config: TrainingConfig | InferenceConfig) -> None:
+    whole(config, "n_groups", "n_subsample", least=1, optional=True)
+    whole(config, "subsample_seed", least=0, optional=True)
+    whole(config, "neighbor_count", least=1)
+    members = config.model.gridsize**2
+    whole(config, "neighbor_pool_size", least=members, optional=True)
+    if config.neighbor_count < members - 1:
+        raise ConfigError(
+            f"neighbor_count is {config.neighbor_count}; expected {members - 1} or more, because gridsize "
+            f"{config.model.gridsize} makes groups of {members} positions; set neighbor_count to {members - 1} or more"
+        )
+
+
+def _check_objective(config: TrainingConfig) -> None:
+    number(config, "nll_weight", "mae_weight", least=0, most=1)
+    number(config, "realspace_weight", "realspace_mae_weight", least=0)
+    if config.torch_loss_mode == "poisson" and config.nll_weight == config.mae_weight == 0:
+        raise ConfigError(
+            "nll_weight and mae_weight are both 0; expected a loss that compares with the measurement; "
+            "set nll_weight to 1 for the Poisson likelihood, or mae_weight to 1 for the amplitude error"
+        )
+    if config.realspace_mae_weight > 0 and config.realspace_weight == 0:
+        raise ConfigError(
+            f"realspace_mae_weight is {config.realspace_mae_weight} while realspace_weight is 0, which multiplies it; "
+            "expected both or neither; set realspace_weight above 0, or realspace_mae_weight to 0"
+        )
+
+
+def _check_optimiser(config: TrainingConfig) -> None:
+    number(config, "gradient_clip_val", least=0, optional=True)
+    number(config, "momentum", "adam_beta1", "adam_beta2", least=0, below=1)
+    number(config, "weight_decay", "plateau_min_lr", "plateau_threshold", least=0)
+    number(config, "lr_min_ratio", above=0, most=1)
+    number(config, "plateau_factor", above=0, below=1)
+    whole(config, "plateau_patience", "lr_warmup_epochs", least=0)
+    if config.lr_warmup_epochs > config.nepochs:
+        raise ConfigError(
+            f"lr_warmup_epochs is {config.lr_warmup_epochs}, longer than the run of {config.nepochs} epochs; "
+            "expected a part of the run; set lr_warmup_epochs to nepochs or less, 0 for 4 % of the run"
+        )
