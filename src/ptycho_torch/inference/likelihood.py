@@ -13,6 +13,7 @@ from ptycho_torch.physics.forward import Placement
 from ptycho_torch.physics.illumination import Illumination
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import FarField
+from ptycho_torch.physics.scaling import flux_ratio, flux_sums
 from ptycho_torch.physics.subpixel import SubpixelShift
 
 # Bytes of exit waves in one chunk: a processor likes what fits its cache, a GPU what fills it.
@@ -145,6 +146,14 @@ class Likelihood:
             used = self.scan.mask & ~self.held[chunk.frames]
             total += float((used * slope.square() / expected.clamp_min(FLOOR)).sum(dtype=torch.float64))
         return total
+
+    def flux(self, at: Estimate) -> float:
+        """Return counts measured over counts expected, the scale of the expected counts that is most likely."""
+        sums = [
+            flux_sums(self.scan.counts(chunk.frames), torch.view_as_real(field).square().sum(dim=(1, -1)) * self.scan.mask)
+            for chunk, _, _, field in self._fields(at)
+        ]
+        return flux_ratio(torch.stack(sums).sum(dim=0))
 
     def light(self, at: Estimate) -> Float32[Tensor, "height width"]:
         """Return sum_j |P_j|^2 on every canvas pixel: how much the scan can know of it, counts."""

@@ -15,13 +15,15 @@ class Objective:
     """Weights of the terms; a term of weight zero is not computed.
 
     loss = poisson * deviance / 2 + amplitude * amplitude_error / 2 + real_space * (TV + deviation * mean deviation),
-    each a mean over trusted pixels; the first two are about 1/2 for the true object at any dose.
+    each a mean over trusted pixels; the first two are about 1/2 for the true object at any dose. With ``match_norm`` the
+    amplitude error does not see the brightness of a pattern: expected counts are scaled to the measured total first.
     """
 
     poisson: float = 1.0
     amplitude: float = 0.0
     real_space: float = 0.0
     deviation: float = 0.0
+    match_norm: bool = False
 
     def __call__(
         self,
@@ -37,9 +39,17 @@ class Objective:
         if self.poisson:
             loss = loss + self.poisson * (poisson_deviance(expected, measured) * mask).sum() / (2 * pixels)
         if self.amplitude:
-            loss = loss + self.amplitude * (amplitude_error(expected, measured) * mask).sum() / (2 * pixels)
+            judged = _matched(expected, measured, mask) if self.match_norm else expected
+            loss = loss + self.amplitude * (amplitude_error(judged, measured) * mask).sum() / (2 * pixels)
         if self.real_space:
             loss = loss + self.real_space * total_variation(canvas, coverage)
             if self.deviation:
                 loss = loss + self.real_space * self.deviation * mean_deviation(canvas, coverage)
         return loss
+
+
+def _matched(
+    expected: Float[Tensor, "patch y x"], measured: Float[Tensor, "patch y x"], mask: Bool[Tensor, "y x"]
+) -> Float[Tensor, "patch y x"]:
+    totals = (expected * mask).sum(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+    return expected * ((measured * mask).sum(dim=(1, 2), keepdim=True) / totals)

@@ -1,5 +1,6 @@
 """Constants that bring a measurement to the sizes that networks and optimisers like."""
 
+import torch
 from jaxtyping import Complex64, Float
 from torch import Tensor
 
@@ -14,10 +15,16 @@ def input_scale(mean_counts: float, size: int) -> float:
     return size / 2 / mean_counts**0.5
 
 
-def flux_ratio(measured: Float[Tensor, "..."], expected: Float[Tensor, "..."]) -> Tensor:
-    """Return c = sum n / sum lambda, the global scale that maximises the Poisson likelihood of c lambda.
+def flux_sums(measured: Float[Tensor, "..."], expected: Float[Tensor, "..."]) -> Float[Tensor, "2"]:
+    """Return the sums of counts measured and expected, in double precision, ready to be added over batches."""
+    return torch.stack([measured.sum(dtype=torch.float64), expected.sum(dtype=torch.float64)])
 
-    From d/dc sum(c lambda - n log(c lambda)) = 0; the scale is projected out (variable projection,
+
+def flux_ratio(sums: Float[Tensor, "2"]) -> float:
+    """Return c = sum n / sum lambda, the global scale that maximises the Poisson likelihood of c lambda; 1 without light.
+
+    From d/dc sum(c lambda - n log(c lambda)) = 0: the scale is projected out (variable projection,
     DOI 10.1137/0710036).
     """
-    return measured.sum() / expected.sum()
+    measured, expected = sums.tolist()
+    return measured / expected if measured > 0 and expected > 0 else 1.0

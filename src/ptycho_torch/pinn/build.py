@@ -62,4 +62,5 @@ def objective_of(training: TrainingConfig) -> Objective:
         amplitude=training.mae_weight or float(amplitude_only),
         real_space=training.realspace_weight,
         deviation=training.realspace_mae_weight,
+        match_norm=training.torch_mae_pred_l2_match_target,
     )

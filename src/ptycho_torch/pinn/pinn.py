@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.physics.forward import detector, merge, probe_weight
+from ptycho_torch.physics.scaling import flux_sums
 
 # Share of a new batch in the running sums that the flux is solved from: an average over about the last 50 batches.
 FLUX_MEMORY = 0.98
@@ -74,13 +75,26 @@ class PtychoPINN(nn.Module):
     def flux(self) -> Tensor:
         """Counts measured over counts expected, over the batches seen last; 1 before the first."""
         measured, expected = self.flux_sums
-        return torch.where(expected > 0, measured / expected.clamp_min(1e-30), torch.ones_like(measured))
+        return torch.where(expected > 0, measured / expected.clamp_min(torch.finfo(expected.dtype).tiny), 1)
 
     def predict(self, counts: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Return one complex patch for every pattern; patterns of one group follow each other."""
         side = counts.shape[-1]
         amplitude = (counts.sqrt() * self.input_scale).view(-1, self.channels, side, side)
         return self.network(amplitude.contiguous(memory_format=torch.channels_last)).reshape(counts.shape)
+
+    def forward_predict(
+        self,
+        x: Float32[Tensor, "group channel y x"],
+        positions: Tensor | None = None,
+        probe: Tensor | None = None,
+        input_scale_factor: Float32[Tensor, "#group 1 1 1"] | float = 1.0,
+    ) -> Complex64[Tensor, "group channel y x"]:
+        """Return patches for amplitudes normalised to a mean energy of N^2 / 4; the call that older clients make.
+
+        ``positions`` and ``probe`` do not influence the network and are accepted for those clients.
+        """
+        return self.network((x * input_scale_factor).contiguous(memory_format=torch.channels_last))
 
     def forward(self, batch: Batch) -> Prediction:
         """Return what the merged object of a batch makes the detector expect."""
@@ -91,10 +105,9 @@ class PtychoPINN(nn.Module):
         if self.flux_solved:
             if self.training:
                 self._remember(batch.counts, expected)
-            expected = self.flux * expected
+            expected = self.flux.to(expected.dtype) * expected
         return Prediction(expected, canvas, coverage)
 
     @torch.no_grad()
     def _remember(self, measured: Tensor, expected: Tensor) -> None:
-        sums = torch.stack([measured.sum(), expected.sum()])
-        self.flux_sums.mul_(FLUX_MEMORY).add_(sums)
+        self.flux_sums.mul_(FLUX_MEMORY).add_(flux_sums(measured, expected))

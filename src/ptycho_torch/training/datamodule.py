@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho.base.arrays import Positions
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.grouping.neighbours import draw_groups
@@ -29,15 +30,20 @@ class Split:
     validation: Indices
 
     @staticmethod
-    def of(acquisition: Acquisition, fraction: float, rng: np.random.Generator) -> "Split":
-        """Hold out a contiguous region (a seed and its nearest) of about ``fraction`` of the patterns, or none."""
-        n_held = round(fraction * acquisition.n_positions)
+    def of(positions: Positions, members: Indices, fraction: float, rng: np.random.Generator) -> "Split":
+        """Hold out a contiguous region (a seed and its nearest) of about ``fraction`` of the members, or none."""
+        n_held = round(fraction * len(members))
         if n_held < 2:
-            return Split(np.arange(acquisition.n_positions), np.arange(0))
-        seed = acquisition.positions[rng.integers(acquisition.n_positions)]
-        distance = np.linalg.norm(acquisition.positions - seed, axis=1)
-        order = np.argsort(distance, kind="stable")
+            return Split(members, members[:0])
+        seed = positions[rng.choice(members)]
+        order = members[np.argsort(np.linalg.norm(positions[members] - seed, axis=1), kind="stable")]
         return Split(np.sort(order[n_held:]), np.sort(order[:n_held]))
+
+
+def _kept(n_positions: int, n_subsample: int | None, rng: np.random.Generator) -> Indices:
+    if n_subsample is None or n_subsample >= n_positions:
+        return np.arange(n_positions)
+    return np.sort(rng.choice(n_positions, n_subsample, replace=False))
 
 
 class _Steps(IterableDataset[Tensor]):
@@ -60,7 +66,8 @@ class _Steps(IterableDataset[Tensor]):
     def _n_items(self) -> int:
         if self.config.model.gridsize == 1:
             return len(self.members)
-        return min(self.config.n_groups or len(self.members), len(self.members))
+        wanted = self.config.n_groups or len(self.members)
+        return wanted if self.config.enable_oversampling else min(wanted, len(self.members))
 
     def __iter__(self) -> Iterator[Tensor]:
         rng = np.random.default_rng([self.seed, 0 if self.fixed else self.epoch])
@@ -79,7 +86,10 @@ class _Steps(IterableDataset[Tensor]):
     def _groups(self, rng: np.random.Generator) -> Iterator[ndarray]:
         size = self.config.model.gridsize**2
         once = np.random.default_rng(self.seed)
-        groups = draw_groups(self.positions, size, self.config.neighbor_count, self._n_items(), once).indices
+        pool = self.config.neighbor_count
+        if self.config.enable_oversampling and self.config.neighbor_pool_size is not None:
+            pool = self.config.neighbor_pool_size
+        groups = draw_groups(self.positions, size, pool, self._n_items(), once).indices
         order = np.arange(len(groups)) if self.config.sequential_sampling else rng.permutation(len(groups))
         for start in range(0, len(groups), self.batch_size):
             yield groups[order[start : start + self.batch_size]]
@@ -102,10 +112,12 @@ class ScanDataModule(lightning.LightningDataModule):
         self.seed = seed
         self.training = training
         self.validation = validation or training
+        rng = np.random.default_rng(seed)
+        members = _kept(training.n_positions, config.n_subsample, rng)
         if validation is None:
-            self.split = Split.of(training, config.validation_fraction, np.random.default_rng(seed))
+            self.split = Split.of(training.positions, members, config.validation_fraction, rng)
         else:
-            self.split = Split(np.arange(training.n_positions), np.arange(validation.n_positions))
+            self.split = Split(members, np.arange(validation.n_positions))
 
     def load(self, device: torch.device) -> None:
         """Put the scans on the device that trains."""

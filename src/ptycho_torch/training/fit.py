@@ -23,8 +23,6 @@ from ptycho_torch.training.lightning_module import PtychoModule
 
 logger = logging.getLogger(__name__)
 
-# Used when the configuration leaves the gradient's norm free.
-CLIP_NORM = 1.0
 DEFAULT_SEED = 42
 
 
@@ -91,8 +89,6 @@ def fit(
 def _trainer(
     config: TrainingConfig, execution: PyTorchExecutionConfig, curves: Curves, n_steps: int, *, validates: bool
 ) -> lightning.Trainer:
-    clip = config.gradient_clip_val if config.gradient_clip_val is not None else execution.gradient_clip_val
-    algorithm = config.gradient_clip_algorithm
     callbacks: list[Callback] = [curves, averaged_weights(n_steps)]
     if execution.enable_progress_bar:
         callbacks.append(RunProgress())
@@ -108,8 +104,6 @@ def _trainer(
         precision=execution.precision,
         deterministic=execution.deterministic,
         accumulate_grad_batches=execution.accum_steps,
-        gradient_clip_val=CLIP_NORM if clip is None else clip,
-        gradient_clip_algorithm=algorithm,
         callbacks=callbacks,
         logger=_loggers(config, execution),
         enable_progress_bar=False,

@@ -4,6 +4,7 @@ from typing import Any
 
 import lightning
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
@@ -12,6 +13,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.pinn.build import objective_of
 from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.training.clipping import clip_adaptively, clip_limit
 from ptycho_torch.training.schedules import make_optimizer, make_scheduler
 
 # Held-out patterns are judged by the variance-stabilised error: a likelihood would hear the brightest pixels only.
@@ -60,6 +62,16 @@ class PtychoModule(lightning.LightningModule):
         """Log how well held-out patterns are explained."""
         loss = self._loss(self.trainer.datamodule.validation_scan, groups, JUDGE)
         self.log("val_loss", loss, on_epoch=True, batch_size=groups.numel(), sync_dist=True)
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip gradients by norm, by value, or each layer against its weights."""
+        limit = clip_limit(self.config, self.execution)
+        if self.config.gradient_clip_algorithm == "agc":
+            clip_adaptively(self.parameters(), limit)
+        else:
+            self.clip_gradients(optimizer, limit, self.config.gradient_clip_algorithm)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the configured optimiser and schedule."""

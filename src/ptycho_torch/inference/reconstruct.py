@@ -1,0 +1,194 @@
+"""From a trained network and a scan to the object."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.base.errors import DataError
+from ptycho.grouping.neighbours import draw_groups
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.likelihood import Estimate, Likelihood
+from ptycho_torch.inference.predict import stitch
+from ptycho_torch.inference.refine import Refined, refine
+from ptycho_torch.physics.forward import NO_LIGHT, place_on_canvas
+from ptycho_torch.pinn.pinn import PtychoPINN
+
+logger = logging.getLogger(__name__)
+
+# A scan whose frames are brighter or darker than the training scan's by more than this factor was exposed otherwise.
+SAME_EXPOSURE = 1.5
+# Below this correlation the file's probe and the bundle's are not the same probe.
+SAME_PROBE = 0.9
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a scan.
+
+    Attributes
+    ----------
+    stitched, final
+        The object that the network alone gives, and the one after the iterations (the same without any).
+    deviance, r_factor
+        Mean Poisson deviance a pixel (about 1, or less where most pixels are empty) and
+        sum |sqrt(I_model) - sqrt(I)| / sum sqrt(I) over all frames, of ``final``.
+    seconds
+        Stage -> time it took.
+    iterations
+        Iterations that were made.
+    stopped_early
+        Whether held-out pixels ended the iterations.
+    """
+
+    stitched: Reconstruction
+    final: Reconstruction
+    deviance: float
+    r_factor: float
+    seconds: dict[str, float]
+    iterations: int
+    stopped_early: bool
+
+
+def reconstruct(
+    pinn: PtychoPINN,
+    acquisition: Acquisition,
+    *,
+    device: torch.device,
+    batch_size: int = 64,
+    iterations: int = 0,
+    refine_probe: bool = False,
+    n_neighbours: int = 4,
+) -> Result:
+    """Stitch what the network predicts for every pattern of a scan, then let likelihood iterations finish it.
+
+    The constants of the training are used as they are, unless the scan was exposed otherwise (its mean counts differ
+    by more than a factor of 1.5): then amplitudes are divided by the square root of the ratio, and the probe is
+    multiplied by it, which leaves the object as it is.
+
+    Parameters
+    ----------
+    pinn
+        The trained network with its probe.
+    acquisition
+        The scan.
+    batch_size
+        Groups of patterns in one pass of the network.
+    iterations, refine_probe
+        Likelihood iterations after stitching (0 for none), and whether they may change the probe.
+    n_neighbours
+        Nearest positions that a group is drawn from, for a network that sees groups.
+
+    Raises
+    ------
+    DataError
+        The scan has another pattern size than the network.
+    """
+    size = int(pinn.probe.shape[-1])
+    if acquisition.size != size:
+        raise DataError(
+            f"patterns are {acquisition.size} x {acquisition.size} px but the network was trained on {size} x {size}; "
+            f"give a scan of {size} px patterns or train on this one"
+        )
+    clock = _Clock()
+    pinn = pinn.to(device).eval()
+    scan = Scan.of(acquisition, device)
+    flux = _exposure(pinn, acquisition)
+    _compare_probes(pinn, acquisition)
+    placement, origin = place_on_canvas(scan.positions, size)
+    groups = _groups(acquisition, pinn.channels, n_neighbours).to(device)
+    object_, coverage = stitch(pinn, scan, placement, groups, batch_size=batch_size, flux=flux)
+    probe = pinn.probe.detach() * (flux * float(pinn.flux)) ** 0.5
+    coverage = coverage * (flux * float(pinn.flux))
+    whole = Likelihood(scan, placement, held_out_fraction=0.0, probe_free=False)
+    object_ = object_ * whole.flux(Estimate(object_, probe)) ** 0.5
+    clock.lap("predict and stitch", device)
+    history: dict[str, list[float]] = {}
+    stitched = _reconstruction(object_, coverage, probe, origin, acquisition, history)
+    final, refined = stitched, None
+    if iterations:
+        refined = refine(object_, probe, scan, placement, iterations=iterations, refine_probe=refine_probe)
+        history = refined.history
+        final = _reconstruction(refined.object_, refined.coverage, refined.probe, origin, acquisition, history)
+        object_, probe = refined.object_, refined.probe
+    clock.lap("refine", device)
+    value = whole(Estimate(object_, probe))
+    clock.lap("judge", device)
+    return Result(
+        stitched,
+        final,
+        value.deviance,
+        value.r_factor,
+        clock.seconds,
+        iterations=0 if refined is None else len(refined.history["deviance"]) - 1,
+        stopped_early=False if refined is None else refined.stopped_early,
+    )
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str, device: torch.device) -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
+
+
+def _reconstruction(
+    object_: Tensor,
+    coverage: Tensor,
+    probe: Tensor,
+    origin: Tensor,
+    acquisition: Acquisition,
+    history: dict[str, list[float]],
+) -> Reconstruction:
+    seen = coverage > NO_LIGHT * coverage.amax()
+    return Reconstruction(
+        object_=torch.where(seen, object_, 0).cpu().numpy(),
+        coverage=torch.where(seen, coverage, 0).cpu().numpy(),
+        # The canvas begins at the corner of a patch, and a position names the pixel at patch index N // 2.
+        origin=origin.cpu().numpy().astype(np.float64),
+        probe=probe.cpu().numpy(),
+        positions=acquisition.positions,
+        history=history,
+    )
+
+
+def _groups(acquisition: Acquisition, channels: int, n_neighbours: int) -> Tensor:
+    n = acquisition.n_positions
+    if channels == 1:
+        return torch.arange(n)[:, None]
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(draw_groups(acquisition.positions, channels, n_neighbours, n, rng).indices)
+
+
+def _exposure(pinn: PtychoPINN, acquisition: Acquisition) -> float:
+    size = acquisition.size
+    trained = (size / 2 / float(pinn.input_scale)) ** 2
+    measured = float(acquisition.counts_per_frame().mean(dtype=np.float64))
+    ratio = measured / trained
+    if 1 / SAME_EXPOSURE < ratio < SAME_EXPOSURE:
+        return 1.0
+    logger.info("frames have %.3g times the counts of the training scan's: the probe is scaled to match", ratio)
+    return ratio
+
+
+def _compare_probes(pinn: PtychoPINN, acquisition: Acquisition) -> None:
+    ours = pinn.probe.detach().cpu()[0].flatten()
+    theirs = torch.as_tensor(acquisition.probe)[0].flatten()
+    alike = float(torch.abs(torch.vdot(ours, theirs)) / (ours.norm() * theirs.norm()).clamp_min(1e-30))
+    if alike < SAME_PROBE:
+        logger.warning(
+            "the scan's probe correlates with the trained one by only %.2f: the network knows the trained one; "
+            "use --refine with --refine_probe, or train on this scan",
+            alike,
+        )

@@ -1,0 +1,116 @@
+"""The bundle wts.h5.zip: manifest.json, config.json and weights.safetensors, and nothing that can run."""
+
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from ptycho.base.atomic import atomic_path
+from ptycho.base.errors import BundleError, ConfigError
+from ptycho.config.files import from_dict, to_dict
+from ptycho.config.training import TrainingConfig
+from ptycho.config.validate import validate_training
+from ptycho_torch.persistence.manifest import Manifest
+from ptycho_torch.pinn.build import Constants, build
+from ptycho_torch.pinn.pinn import PtychoPINN
+
+NAME = "wts.h5.zip"
+# Member -> bytes that it may have when unpacked.
+MEMBERS = {"manifest.json": 1 << 20, "config.json": 1 << 20, "weights.safetensors": 4 << 30}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained network with the choices that made it."""
+
+    pinn: PtychoPINN
+    config: TrainingConfig
+    manifest: Manifest
+
+
+def write_bundle(path: Path, pinn: PtychoPINN, config: TrainingConfig) -> None:
+    """Write a trained network, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The file can't be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in pinn.state_dict().items()}
+    members = {
+        "config.json": json.dumps(to_dict(config), indent=2).encode(),
+        "weights.safetensors": tensors_to_bytes(tensors),
+    }
+    members = {"manifest.json": Manifest.of(members).to_bytes(), **members}
+    with atomic_path(Path(path)) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, raw in members.items():
+            archive.writestr(name, raw)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle: sizes are limited, hashes compared, and nothing in it is executed.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder of a run that holds ``wts.h5.zip``.
+
+    Raises
+    ------
+    BundleError
+        The file is missing, damaged, foreign, newer, or its weights don't fit its configuration.
+    """
+    path = Path(path)
+    file = path / NAME if path.is_dir() else path
+    where = str(file)
+    raw = _members(file)
+    manifest = Manifest.parse(raw["manifest.json"], where)
+    for name in ("config.json", "weights.safetensors"):
+        manifest.verify(name, raw[name], where)
+    try:
+        config = from_dict(json.loads(raw["config.json"]), TrainingConfig, where)
+        validate_training(config)
+        tensors = tensors_from_bytes(raw["weights.safetensors"])
+        return Bundle(_restore(config, tensors), config, manifest)
+    except (ConfigError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise BundleError(f"{where}: weights and configuration don't fit ({error}); train again") from error
+
+
+def _restore(config: TrainingConfig, tensors: dict[str, Tensor]) -> PtychoPINN:
+    probe = torch.view_as_complex(tensors["probe_parts"]) * tensors["probe_scale"]
+    pinn = build(config.model, config, Constants(probe, float(tensors["input_scale"])))
+    pinn.load_state_dict(tensors, strict=True)
+    return pinn.eval()
+
+
+def _members(file: Path) -> dict[str, bytes]:
+    advice = "give the wts.h5.zip that `ptycho train` wrote, or its folder"
+    if not file.is_file():
+        raise BundleError(f"{file} does not exist; expected a trained network; {advice}")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            found = {info.filename: info for info in archive.infolist()}
+            if set(found) != set(MEMBERS):
+                foreign = ": it was written by other software" if "manifest.dill" in found else ""
+                raise BundleError(f"{file} holds {sorted(found)[:6]}{foreign}; expected {sorted(MEMBERS)}; {advice}")
+            for name, limit in MEMBERS.items():
+                if found[name].file_size > limit:
+                    raise BundleError(f"{file}: {name} unpacks to {found[name].file_size} bytes; expected {limit} at most")
+            return {name: _read(archive, name, limit) for name, limit in MEMBERS.items()}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise BundleError(f"{file} can't be read ({error}); the file is damaged or no bundle; {advice}") from error
+
+
+def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    with archive.open(name) as stream:
+        raw = stream.read(limit + 1)
+    if len(raw) > limit:
+        raise BundleError(f"{name} unpacks to more than {limit} bytes; the file lies about its size")
+    return raw
