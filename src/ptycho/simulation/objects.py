@@ -16,6 +16,7 @@ LINE_DENSITY = 0.4  # px of line per px^2: 400 lines between random points of a 
 LEAF_RADII = (2.0, 60.0)  # px
 SPOKES = 36
 SPOKE_EDGE = 1.0  # px, half width of the smooth edge
+FINEST_PAIR = 2.5  # px, width of a spoke and a gap
 SMALLEST_AMPLITUDE = 0.05
 
 
@@ -95,16 +96,16 @@ def dead_leaves(shape: tuple[int, int], rng: np.random.Generator) -> Object:
 def siemens(shape: tuple[int, int], rng: np.random.Generator) -> Object:
     """Siemens star of 36 spokes with edges 2 px wide, turned by a random angle; amplitude .7 to 1, phase 0 to .8 rad.
 
-    The distance to the nearest spoke edge is about r sin(n t) / n for the angle t, so the spokes fade out by
-    themselves near the middle, where they would be finer than a pixel.
+    The distance to the nearest spoke edge is about r sin(n t) / n at the angle t. In the middle, where a pair of
+    spokes would be narrower than 2.5 px and alias, the star is even.
     """
     height, width = shape
     rows, columns = np.ogrid[:height, :width]
     y, x = rows - (height - 1) / 2, columns - (width - 1) / 2
     radius, angle = np.hypot(y, x), np.arctan2(y, x) + rng.uniform(0, 2 * np.pi)
     to_edge = radius * np.sin(SPOKES * angle) / SPOKES
-    to_rim = 0.47 * min(shape) - radius
-    gold = _soft_step(to_edge) * _soft_step(to_rim)
+    resolved = _soft_step(radius - FINEST_PAIR * SPOKES / (2 * np.pi))
+    gold = (0.5 + resolved * (_soft_step(to_edge) - 0.5)) * _soft_step(0.47 * min(shape) - radius)
     return transmission(1 - 0.3 * gold, 0.8 * gold)
 
 

@@ -1,0 +1,85 @@
+"""Pictures of a reconstructed object in the pixels of the scan."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.base.arrays import Mask
+from ptycho.base.errors import DataError
+from ptycho.metrics.region import bounding_box, covered, eroded
+from ptycho.report.drawing import (
+    AMPLITUDE_COLOURS,
+    Limits,
+    Map,
+    colour_bar,
+    draw_map,
+    free_turn,
+    page,
+    phase_colours,
+    robust_limits,
+)
+
+MIN_COVERAGE = 0.1  # of the typical coverage, to be drawn
+RIM = 2  # px left out of the colour limits
+PICTURE = 5.0  # in, the longer side
+
+
+def save_amplitude(path: Path, reconstruction: Reconstruction) -> None:
+    """Draw the amplitude of the covered object, with the scan positions.
+
+    Raises
+    ------
+    BackendNotInstalledError
+        matplotlib is not installed.
+    DataError
+        The reconstruction covers nothing.
+    OutputError
+        The file can't be written.
+    """
+    mask, inner = _seen(reconstruction)
+    amplitude = np.abs(reconstruction.object_)
+    _save_object(path, reconstruction, amplitude, mask, AMPLITUDE_COLOURS, robust_limits(amplitude, inner), "amplitude")
+
+
+def save_phase(path: Path, reconstruction: Reconstruction) -> None:
+    """Draw the phase of the covered object less its mean, which is free, with the scan positions.
+
+    Raises
+    ------
+    BackendNotInstalledError
+        matplotlib is not installed.
+    DataError
+        The reconstruction covers nothing.
+    OutputError
+        The file can't be written.
+    """
+    mask, inner = _seen(reconstruction)
+    phase = np.angle(reconstruction.object_ * free_turn(reconstruction.object_, inner))
+    _save_object(path, reconstruction, phase, mask, *phase_colours(phase, inner), "phase less its mean (rad)")
+
+
+def _seen(reconstruction: Reconstruction) -> tuple[Mask, Mask]:
+    """Return the pixels to draw and those that set the colours."""
+    mask = covered(reconstruction.coverage, MIN_COVERAGE)
+    if not mask.any():
+        raise DataError("the reconstruction covers no pixel; reconstruct from at least one frame before drawing")
+    inner = eroded(mask, RIM)
+    return mask, inner if inner.any() else mask
+
+
+def _save_object(
+    path: Path, reconstruction: Reconstruction, values: Map, mask: Mask, colours: str, limits: Limits, label: str
+) -> None:
+    box = bounding_box(mask, 0)
+    height, width = values[box].shape
+    inches = PICTURE / max(height, width)
+    origin = reconstruction.origin + np.array([box[0].start, box[1].start])
+    with page(path, 1.4 + max(inches * width, 1.5), 0.8 + max(inches * height, 1.5)) as figure:
+        axes = figure.subplots()
+        image = draw_map(axes, values[box], mask[box], origin, colours, limits)
+        y, x = reconstruction.positions.T
+        axes.scatter(x, y, s=2.5, c="tab:red", alpha=0.6, linewidths=0, zorder=2)
+        axes.set(xlabel="x (px)", ylabel="y (px)")
+        axes.set_title(f"{len(y)} scan positions in red", loc="left", fontsize=8, color="0.35")
+        colour_bar(figure, axes, image, label)
