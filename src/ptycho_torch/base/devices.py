@@ -19,5 +19,7 @@ def resolve_device(accelerator: str) -> torch.device:
     name = "cuda" if accelerator == "gpu" else accelerator
     if not available.get(name, False):
         found = ", ".join(kind for kind, there in available.items() if there)
-        raise ConfigError(f"accelerator {accelerator!r} is not available here; found {found}; choose one of these or auto")
+        raise ConfigError(
+            f"accelerator {accelerator!r} is not available here; found {found}; choose one of these or auto"
+        )
     return torch.device(name)

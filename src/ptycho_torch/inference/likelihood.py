@@ -150,7 +150,9 @@ class Likelihood:
     def flux(self, at: Estimate) -> float:
         """Return counts measured over counts expected, the scale of the expected counts that is most likely."""
         sums = [
-            flux_sums(self.scan.counts(chunk.frames), torch.view_as_real(field).square().sum(dim=(1, -1)) * self.scan.mask)
+            flux_sums(
+                self.scan.counts(chunk.frames), torch.view_as_real(field).square().sum(dim=(1, -1)) * self.scan.mask
+            )
             for chunk, _, _, field in self._fields(at)
         ]
         return flux_ratio(torch.stack(sums).sum(dim=0))

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from ptycho.grouping.neighbours import draw_groups
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import DataError
-from ptycho.grouping.neighbours import draw_groups
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.likelihood import Estimate, Likelihood
 from ptycho_torch.inference.predict import stitch
-from ptycho_torch.inference.refine import Refined, refine
+from ptycho_torch.inference.refine import refine
 from ptycho_torch.physics.forward import NO_LIGHT, place_on_canvas
 from ptycho_torch.pinn.pinn import PtychoPINN
 
@@ -192,3 +192,30 @@ def _compare_probes(pinn: PtychoPINN, acquisition: Acquisition) -> None:
             "use --refine with --refine_probe, or train on this scan",
             alike,
         )
+
+
+def maximum_likelihood(acquisition: Acquisition, *, device: torch.device, iterations: int = 200) -> Reconstruction:
+    """Return the converged likelihood solution that starts from the truth, with the true probe: what photons allow.
+
+    Parameters
+    ----------
+    acquisition
+        A simulated scan: its object is the truth and its probe the true one, in sqrt(counts).
+
+    Raises
+    ------
+    DataError
+        The scan carries no truth.
+    """
+    if acquisition.object_ is None:
+        raise DataError("the scan carries no true object; expected objectGuess in it; give a simulated scan")
+    scan = Scan.of(acquisition, device)
+    placement, origin = place_on_canvas(scan.positions, acquisition.size)
+    top, left = origin.tolist()
+    height, width = placement.object_shape
+    truth = np.pad(acquisition.object_, max(height, width), constant_values=1)
+    top, left = top + max(height, width), left + max(height, width)
+    start = torch.as_tensor(truth[top : top + height, left : left + width], device=device)
+    probe = torch.as_tensor(acquisition.probe, device=device)
+    refined = refine(start, probe, scan, placement, iterations=iterations, held_out_fraction=0.0)
+    return _reconstruction(refined.object_, refined.coverage, probe, origin, acquisition, refined.history)

@@ -4,7 +4,6 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field
 
-import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor
 
@@ -103,7 +102,10 @@ def _note(history: dict[str, list[float]], value: Value) -> None:
 def _direction(
     gradient: Estimate, pairs: deque[tuple[Estimate, Estimate]], object_stiffness: Tensor, probe_stiffness: Tensor
 ) -> Estimate:
-    """Return minus the inverse Hessian's estimate times the gradient (two loops, DOI 10.1090/S0025-5718-1980-0572855-7)."""
+    """Return minus the estimated inverse Hessian times the gradient.
+
+    Two loops over the remembered pairs (DOI 10.1090/S0025-5718-1980-0572855-7).
+    """
     rest = gradient
     factors = []
     for step, change in reversed(pairs):

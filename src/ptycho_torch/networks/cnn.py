@@ -1,6 +1,7 @@
 """The existing encoder with two decoders, for those who want the network that the interface names."""
 
 import math
+from itertools import pairwise
 
 import torch
 from jaxtyping import Complex64, Float
@@ -35,7 +36,7 @@ class Decoder(nn.Module):
     def __init__(self, size: int, channels: int, scale: int, *, pad_object: bool, border: bool) -> None:
         super().__init__()
         widths = [128 * scale, *(w * scale for w in DECODER_WIDTHS[size])]
-        self.blocks = nn.Sequential(*(_up(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+        self.blocks = nn.Sequential(*(_up(a, b) for a, b in pairwise(widths)))
         up_width = 2048 // size * scale
         self.margin = size // 4
         self.pad_object = pad_object
@@ -46,7 +47,9 @@ class Decoder(nn.Module):
         else:
             self.centre = nn.Conv2d(widths[-1] - BORDER_CHANNELS, channels, 3, padding=1)
         self.border = (
-            nn.Sequential(_up(BORDER_CHANNELS, up_width), nn.Conv2d(up_width, channels, 3, padding=1)) if border else None
+            nn.Sequential(_up(BORDER_CHANNELS, up_width), nn.Conv2d(up_width, channels, 3, padding=1))
+            if border
+            else None
         )
 
     def forward(
@@ -103,10 +106,7 @@ class Cnn(nn.Module):
         super().__init__()
         widths = [channels, *(w * scale for w in ENCODER_WIDTHS[size])]
         self.encoder = nn.Sequential(
-            *(
-                nn.Sequential(_two_convolutions(a, b), nn.MaxPool2d(2))
-                for a, b in zip(widths, widths[1:], strict=False)
-            )
+            *(nn.Sequential(_two_convolutions(a, b), nn.MaxPool2d(2)) for a, b in pairwise(widths))
         )
         self.amplitude = Decoder(size, channels, scale, pad_object=pad_object, border=border)
         self.phase = Decoder(size, channels, scale, pad_object=pad_object, border=border)
@@ -118,7 +118,5 @@ class Cnn(nn.Module):
         centre, border = self.amplitude(features)
         modulus = self.amplitude.compose(self.activation(centre), None if border is None else functional.silu(border))
         centre, border = self.phase(features)
-        angle = self.phase.compose(
-            math.pi * torch.tanh(centre), None if border is None else functional.silu(border)
-        )
+        angle = self.phase.compose(math.pi * torch.tanh(centre), None if border is None else functional.silu(border))
         return polar(modulus, angle)

@@ -18,7 +18,9 @@ AMPLITUDE_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 UNIT = math.log(math.e - 1)
 
 
-def polar(amplitude: Float[Tensor, "*batch y x"], phase: Float[Tensor, "*batch y x"]) -> Complex64[Tensor, "*batch y x"]:
+def polar(
+    amplitude: Float[Tensor, "*batch y x"], phase: Float[Tensor, "*batch y x"]
+) -> Complex64[Tensor, "*batch y x"]:
     """Return amplitude * exp(i phase) in single precision, whatever precision the network ran in."""
     return torch.polar(amplitude.float(), phase.float())
 

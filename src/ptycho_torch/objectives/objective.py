@@ -15,8 +15,8 @@ class Objective:
     """Weights of the terms; a term of weight zero is not computed.
 
     loss = poisson * deviance / 2 + amplitude * amplitude_error / 2 + real_space * (TV + deviation * mean deviation),
-    each a mean over trusted pixels; the first two are about 1/2 for the true object at any dose. With ``match_norm`` the
-    amplitude error does not see the brightness of a pattern: expected counts are scaled to the measured total first.
+    each a mean over trusted pixels; the first two are about 1/2 for the true object at any dose. With ``match_norm``
+    the amplitude error does not see how bright a pattern is: expected counts are scaled to the measured total first.
     """
 
     poisson: float = 1.0

@@ -102,7 +102,9 @@ def _members(file: Path) -> dict[str, bytes]:
                 raise BundleError(f"{file} holds {sorted(found)[:6]}{foreign}; expected {sorted(MEMBERS)}; {advice}")
             for name, limit in MEMBERS.items():
                 if found[name].file_size > limit:
-                    raise BundleError(f"{file}: {name} unpacks to {found[name].file_size} bytes; expected {limit} at most")
+                    raise BundleError(
+                        f"{file}: {name} unpacks to {found[name].file_size} bytes; expected {limit} at most"
+                    )
             return {name: _read(archive, name, limit) for name, limit in MEMBERS.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise BundleError(f"{file} can't be read ({error}); the file is damaged or no bundle; {advice}") from error

@@ -83,7 +83,9 @@ class Manifest:
             They differ: the file was damaged or changed.
         """
         if self.sha256.get(member) != _hash(raw):
-            raise BundleError(f"{where}: {member} does not match its hash; the file is damaged or changed; copy it again")
+            raise BundleError(
+                f"{where}: {member} does not match its hash; the file is damaged or changed; copy it again"
+            )
 
 
 def package_versions() -> dict[str, str]:

@@ -60,7 +60,9 @@ def place_on_canvas(positions: Float64[Tensor, "patch 2"], size: int) -> tuple[P
     return Placement(corners, remainder, (height, width), size), origin
 
 
-def detector(probe: Complex64[Tensor, "_ mode y x"], flux: float | Tensor = 1.0, background: float | Tensor = 0.0) -> Operator:
+def detector(
+    probe: Complex64[Tensor, "_ mode y x"], flux: float | Tensor = 1.0, background: float | Tensor = 0.0
+) -> Operator:
     """Return patches -> expected counts for a probe as each patch sees it."""
     return Intensity(flux, background) @ FarField() @ Illumination(probe)
 

@@ -21,7 +21,7 @@ def flux_sums(measured: Float[Tensor, "..."], expected: Float[Tensor, "..."]) ->
 
 
 def flux_ratio(sums: Float[Tensor, "2"]) -> float:
-    """Return c = sum n / sum lambda, the global scale that maximises the Poisson likelihood of c lambda; 1 without light.
+    """Return c = sum n / sum lambda, the scale for which c lambda is most likely; 1 without light.
 
     From d/dc sum(c lambda - n log(c lambda)) = 0: the scale is projected out (variable projection,
     DOI 10.1137/0710036).

@@ -15,7 +15,7 @@ SMALLEST_NORM = 1e-3
 
 
 def clip_limit(config: TrainingConfig, execution: PyTorchExecutionConfig) -> float:
-    """Return the configured limit: the machine's choice over the training's, 1 where neither says anything, 0 for none."""
+    """Return the limit: the machine's choice over the training's, 1 where neither says anything, 0 for none."""
     for choice in (execution.gradient_clip_val, config.gradient_clip_val):
         if choice is not None:
             return choice

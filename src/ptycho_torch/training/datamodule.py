@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from numpy import ndarray
+from ptycho.grouping.neighbours import draw_groups
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -15,7 +16,6 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.arrays import Positions
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
-from ptycho.grouping.neighbours import draw_groups
 from ptycho.grouping.regions import RegionSampler
 from ptycho_torch.data.scan import Scan
 

@@ -35,7 +35,9 @@ class PtychoModule(lightning.LightningModule):
         The logged loss that a plateau schedule watches: "val_loss", or "train_loss" without validation.
     """
 
-    def __init__(self, pinn: PtychoPINN, config: TrainingConfig, execution: PyTorchExecutionConfig, monitor: str) -> None:
+    def __init__(
+        self, pinn: PtychoPINN, config: TrainingConfig, execution: PyTorchExecutionConfig, monitor: str
+    ) -> None:
         super().__init__()
         self.pinn = pinn
         self.config = config

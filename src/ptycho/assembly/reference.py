@@ -1,0 +1,69 @@
+"""Something to compare with: a true object, or another reconstruction."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Float64
+from numpy import ndarray
+
+from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.base.arrays import Object
+from ptycho.base.errors import DataError
+
+NAME = "reconstruction.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """An object in the frame of the scan; ``coverage`` None means that it is known everywhere."""
+
+    object_: Object
+    origin: Float64[ndarray, "2"]
+    coverage: Float32[ndarray, "height width"] | None = None
+
+
+def read_reconstruction(path: Path) -> Reconstruction:
+    """Read a reconstruction from its file, or from the folder that holds it."""
+    return Reconstruction.read(path / NAME if path.is_dir() else path)
+
+
+def read_reference(path: Path) -> Reference:
+    """Read an npz with ``objectGuess`` in the frame of xcoords and ycoords, or a reconstruction (file or folder).
+
+    Raises
+    ------
+    DataError
+        The file is neither.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = read_reconstruction(path)
+        return Reference(found.object_, found.origin, found.coverage)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            keys = set(file.files)
+            if "objectGuess" in keys:
+                return Reference(_object(file["objectGuess"], path), np.zeros(2))
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"can't read {path} ({error}); expected an npz with objectGuess, or a reconstruction"
+        ) from error
+    if "object" not in keys:
+        raise DataError(
+            f"{path} has the keys {sorted(keys)}; expected objectGuess in the frame of xcoords and ycoords, or a "
+            "reconstruction.npz; give a simulated scan or the results of `ptycho reconstruct`"
+        )
+    found = Reconstruction.read(path)
+    return Reference(found.object_, found.origin, found.coverage)
+
+
+def _object(array: ndarray, path: Path) -> Object:
+    if array.ndim != 2 or array.dtype.kind not in "fc" or not np.isfinite(array).all():
+        raise DataError(
+            f"objectGuess of {path} has shape {array.shape} and dtype {array.dtype}; expected a finite complex "
+            "(height, width) image; correct the file"
+        )
+    return array.astype(np.complex64)

@@ -1,0 +1,111 @@
+"""``ptycho demo``: the main job on a simulated scan, with a table and one page of pictures."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.writers import write_npz
+from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.base.atomic import write_text
+from ptycho.base.errors import extra_missing
+from ptycho.cli.compare import table
+from ptycho.cli.folders import output_folder
+from ptycho.cli.parsing import verb_parser
+from ptycho.cli.reconstruct import summary, write_results
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.model import ModelConfig
+from ptycho.config.training import TrainingConfig
+from ptycho.metrics.summary import Comparison, compare
+from ptycho.report.demo_page import Curves, save_demo_page
+from ptycho.simulation.simulate import Simulation, simulate
+
+logger = logging.getLogger(__name__)
+
+PAGE = "demo.png"
+ITERATIONS = 40
+# Three minutes of training on two cores.
+EPOCHS = 90
+BATCH = 32
+
+
+def run(argv: Sequence[str]) -> int:
+    """Simulate, train, reconstruct and compare; write everything that the single verbs would."""
+    parser = verb_parser("demo", "Simulate a scan, train on it, reconstruct, compare, and show it on one page.")
+    parser.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder for everything written")
+    parser.add_argument("--seed", type=int, default=0, help="of the simulated scan [0]")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in DIR")
+    given = parser.read(argv)
+    asked = given.arguments
+    folder = output_folder(asked.output_dir, [PAGE], overwrite=asked.overwrite)
+    try:
+        import lightning  # noqa: F401
+        import torch
+
+        from ptycho_torch.base.devices import resolve_device
+        from ptycho_torch.inference.reconstruct import maximum_likelihood, reconstruct
+        from ptycho_torch.persistence.bundle import write_bundle
+        from ptycho_torch.persistence.manifest import package_versions
+        from ptycho_torch.training.fit import fit
+    except ModuleNotFoundError as error:
+        raise extra_missing(error.name or "torch", "torch") from error
+    started = time.perf_counter()
+    choices = Simulation()
+    logger.info("simulating %d patterns of %d x %d px", choices.n_positions, choices.N, choices.N)
+    scan = simulate(choices, np.random.default_rng(asked.seed))
+    write_npz(folder / "scan.npz", scan)
+    config = TrainingConfig(ModelConfig(N=scan.size), nepochs=EPOCHS, batch_size=BATCH, output_dir=folder)
+    execution = PyTorchExecutionConfig(enable_progress_bar=not asked.quiet)
+    logger.info("training a network on it, without labels")
+    trained = fit(config, execution, scan)
+    write_bundle(folder / "wts.h5.zip", trained.pinn, config)
+    logger.info("reconstructing, and %d likelihood iterations", ITERATIONS)
+    device = resolve_device(execution.accelerator)
+    result = reconstruct(trained.pinn, scan, device=device, iterations=ITERATIONS)
+    facts = summary(result, scan, package_versions(), str(device))
+    write_results(folder, result.final, facts)
+    logger.info("the limit: the likelihood solution that starts from the truth")
+    limit = maximum_likelihood(scan, device=device)
+    found = {
+        "network": _scored(result.stitched, scan),
+        "refined": _scored(result.final, scan),
+        "limit": _scored(limit, scan),
+    }
+    seconds = time.perf_counter() - started
+    _page(folder / PAGE, scan, found, trained.history["train_loss"], result.final)
+    scores = {name: comparison.as_dict() for name, comparison in found.items()}
+    facts |= {"scores": scores, "training": {"seconds": trained.seconds, "history": trained.history}}
+    write_text(folder / "summary.json", json.dumps(facts, indent=2))
+    sys.stdout.write(f"\n{table(found)}\n\n")
+    sys.stdout.write(
+        f"network: its patches, stitched; refined: after {result.iterations} likelihood iterations; limit: the converged\n"
+        f"likelihood solution from the true object and probe. {trained.seconds:.0f} s of training "
+        f"({trained.n_patterns / trained.seconds:.0f} patterns/s), {seconds:.0f} s in all,\n"
+        f"torch {torch.__version__} on {device}. Pictures: {folder / PAGE}\n"
+    )
+    return 0
+
+
+def _scored(reconstruction: Reconstruction, scan: Acquisition) -> Comparison:
+    assert scan.object_ is not None
+    return compare(reconstruction, scan.object_)
+
+
+def _page(
+    path: Path, scan: Acquisition, found: dict[str, Comparison], losses: list[float], refined: Reconstruction
+) -> None:
+    save_demo_page(
+        path,
+        title=f"{scan.n_positions} patterns of {scan.size} x {scan.size} px, 1e6 photons each",
+        scan=scan,
+        comparisons={name: found[name] for name in ("network", "refined")},
+        curves=[
+            Curves("training", "epoch", "loss", {"training": losses}),
+            Curves("iterations", "iteration", "deviance per pixel", {"all pixels": refined.history["deviance"]}),
+        ],
+    )

@@ -1,0 +1,96 @@
+"""``ptycho reconstruct``: turn a scan into an image with a trained network."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.checks import require
+from ptycho.acquisition.readers import read
+from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.base.atomic import write_text
+from ptycho.base.errors import ConfigError, extra_missing
+from ptycho.cli.folders import output_folder
+from ptycho.cli.parsing import verb_parser
+from ptycho.report.figures import save_amplitude, save_phase
+from ptycho.report.tables import text_table
+
+if TYPE_CHECKING:
+    from ptycho_torch.inference.reconstruct import Result
+
+logger = logging.getLogger(__name__)
+
+PRODUCTS = ("reconstruction.npz", "amplitude.png", "phase.png", "summary.json")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Reconstruct a scan and write the object, its pictures and a summary."""
+    parser = verb_parser("reconstruct", "Turn a scan into an image with a trained network.")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder that `ptycho train` wrote, or its wts.h5.zip")
+    parser.add_argument("data", type=Path, metavar="DATA", help="scan to reconstruct")
+    parser.add_argument("--output_dir", type=Path, required=True, metavar="OUT", help="folder for the results")
+    parser.add_argument(
+        "--refine", type=int, default=0, metavar="K", help="likelihood iterations after the network [0]"
+    )
+    parser.add_argument("--refine_probe", action="store_true", help="let the iterations improve the probe too")
+    parser.add_argument("--batch_size", type=int, default=64, metavar="B", help="patterns in one pass [64]")
+    parser.add_argument("--accelerator", default="auto", metavar="KIND", help="auto, cpu, gpu, cuda or mps [auto]")
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
+    asked = parser.read(argv).arguments
+    for name, least in (("refine", 0), ("batch_size", 1)):
+        if getattr(asked, name) < least:
+            raise ConfigError(f"--{name} is {getattr(asked, name)}; expected {least} or more; correct it")
+    if asked.refine_probe and not asked.refine:
+        raise ConfigError("--refine_probe without iterations; expected --refine K beside it; add --refine 60")
+    output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite)
+    try:
+        from ptycho_torch.base.devices import resolve_device
+        from ptycho_torch.inference.reconstruct import reconstruct
+        from ptycho_torch.persistence.bundle import read_bundle
+        from ptycho_torch.persistence.manifest import package_versions
+    except ModuleNotFoundError as error:
+        raise extra_missing(error.name or "torch", "torch") from error
+    device = resolve_device(asked.accelerator)
+    bundle = read_bundle(asked.run)
+    scan = read(asked.data, nphotons=bundle.config.nphotons)
+    for finding in require(scan):
+        logger.warning("%s", finding)
+    result = reconstruct(
+        bundle.pinn,
+        scan,
+        device=device,
+        batch_size=asked.batch_size,
+        iterations=asked.refine,
+        refine_probe=asked.refine_probe,
+        n_neighbours=bundle.config.neighbor_count,
+    )
+    write_results(asked.output_dir, result.final, summary(result, scan, package_versions(), str(device)))
+    logger.info("%s", text_table(["", "value"], [["deviance", result.deviance], ["R-factor", result.r_factor]]))
+    logger.info("wrote %s to %s", ", ".join(PRODUCTS), asked.output_dir)
+    return 0
+
+
+def write_results(folder: Path, reconstruction: Reconstruction, facts: dict[str, Any]) -> None:
+    """Write the object, its pictures and the facts about it."""
+    reconstruction.write(folder / "reconstruction.npz")
+    save_amplitude(folder / "amplitude.png", reconstruction)
+    save_phase(folder / "phase.png", reconstruction)
+    write_text(folder / "summary.json", json.dumps(facts, indent=2))
+
+
+def summary(result: "Result", scan: Acquisition, versions: dict[str, str], device: str) -> dict[str, Any]:
+    """Return what summary.json says."""
+    return {
+        "deviance": result.deviance,
+        "r_factor": result.r_factor,
+        "iterations": result.iterations,
+        "stopped_early": result.stopped_early,
+        "seconds": result.seconds,
+        "patterns_per_second": scan.n_positions / sum(result.seconds.values()),
+        "n_positions": scan.n_positions,
+        "quantity": scan.origin,
+        "device": device,
+        "versions": versions,
+    }

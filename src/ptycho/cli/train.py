@@ -1,0 +1,63 @@
+"""``ptycho train``: train a network on a scan."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from ptycho.acquisition.checks import require
+from ptycho.acquisition.readers import read
+from ptycho.base.atomic import write_text
+from ptycho.base.errors import ConfigError, extra_missing
+from ptycho.cli.folders import output_folder
+from ptycho.cli.parsing import verb_parser
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.files import write_yaml
+from ptycho.config.training import TrainingConfig
+from ptycho.config.validate import validate_training
+
+logger = logging.getLogger(__name__)
+
+FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Train on a scan and write the bundle, the configuration, the curves and checkpoints."""
+    parser = verb_parser("train", "Train a network on a scan, without labels.")
+    parser.add_argument("train", type=Path, metavar="TRAIN", help="scan to train on")
+    parser.add_argument("--validate", type=Path, metavar="FILE", help="scan that only judges the training")
+    parser.add_argument("--output_dir", type=Path, required=True, metavar="RUN", help="folder for everything written")
+    parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in RUN")
+    parser.add_argument("--overwrite", action="store_true", help="replace the trained network in RUN")
+    parser.add_config(TrainingConfig, skip=FILLED)
+    parser.add_config(PyTorchExecutionConfig, "execution")
+    given = parser.read(argv)
+    asked = given.arguments
+    own = {"train_data_file": asked.train, "test_data_file": asked.validate, "output_dir": asked.output_dir}
+    config = given.config(TrainingConfig, own)
+    execution = given.config(PyTorchExecutionConfig)
+    execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
+    validate_training(config, execution)
+    output_folder(asked.output_dir, ["wts.h5.zip"], overwrite=asked.overwrite)
+    checkpoint = asked.output_dir / "checkpoints" / "last.ckpt"
+    if asked.resume and not checkpoint.is_file():
+        raise ConfigError(f"nothing to resume: {checkpoint} does not exist; give the folder of an interrupted run")
+    scans = [read(path, nphotons=config.nphotons) for path in (asked.train, asked.validate) if path]
+    for scan in scans:
+        logger.info("%d patterns of %d x %d px: %s", scan.n_positions, scan.size, scan.size, scan.origin)
+        for finding in require(scan):
+            logger.warning("%s", finding)
+    config.model.N = scans[0].size
+    try:
+        from ptycho_torch.persistence.bundle import write_bundle
+        from ptycho_torch.training.fit import fit
+    except ModuleNotFoundError as error:
+        raise extra_missing(error.name or "torch", "torch") from error
+    write_yaml(asked.output_dir / "config.yaml", config, execution)
+    done = fit(config, execution, *scans, resume=checkpoint if asked.resume else None)
+    write_bundle(asked.output_dir / "wts.h5.zip", done.pinn, config)
+    rate = done.n_patterns / max(done.seconds, 1e-9)
+    report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate}
+    write_text(asked.output_dir / "training.json", json.dumps(report, indent=2))
+    logger.info("trained in %.0f s (%.0f patterns/s); wrote %s", done.seconds, rate, asked.output_dir / "wts.h5.zip")
+    return 0
