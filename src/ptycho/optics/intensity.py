@@ -98,6 +98,12 @@ def count_rule(
     return rule
 
 
+def quantity(patterns: Shaped[ndarray, "position y x"], mask: Mask) -> Literal["counts", "amplitude"]:
+    """Say what patterns hold, as ``count_rule`` does, without asking for a scale."""
+    rule = _counted(patterns.dtype, _sample(patterns, mask))
+    return "amplitude" if rule is None else rule.quantity
+
+
 def frame_counts(
     patterns: Shaped[ndarray, "position y x"], mask: Mask, rule: CountRule
 ) -> Float64[ndarray, " position"]:
