@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.scan_arrays import ScanArrays
 from ptycho.base.atomic import atomic_path
+from ptycho.optics.intensity import CountRule
 
 
 def write_npz(path: Path, acquisition: Acquisition) -> None:
@@ -22,30 +25,55 @@ def write_npz(path: Path, acquisition: Acquisition) -> None:
         The file can't be written.
     """
     y, x = acquisition.positions.T
-    extras: dict[str, Any] = {}
-    if acquisition.object_ is not None:
-        extras["objectGuess"] = acquisition.object_
-    if not acquisition.mask.all():
-        extras["bad_pixels"] = ~acquisition.mask
-    with atomic_path(Path(path)) as partial, partial.open("wb") as stream:
-        np.savez(
-            stream,
-            diff3d=acquisition.patterns,
-            xcoords=x,
-            ycoords=y,
-            xcoords_start=x,
-            ycoords_start=y,
-            probeGuess=_file_probe(acquisition),
+    write_arrays(
+        path,
+        ScanArrays(
+            patterns=acquisition.patterns,
+            x=x,
+            y=y,
+            x_start=x,
+            y_start=y,
+            probe=_file_probe(acquisition),
+            object_=acquisition.object_,
             scan_index=np.zeros(acquisition.n_positions, np.int64),
-            nphotons=np.float64(acquisition.counts_per_frame().mean(dtype=np.float64)),
-            quantity=np.str_(acquisition.quantity),
-            count_scale=np.float64(acquisition.count_scale),
-            origin=np.str_(acquisition.origin),
-            **extras,
-        )
+            bad_pixels=None if acquisition.mask.all() else ~acquisition.mask,
+            nphotons=float(acquisition.counts_per_frame().mean(dtype=np.float64)),
+            rule=CountRule(acquisition.quantity, acquisition.count_scale, acquisition.origin),
+        ),
+    )
 
 
-def _file_probe(acquisition: Acquisition) -> Any:
+def write_arrays(path: Path, arrays: ScanArrays) -> None:
+    """Write the arrays of the documented layout as npz, uncompressed, whole or not at all; what is None is left out.
+
+    Raises
+    ------
+    OutputError
+        The file can't be written.
+    """
+    rule = arrays.rule
+    keys = {
+        "diff3d": arrays.patterns,
+        "xcoords": arrays.x,
+        "ycoords": arrays.y,
+        "xcoords_start": arrays.x_start,
+        "ycoords_start": arrays.y_start,
+        "probeGuess": arrays.probe,
+        "objectGuess": arrays.object_,
+        "Y": arrays.labels,
+        "scan_index": arrays.scan_index,
+        "bad_pixels": arrays.bad_pixels,
+        "nphotons": arrays.nphotons,
+        "quantity": rule and rule.quantity,
+        "count_scale": rule and rule.count_scale,
+        "origin": rule and rule.origin,
+    }
+    present: dict[str, Any] = {key: np.asarray(value) for key, value in keys.items() if value is not None}
+    with atomic_path(Path(path)) as partial, partial.open("wb") as stream:
+        np.savez(stream, **present)
+
+
+def _file_probe(acquisition: Acquisition) -> NDArray[Any]:
     if acquisition.quantity == "counts" or acquisition.count_scale == 1:
         return acquisition.probe
     # Double precision, so that multiplying by the scale again gives the same complex64.

@@ -68,8 +68,8 @@ def count_rule(
 ) -> CountRule:
     """Decide from the patterns whether they are counts or amplitude, and the scale between the two.
 
-    Whole numbers above 1 are counts. Otherwise, patterns whose squares are whole multiples of one smallest square are
-    amplitudes of whole counts, and that square is one count. Otherwise they are amplitudes whose mean counts of a
+    Whole numbers above 1 are counts. Otherwise, patterns whose squares are whole multiples of the smallest square are
+    amplitudes of whole counts, and that square is one count; where the squares are whole numbers, one is. Otherwise they are amplitudes whose mean counts of a
     frame are ``labelled``, else ``given``, else 1e9 by assumption. A label that disagrees with counts so found by
     more than 5 % is reported and not used.
 
@@ -98,6 +98,12 @@ def count_rule(
     return rule
 
 
+def quantity(patterns: Shaped[ndarray, "position y x"], mask: Mask) -> Literal["counts", "amplitude"]:
+    """Say what patterns hold, as ``count_rule`` does, without asking for a scale."""
+    rule = _counted(patterns.dtype, _sample(patterns, mask))
+    return "amplitude" if rule is None else rule.quantity
+
+
 def frame_counts(
     patterns: Shaped[ndarray, "position y x"], mask: Mask, rule: CountRule
 ) -> Float64[ndarray, " position"]:
@@ -121,14 +127,9 @@ def _counted(dtype: np.dtype[Any], values: NDArray[np.float64]) -> CountRule | N
         return CountRule("counts", 1.0, f"counts: the file holds whole numbers ({dtype})")
     if values.size == 0:
         return None
-    whole = bool((values == np.rint(values)).all())
-    if whole and values.max() > 1:
+    if bool((values == np.rint(values)).all()) and values.max() > 1:
         return CountRule("counts", 1.0, f"counts: every value looked at is a whole number ({dtype})")
     epsilon = float(np.finfo(dtype).eps)
-    squares = np.square(values)
-    if not whole and _whole_multiples(squares, 1.0, epsilon):
-        return CountRule("amplitude", 1.0, "amplitude: squares are whole numbers, so it is sqrt(counts)")
-    smallest = float(squares.min())
     if _whole_multiples(values, float(values.min()), epsilon):
         logger.warning(
             "patterns are whole multiples of %.6g, as counts divided by a number are; they are taken for amplitudes: "
@@ -136,10 +137,14 @@ def _counted(dtype: np.dtype[Any], values: NDArray[np.float64]) -> CountRule | N
             values.min(),
         )
         return None
-    if _whole_multiples(squares, smallest, epsilon):
+    squares = np.square(values)
+    smallest = float(squares.min())
+    if _whole_multiples(squares, smallest, epsilon) and abs(smallest - 1) > 8 * epsilon:
         # The smallest value carries its own rounding; the ratio over all pixels does not.
         scale = float(np.sqrt(np.rint(squares / smallest).sum() / squares.sum()))
         return CountRule("amplitude", scale, "amplitude: squares are whole multiples of the smallest, one count")
+    if _whole_multiples(squares, 1.0, epsilon):
+        return CountRule("amplitude", 1.0, "amplitude: squares are whole numbers, so it is sqrt(counts)")
     return None
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -10,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
-from ptycho.acquisition.build import acquisition_from_arrays, number
+from ptycho.acquisition.build import number
 from ptycho.acquisition.readers.archive import Archive, open_archive
+from ptycho.acquisition.scan_arrays import ScanArrays
 from ptycho.base.errors import DataError
 from ptycho.optics.intensity import CountRule
 
@@ -19,42 +19,6 @@ logger = logging.getLogger(__name__)
 
 PATTERNS = ("diff3d", "diffraction")
 REQUIRED = ("xcoords", "ycoords", "probeGuess")
-
-
-@dataclass(frozen=True, eq=False)
-class ScanArrays:
-    """The arrays of a file in the documented layout as they are stored; None for what it lacks.
-
-    Attributes
-    ----------
-    patterns
-        ``diff3d``, else ``diffraction``; axes as in the file.
-    x, y
-        ``xcoords``, ``ycoords``, px, (position,).
-    x_start, y_start
-        ``xcoords_start``, ``ycoords_start``: nominal positions, px.
-    probe, object_, labels, scan_index
-        ``probeGuess``, ``objectGuess``, ``Y`` (true patch of every position), ``scan_index``.
-    bad_pixels
-        ``bad_pixels`` or not ``mask``, (y, x) bool.
-    nphotons
-        Mean counts of a frame by the file's label: ``nphotons`` or the one in ``_metadata``.
-    rule
-        What the patterns hold, where the file states it (``quantity``, ``count_scale``).
-    """
-
-    patterns: NDArray[Any]
-    x: NDArray[Any]
-    y: NDArray[Any]
-    probe: NDArray[Any]
-    x_start: NDArray[Any] | None = None
-    y_start: NDArray[Any] | None = None
-    object_: NDArray[Any] | None = None
-    labels: NDArray[Any] | None = None
-    scan_index: NDArray[Any] | None = None
-    bad_pixels: NDArray[Any] | None = None
-    nphotons: float | None = None
-    rule: CountRule | None = None
 
 
 def recognise(archive: Archive) -> bool:
@@ -85,16 +49,7 @@ def from_archive(archive: Archive, nphotons: float | None = None) -> Acquisition
     """Read a scan from an open archive; see ``read_npz``."""
     arrays = scan_arrays(archive)
     try:
-        return acquisition_from_arrays(
-            arrays.patterns,
-            positions_yx(arrays.x, arrays.y),
-            arrays.probe,
-            bad_pixels=arrays.bad_pixels,
-            object_=arrays.object_,
-            rule=arrays.rule,
-            labelled=arrays.nphotons,
-            nphotons=nphotons,
-        )
+        return arrays.acquisition(nphotons)
     except DataError as error:
         raise DataError(f"{archive.path}: {error}") from error
 
@@ -128,21 +83,6 @@ def scan_arrays(archive: Archive) -> ScanArrays:
         nphotons=_nphotons(archive),
         rule=_rule(archive),
     )
-
-
-def positions_yx(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
-    """Return columns ``x`` and rows ``y`` as positions (position, 2), (y, x).
-
-    Raises
-    ------
-    DataError
-        They aren't two lists of one length.
-    """
-    if x.ndim != 1 or x.shape != y.shape:
-        raise DataError(
-            f"found xcoords of shape {x.shape} and ycoords of shape {y.shape}, expected (n,) both; give one a frame"
-        )
-    return np.stack([y, x], axis=1)
 
 
 def _optional(archive: Archive, key: str) -> NDArray[Any] | None:
