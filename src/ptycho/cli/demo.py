@@ -83,8 +83,8 @@ def run(argv: Sequence[str]) -> int:
     write_text(folder / "summary.json", json.dumps(facts, indent=2))
     sys.stdout.write(f"\n{table(found)}\n\n")
     sys.stdout.write(
-        f"network: its patches, stitched; refined: after {result.iterations} likelihood iterations; limit: the converged\n"
-        f"likelihood solution from the true object and probe. {trained.seconds:.0f} s of training "
+        f"network: its patches, stitched; refined: after {result.iterations} likelihood iterations; limit: the\n"
+        f"converged likelihood solution from the true object and probe. {trained.seconds:.0f} s of training "
         f"({trained.n_patterns / trained.seconds:.0f} patterns/s), {seconds:.0f} s in all,\n"
         f"torch {torch.__version__} on {device}. Pictures: {folder / PAGE}\n"
     )
