@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ptycho.grouping.neighbours import draw_groups
+from ptycho.grouping.sampling import draw_groups
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition

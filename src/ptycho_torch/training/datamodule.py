@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from numpy import ndarray
-from ptycho.grouping.neighbours import draw_groups
+from ptycho.grouping.sampling import draw_groups
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
