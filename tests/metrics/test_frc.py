@@ -72,6 +72,14 @@ def test_thresholds_at_many_pixels_are_the_published_limits():
     assert (frc.one_bit > frc.half_bit).all()
 
 
+def test_a_real_image_has_every_fourier_pixel_twice_and_needs_a_higher_correlation():
+    image = noise(0)
+    both, real = fourier_ring_correlation(image, image), fourier_ring_correlation(image.real, image.real)
+    np.testing.assert_array_equal(both.n_pixels, real.n_pixels)
+    assert (real.half_bit > both.half_bit).all()
+    assert (real.one_bit > both.one_bit).all()
+
+
 def curve(values):
     n = np.arange(1, len(values) + 1)
     return Frc(n / len(values), np.asarray(values, float), 0.2 + 0.0 * n, 0.4 + 0.0 * n, n)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Complex, Complex128, Float64
+from jaxtyping import Complex, Float64
 from numpy import ndarray
 
 from ptycho.base.arrays import Mask
@@ -49,7 +49,7 @@ class Aligned:
 
 def align(
     image: Complex[ndarray, "height width"],
-    reference: Complex[ndarray, "height width"],
+    reference: Complex[ndarray, "..."],
     mask: Mask,
     *,
     shift: bool = True,
@@ -181,7 +181,7 @@ def _offsets(shape: tuple[int, ...]) -> tuple[Float64[ndarray, "height 1"], Floa
     return np.arange(height, dtype=np.float64)[:, None] - height // 2, np.arange(width, dtype=np.float64) - width // 2
 
 
-def _check(image: Complex128[ndarray, "..."], reference: Complex128[ndarray, "..."], mask: Mask) -> None:
+def _check(image: Complex[ndarray, "..."], reference: Complex[ndarray, "..."], mask: Mask) -> None:
     if not image.shape == reference.shape == mask.shape:
         raise DataError(
             f"found image {image.shape}, reference {reference.shape} and mask {mask.shape}; give one shape for all"

@@ -5,6 +5,7 @@ from jaxtyping import Complex128, Float64
 from numpy import ndarray
 
 Field = Complex128[ndarray, "height width"]
+Spectrum = Complex128[ndarray, "twice_height twice_width"]
 
 
 def fourier_shift(image: Field, shift: Float64[ndarray, "2"]) -> Field:
@@ -28,12 +29,12 @@ def slopes(image: Field) -> tuple[Field, Field]:
     )
 
 
-def _mirrored(image: Field) -> Field:
+def _mirrored(image: Field) -> Spectrum:
     height, width = image.shape
     return np.pad(image, ((0, height), (0, width)), mode="symmetric")
 
 
-def _filtered(image: Field, spectrum: Field, along_y: ndarray, along_x: ndarray) -> Field:
+def _filtered(image: Field, spectrum: Spectrum, along_y: ndarray, along_x: ndarray) -> Field:
     height, width = image.shape
     filtered: Field = np.fft.ifft2(spectrum * along_y[:, None] * along_x)[:height, :width]
     return filtered

@@ -61,7 +61,7 @@ class Frc:
         return float(self.correlation[self.frequency <= max(frequency, self.frequency[0])].min())
 
 
-def fourier_ring_correlation(image1: Shaped[ndarray, "height width"], image2: Shaped[ndarray, "height width"]) -> Frc:
+def fourier_ring_correlation(image1: Shaped[ndarray, "height width"], image2: Shaped[ndarray, "..."]) -> Frc:
     """Correlate two aligned images, complex or real, ring by ring.
 
     The largest square in the middle is taken, its mean removed and its rim tapered, so that neither the mean nor the

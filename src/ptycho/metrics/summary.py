@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -21,6 +21,7 @@ MARGIN = 8  # px of context around the region, for the sub-pixel shift
 LOW_FREQUENCIES = 0.3  # of Nyquist, where a trustworthy phase must agree
 
 
+@runtime_checkable
 class Stitched(Protocol):
     """What of a reconstruction is compared: the object, how well it was covered, and where it lies."""
 

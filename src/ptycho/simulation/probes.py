@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Complex, Float64
+from jaxtyping import Complex, Complex64, Float64
 from numpy import ndarray
 
 from ptycho.base.arrays import Probe
@@ -43,7 +43,7 @@ def gaussian(N: int, photons: float) -> Probe:
     return _normalised(np.exp(-np.square(_radius(N) / (N / 4))), photons)
 
 
-def modes(probe: Probe, n_modes: int, power: float = 0.3) -> Probe:
+def modes(probe: Complex64[ndarray, "1 y x"], n_modes: int, power: float = 0.3) -> Probe:
     """Return orthogonal modes of decreasing power, for a partially coherent beam, with the probe's total counts.
 
     The modes are the probe times 1, y, x, y^2, y x, x^2 ... made orthogonal in this order (Gram-Schmidt), as

@@ -15,6 +15,7 @@ from ptycho.simulation.probes import PROBES, diameter, modes
 from ptycho.simulation.scans import SCANS
 
 MARGIN = 2  # px of object around the outermost patches
+COUNTER_TYPES = (np.uint16, np.uint32, np.uint64)
 FRAMES_AT_ONCE = 64  # keeps the working memory to tens of MB
 
 
@@ -156,5 +157,6 @@ def _counted(
     expected: Float64[ndarray, "position y x"], mask: Mask, rng: np.random.Generator
 ) -> UInt[ndarray, "position y x"]:
     counts = rng.poisson(expected) * mask
-    counted: UInt[ndarray, "position y x"] = counts.astype(np.result_type(np.uint16, np.min_scalar_type(counts.max())))
+    dtype = next(kind for kind in COUNTER_TYPES if counts.max() <= np.iinfo(kind).max)
+    counted: UInt[ndarray, "position y x"] = counts.astype(dtype)
     return counted
