@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 
 PAGE = "demo.png"
 ITERATIONS = 40
-# Three minutes of training on two cores.
-EPOCHS = 90
-BATCH = 32
+# A minute or two of training on two cores.
+EPOCHS = 60
+BATCH = 16
 
 
 def run(argv: Sequence[str]) -> int:

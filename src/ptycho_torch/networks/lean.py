@@ -10,7 +10,10 @@ from ptycho_torch.networks.heads import transmission
 
 
 class Lean(nn.Module):
-    """Amplitudes (batch, channel, N, N) to complex patches of the same shape.
+    """First estimates of patches, as real images (batch, 2 channel, N, N), to complex patches (batch, channel, N, N).
+
+    The input is the real parts of all channels, then the imaginary parts, of what each pattern says at first sight (its
+    residual brought back to the sample), so that input and output lie in the same pixels.
 
     Pixel-unshuffle stem at N/2, two stride-2 levels (widths w, 2w, 4w) with one residual block each, self-attention
     with learned positions on the N/8 grid, skips, pixel-shuffle on the way up, no normalisation in the convolutions.
@@ -28,9 +31,9 @@ class Lean(nn.Module):
         Number of self-attention blocks.
     """
 
-    def __init__(self, size: int, channels: int = 1, width: int = 32, mixers: int = 2) -> None:
+    def __init__(self, size: int, channels: int = 1, width: int = 32, mixers: int = 1) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(4 * channels, width, 3, padding=1)
+        self.stem = nn.Conv2d(8 * channels, width, 3, padding=1)
         self.fine = ResidualBlock(width)
         self.down_middle = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
         self.middle = ResidualBlock(2 * width)
@@ -45,9 +48,9 @@ class Lean(nn.Module):
         nn.init.normal_(self.head.spread.weight, std=1e-3)
         nn.init.zeros_(self.head.spread.bias)
 
-    def forward(self, amplitude: Float[Tensor, "batch channel y x"]) -> Complex64[Tensor, "batch channel y x"]:
+    def forward(self, x: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
         """Return one complex patch for every pattern."""
-        fine = self.fine(self.stem(functional.pixel_unshuffle(amplitude, 2)))
+        fine = self.fine(self.stem(functional.pixel_unshuffle(x, 2)))
         middle = self.middle(self.down_middle(functional.gelu(fine)))
         coarse = self.down_coarse(functional.gelu(middle))
         batch, width, rows, columns = coarse.shape

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
@@ -22,6 +23,18 @@ class NetworkChoices:
     border: bool = True
 
 
+@dataclass(frozen=True)
+class Kind:
+    """How a network is made, and what it looks at.
+
+    "amplitude": (batch, channel, y, x), normalised amplitudes. "back projection": (batch, 2 channel, y, x), real and
+    imaginary parts of the residual of a transparent object, brought back to the sample.
+    """
+
+    make: Callable[[NetworkChoices], nn.Module]
+    looks_at: Literal["amplitude", "back projection"]
+
+
 def _lean(choices: NetworkChoices) -> nn.Module:
     return Lean(choices.size, choices.channels, choices.lean_width)
 
@@ -37,4 +50,4 @@ def _cnn(choices: NetworkChoices) -> nn.Module:
     )
 
 
-NETWORKS: dict[str, Callable[[NetworkChoices], nn.Module]] = {"lean": _lean, "cnn": _cnn}
+NETWORKS: dict[str, Kind] = {"lean": Kind(_lean, "back projection"), "cnn": Kind(_cnn, "amplitude")}

@@ -33,7 +33,8 @@ class Constants:
 def build(model: ModelConfig, training: TrainingConfig, constants: Constants) -> PtychoPINN:
     """Return a network of the configured kind, joined with its physics; weights come from torch's generator."""
     channels = model.gridsize**2
-    network = NETWORKS[model.architecture](
+    kind = NETWORKS[model.architecture]
+    network = kind.make(
         NetworkChoices(
             size=model.N,
             channels=channels,
@@ -49,6 +50,7 @@ def build(model: ModelConfig, training: TrainingConfig, constants: Constants) ->
         constants.probe,
         constants.input_scale,
         channels,
+        back_projected=kind.looks_at == "back projection",
         probe_trainable=training.probe_trainable,
         flux_solved=training.intensity_scale_trainable,
     )

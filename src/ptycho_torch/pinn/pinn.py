@@ -7,6 +7,7 @@ from jaxtyping import Complex64, Float32
 from torch import Tensor, nn
 
 from ptycho_torch.data.batch import Batch
+from ptycho_torch.physics.backprojection import BackProjection
 from ptycho_torch.physics.forward import detector, merge, probe_weight
 from ptycho_torch.physics.scaling import flux_sums
 
@@ -29,13 +30,16 @@ class PtychoPINN(nn.Module):
     Parameters
     ----------
     network
-        Amplitudes (batch, channel, y, x) -> complex patches of that shape.
+        Amplitudes (batch, channel, y, x), or back projections (batch, 2 channel, y, x), -> complex patches
+        (batch, channel, y, x).
     probe
         (mode, y, x) complex64, sqrt(counts): sum |P|^2 is the mean counts of a frame.
     input_scale
         Factor on sqrt(counts) before the network; a constant of the training scan, kept in the bundle.
     channels
         Patterns that the network sees at once.
+    back_projected
+        Whether the network looks at back projections or at amplitudes.
     probe_trainable, flux_solved
         Whether training may change the probe, and whether the global flux is solved in closed form.
     """
@@ -52,12 +56,14 @@ class PtychoPINN(nn.Module):
         input_scale: float,
         channels: int = 1,
         *,
+        back_projected: bool,
         probe_trainable: bool = False,
         flux_solved: bool = True,
     ) -> None:
         super().__init__()
         self.network = network
         self.channels = channels
+        self.back_projected = back_projected
         self.flux_solved = flux_solved
         # The optimiser sees a probe of root mean square one.
         scale = probe.abs().square().mean().sqrt()
@@ -79,9 +85,16 @@ class PtychoPINN(nn.Module):
 
     def predict(self, counts: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Return one complex patch for every pattern; patterns of one group follow each other."""
-        side = counts.shape[-1]
-        amplitude = (counts.sqrt() * self.input_scale).view(-1, self.channels, side, side)
-        return self.network(amplitude.contiguous(memory_format=torch.channels_last)).reshape(counts.shape)
+        return self._patches(counts.sqrt() * self.input_scale)
+
+    def _patches(self, amplitude: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
+        grouped = (-1, self.channels, *amplitude.shape[1:])
+        if self.back_projected:
+            seen = BackProjection(self.probe.detach() * self.input_scale)(amplitude).view(grouped)
+            images = torch.cat([seen.real, seen.imag], dim=1)
+        else:
+            images = amplitude.view(grouped)
+        return self.network(images.contiguous(memory_format=torch.channels_last)).reshape(amplitude.shape)
 
     def forward_predict(
         self,
@@ -92,9 +105,10 @@ class PtychoPINN(nn.Module):
     ) -> Complex64[Tensor, "group channel y x"]:
         """Return patches for amplitudes normalised to a mean energy of N^2 / 4; the call that older clients make.
 
-        ``positions`` and ``probe`` do not influence the network and are accepted for those clients.
+        ``positions`` and ``probe`` are accepted for those clients: the network uses neither positions nor any probe but
+        its own.
         """
-        return self.network((x * input_scale_factor).contiguous(memory_format=torch.channels_last))
+        return self._patches((x * input_scale_factor).flatten(0, 1)).view(x.shape)
 
     def forward(self, batch: Batch) -> Prediction:
         """Return what the merged object of a batch makes the detector expect."""

@@ -1,6 +1,9 @@
 """Train a network on a scan."""
 
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +78,8 @@ def fit(
     n_steps = config.nepochs * len(data.train_dataloader())
     trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
     try:
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        with _quietly():
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except RuntimeError as error:
         if resume is not None and "state_dict" in str(error):
             raise ConfigError(
@@ -83,6 +87,20 @@ def fit(
             ) from error
         raise
     return Fit(pinn.eval(), curves.history, curves.seconds, curves.n_patterns)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep Lightning's advertisements and its advice on data loaders of our own making from the user's screen."""
+    theirs = logging.getLogger("lightning.pytorch")
+    level = theirs.level
+    theirs.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            yield
+    finally:
+        theirs.setLevel(level)
 
 
 def _trainer(
