@@ -60,6 +60,20 @@ def place_on_canvas(positions: Float64[Tensor, "patch 2"], size: int) -> tuple[P
     return Placement(corners, remainder, (height, width), size), origin
 
 
+def stack_regions(positions: Float64[Tensor, "region member 2"], size: int) -> Placement:
+    """Return the placement of regions of overlapping patches, one below the other on one canvas.
+
+    Members of one region share its pixels; two regions share none.
+    """
+    whole = positions.floor()
+    corners = whole.long() - size // 2
+    corners = corners - corners.amin(dim=1, keepdim=True)
+    height, width = (corners.amax(dim=(0, 1)) + size).tolist()
+    corners[..., 0] += height * torch.arange(len(corners), device=corners.device)[:, None]
+    remainder = (positions - whole).to(torch.float32).flatten(0, 1)
+    return Placement(corners.flatten(0, 1), remainder, (height * len(positions), width), size)
+
+
 def detector(
     probe: Complex64[Tensor, "_ mode y x"], flux: float | Tensor = 1.0, background: float | Tensor = 0.0
 ) -> Operator:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.physics.backprojection import BackProjection
-from ptycho_torch.physics.forward import detector, merge, probe_weight
+from ptycho_torch.physics.forward import detector, merge, probe_weight, stack_regions
 from ptycho_torch.physics.scaling import flux_sums
 
 # Share of a new batch in the running sums that the flux is solved from: an average over about the last 50 batches.
@@ -78,6 +78,11 @@ class PtychoPINN(nn.Module):
         return torch.view_as_complex(self.probe_parts) * self.probe_scale
 
     @property
+    def intensity_scale(self) -> float:
+        """Factor from normalised amplitude to sqrt(counts): sqrt(mean counts) / (N / 2)."""
+        return 1 / float(self.input_scale)
+
+    @property
     def flux(self) -> Tensor:
         """Counts measured over counts expected, over the batches seen last; 1 before the first."""
         measured, expected = self.flux_sums
@@ -112,7 +117,8 @@ class PtychoPINN(nn.Module):
 
     def forward(self, batch: Batch) -> Prediction:
         """Return what the merged object of a batch makes the detector expect."""
-        look, place = batch.placement.look(), batch.placement.place()
+        placement = stack_regions(batch.positions, batch.counts.shape[-1])
+        look, place = placement.look(), placement.place()
         probe = self.probe
         canvas, coverage = merge(self.predict(batch.counts), probe_weight(probe), look, place)
         expected = detector(place.spread(probe))(look(canvas))

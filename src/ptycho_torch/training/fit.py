@@ -76,9 +76,9 @@ def fit(
     module = PtychoModule(pinn, config, execution, monitor="val_loss" if data.validates else "train_loss")
     curves = Curves()
     n_steps = config.nepochs * len(data.train_dataloader())
-    trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
     try:
         with _quietly():
+            trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
             trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except RuntimeError as error:
         if resume is not None and "state_dict" in str(error):
