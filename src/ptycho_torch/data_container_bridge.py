@@ -19,8 +19,8 @@ class PtychoDataContainerTorch:
     """Groups of patterns as tensors.
 
     ``X`` (group, y, x, member) normalised amplitude; ``Y`` true patches (ones where unknown), ``Y_I`` and
-    ``Y_phi``; ``coords_nominal`` = ``coords_true`` = ``coords`` (group, 1, 2, member) [x, y] px, *minus* the distance to the
-    group's mean; ``local_offsets`` the same in float64, ``global_offsets`` the means; ``nn_indices``; ``probe``.
+    ``Y_phi``; ``coords_nominal`` = ``coords_true`` = ``coords`` (group, 1, 2, member) [x, y] px, *minus* the distance
+    to the group's mean; ``local_offsets`` the same in float64, ``global_offsets`` the means; ``nn_indices``; ``probe``.
     """
 
     def __init__(self, grouped_data: Mapping[str, Any], probe: NDArray[Any]) -> None:

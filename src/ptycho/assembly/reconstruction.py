@@ -8,10 +8,12 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from numpy import ndarray
 
+from ptycho.acquisition.readers.archive import Archive, open_archive
 from ptycho.base.arrays import Object, Positions, Probe
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import DataError
 
+CURVE = "history_"
 KEYS = ("object", "coverage", "origin", "probe", "positions")
 
 
@@ -44,7 +46,7 @@ class Reconstruction:
 
     def write(self, path: Path) -> None:
         """Write an npz with keys object, coverage, origin, probe, positions, history_*; whole or not at all."""
-        arrays: dict[str, Any] = {f"history_{name}": np.asarray(curve) for name, curve in self.history.items()}
+        arrays: dict[str, Any] = {f"{CURVE}{name}": np.asarray(curve) for name, curve in self.history.items()}
         with atomic_path(path) as partial, partial.open("wb") as stream:
             np.savez(
                 stream,
@@ -65,25 +67,29 @@ class Reconstruction:
         DataError
             The file is not a reconstruction.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                missing = [key for key in KEYS if key not in file.files]
-                if missing:
-                    raise DataError(
-                        f"{path} is not a reconstruction: found keys {sorted(file.files)}, missing {missing}; "
-                        "give the reconstruction.npz that `ptycho reconstruct` wrote"
-                    )
-                return Reconstruction(
-                    object_=file["object"],
-                    coverage=file["coverage"],
-                    origin=file["origin"],
-                    probe=file["probe"],
-                    positions=file["positions"],
-                    history={
-                        k.removeprefix("history_"): file[k].tolist() for k in file.files if k.startswith("history_")
-                    },
+        with open_archive(path) as archive:
+            missing = [key for key in KEYS if key not in archive]
+            if missing:
+                raise DataError(
+                    f"found keys {sorted(archive.keys)}, missing {missing}; expected a reconstruction; "
+                    "give the reconstruction.npz that `ptycho reconstruct` wrote"
                 )
-        except (OSError, ValueError, EOFError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"can't read {path}: {error}; give a reconstruction.npz") from error
+            curves = {key: archive[key].tolist() for key in archive.keys if key.startswith(CURVE)}
+            return Reconstruction(
+                object_=_image("object", archive, np.complex64),
+                coverage=_image("coverage", archive, np.float32),
+                origin=archive["origin"].astype(np.float64),
+                probe=archive["probe"].astype(np.complex64),
+                positions=archive["positions"].astype(np.float64),
+                history={key.removeprefix(CURVE): curve for key, curve in curves.items()},
+            )
+
+
+def _image(key: str, archive: Archive, dtype: type) -> ndarray:
+    array = archive[key]
+    if array.ndim != 2 or array.dtype.kind not in "fc" or not np.isfinite(array).all():
+        raise DataError(
+            f"found {key} of shape {array.shape} and dtype {array.dtype}; expected a finite image (height, width); "
+            "reconstruct again"
+        )
+    return array.astype(dtype)

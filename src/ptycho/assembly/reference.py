@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from numpy import ndarray
 
+from ptycho.acquisition.readers.archive import open_archive
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.arrays import Object
 from ptycho.base.errors import DataError
@@ -37,33 +38,23 @@ def read_reference(path: Path) -> Reference:
         The file is neither.
     """
     path = Path(path)
-    if path.is_dir():
-        found = read_reconstruction(path)
-        return Reference(found.object_, found.origin, found.coverage)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            keys = set(file.files)
-            if "objectGuess" in keys:
-                return Reference(_object(file["objectGuess"], path), np.zeros(2))
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"can't read {path} ({error}); expected an npz with objectGuess, or a reconstruction"
-        ) from error
-    if "object" not in keys:
-        raise DataError(
-            f"{path} has the keys {sorted(keys)}; expected objectGuess in the frame of xcoords and ycoords, or a "
-            "reconstruction.npz; give a simulated scan or the results of `ptycho reconstruct`"
-        )
-    found = Reconstruction.read(path)
+    if not path.is_dir():
+        with open_archive(path) as archive:
+            if "objectGuess" in archive:
+                return Reference(_object(archive["objectGuess"]), np.zeros(2))
+            if "object" not in archive:
+                raise DataError(
+                    f"found keys {sorted(archive.keys)}; expected objectGuess in the frame of xcoords and ycoords, or "
+                    "a reconstruction; give a simulated scan or the results of `ptycho reconstruct`"
+                )
+    found = read_reconstruction(path)
     return Reference(found.object_, found.origin, found.coverage)
 
 
-def _object(array: ndarray, path: Path) -> Object:
+def _object(array: ndarray) -> Object:
     if array.ndim != 2 or array.dtype.kind not in "fc" or not np.isfinite(array).all():
         raise DataError(
-            f"objectGuess of {path} has shape {array.shape} and dtype {array.dtype}; expected a finite complex "
+            f"found objectGuess of shape {array.shape} and dtype {array.dtype}; expected a finite complex "
             "(height, width) image; correct the file"
         )
     return array.astype(np.complex64)

@@ -32,6 +32,15 @@ class Archive:
         """Say whether there is an array called ``key``."""
         return key in self.keys
 
+    def headers(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Return shape and dtype of every array by key, without reading any."""
+        found = {}
+        for key in sorted(self.keys):
+            with _damage_reported(), self._file.open(f"{key}.npy") as stream:
+                shape, dtype = _header(stream)
+            found[key] = (shape, "pickled objects" if dtype.hasobject else str(dtype))
+        return found
+
     def is_pickled(self, key: str) -> bool:
         """Say whether ``key`` holds Python objects, which are never loaded."""
         with _damage_reported(), self._file.open(f"{key}.npy") as stream:
