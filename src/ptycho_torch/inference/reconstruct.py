@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ptycho.grouping.sampling import draw_groups
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import DataError
+from ptycho.grouping.sampling import draw_groups
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.likelihood import Estimate, Likelihood
 from ptycho_torch.inference.predict import stitch

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from numpy import ndarray
-from ptycho.grouping.sampling import draw_groups
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -17,6 +16,7 @@ from ptycho.base.arrays import Positions
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.grouping.regions import RegionSampler
+from ptycho.grouping.sampling import draw_groups
 from ptycho_torch.data.scan import Scan
 
 Indices = Int64[ndarray, " position"]
