@@ -1,11 +1,11 @@
 """Shared fixtures; every annotated shape of ``ptycho`` and ``ptycho_torch`` is checked while the tests run."""
 
-from jaxtyping import install_import_hook
+import jaxtyping
 
-install_import_hook(["ptycho", "ptycho_torch"], "beartype.beartype")
+jaxtyping.install_import_hook(["ptycho", "ptycho_torch"], "beartype.beartype")
 
 import os  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -20,15 +20,24 @@ ROOT = Path(__file__).parents[1]
 
 
 def shared(folder: str) -> Path:
-    """Return a folder of shared test files, or skip the test that asked for it."""
+    """Return a folder of shared test files, or skip the test that asked for it.
+
+    ``PTYCHO_TEST_DATA`` names the folder ``data`` or the one that holds it; without it, ``../shared`` is looked at.
+    """
     named = os.environ.get("PTYCHO_TEST_DATA")
-    candidates = [Path(named).parent / folder] if named and folder != "data" else []
-    candidates += [Path(named)] if named and folder == "data" else []
-    candidates += [ROOT.parent / "shared" / folder]
-    for candidate in candidates:
-        if candidate.is_dir():
-            return candidate
-    pytest.skip(f"needs the shared folder {folder!r}: looked at {', '.join(map(str, candidates))}")
+    roots = [Path(named), Path(named).parent] if named else [ROOT.parent / "shared"]
+    for root in roots:
+        if (root / folder).is_dir():
+            return root / folder
+    pytest.skip(f"needs the shared folder {folder!r}, looked for in {' and '.join(map(str, roots))}")
+
+
+@pytest.fixture
+def without_shape_checks() -> Iterator[None]:
+    """Switch the shape checks off for a test: torch.compile can't trace through them."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

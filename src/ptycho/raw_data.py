@@ -93,18 +93,18 @@ class RawData:
         """Read a file of the documented npz layout; a ``DataError`` says what is wrong with it."""
         with open_archive(Path(path)) as archive:
             stored = scan_arrays(archive)
-        raw = RawData(
-            xcoords=stored.x,
-            ycoords=stored.y,
-            xcoords_start=stored.x if stored.x_start is None else stored.x_start,
-            ycoords_start=stored.y if stored.y_start is None else stored.y_start,
-            diff3d=stored.patterns,
-            probeGuess=stored.probe,
-            scan_index=np.zeros(len(stored.x), int) if stored.scan_index is None else stored.scan_index,
-            objectGuess=stored.object_,
-            Y=stored.labels,
-        )
-        raw.bad_pixels, raw.nphotons, raw.rule = stored.bad_pixels, stored.nphotons, stored.rule
+            raw = RawData(
+                xcoords=stored.x,
+                ycoords=stored.y,
+                xcoords_start=stored.x if stored.x_start is None else stored.x_start,
+                ycoords_start=stored.y if stored.y_start is None else stored.y_start,
+                diff3d=stored.patterns,
+                probeGuess=stored.probe,
+                scan_index=np.zeros(len(stored.x), int) if stored.scan_index is None else stored.scan_index,
+                objectGuess=stored.object_,
+                Y=stored.labels,
+            )
+            raw.bad_pixels, raw.nphotons, raw.rule = stored.bad_pixels, stored.nphotons, stored.rule
         return raw
 
     def to_file(self, path: Path | str) -> None:

@@ -196,7 +196,7 @@ def _pixels(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     trusted = np.stack([np.roll(scan.mask, shift, (0, 1)) for shift in NEIGHBOURS])
     surrounded = scan.mask & trusted.all(axis=0)
     surrounded[[0, -1], :] = surrounded[:, [0, -1]] = False
-    dead = surrounded & (total == 0) & (np.median(around, axis=0) > 30)
+    dead = surrounded & (total == 0) & (around.min(axis=0) > 30)
     hot = surrounded & (total > 10 * around.max(axis=0)) & (total > 100) & ~_direct_beam(scan.size)
     for name, pixels in (("dead", dead), ("hot", hot)):
         if pixels.any():

@@ -69,9 +69,9 @@ def count_rule(
     """Decide from the patterns whether they are counts or amplitude, and the scale between the two.
 
     Whole numbers above 1 are counts. Otherwise, patterns whose squares are whole multiples of the smallest square are
-    amplitudes of whole counts, and that square is one count; where the squares are whole numbers, one is. Otherwise they are amplitudes whose mean counts of a
-    frame are ``labelled``, else ``given``, else 1e9 by assumption. A label that disagrees with counts so found by
-    more than 5 % is reported and not used.
+    amplitudes of whole counts, and that square is one count; where the squares are whole numbers, 1 is. Otherwise they
+    are amplitudes whose mean counts of a frame are ``labelled``, else ``given``, else 1e9 by assumption. A label that
+    disagrees with counts so found by more than 5 % is reported and not used.
 
     Parameters
     ----------

@@ -32,6 +32,6 @@ def read(path: Path | str, nphotons: float | None = None) -> Acquisition:
             if recognise(archive):
                 return from_archive(archive, nphotons)
         raise DataError(
-            f"{path}: found keys {sorted(archive.keys)}, expected diff3d or diffraction, xcoords, ycoords and "
+            f"found keys {sorted(archive.keys)}, expected diff3d or diffraction, xcoords, ycoords and "
             "probeGuess; rename or add them"
         )

@@ -24,8 +24,7 @@ NPZ = "an npz file with diff3d, xcoords, ycoords and probeGuess"
 class Archive:
     """The arrays of an open npz, by key."""
 
-    def __init__(self, path: Path, file: zipfile.ZipFile) -> None:
-        self.path = path
+    def __init__(self, file: zipfile.ZipFile) -> None:
         self._file = file
         self.keys = frozenset(n.removesuffix(".npy") for n in file.namelist() if n.endswith(".npy"))
 
@@ -35,7 +34,7 @@ class Archive:
 
     def is_pickled(self, key: str) -> bool:
         """Say whether ``key`` holds Python objects, which are never loaded."""
-        with self._file.open(f"{key}.npy") as stream:
+        with _damage_reported(), self._file.open(f"{key}.npy") as stream:
             return _header(stream)[1].hasobject
 
     def get(self, key: str) -> NDArray[Any] | None:
@@ -51,28 +50,28 @@ class Archive:
             There is none, it is pickled, it is too large, or it is incomplete.
         """
         if key not in self.keys:
-            raise DataError(f"{self.path}: found keys {sorted(self.keys)}, expected {key!r}; add it")
+            raise DataError(f"found keys {sorted(self.keys)}, expected {key!r}; add it")
         member = self._file.getinfo(f"{key}.npy")
-        with self._file.open(member) as stream:
+        with _damage_reported(), self._file.open(member) as stream:
             shape, dtype = _header(stream)
-            declared = math.prod(shape) * dtype.itemsize
+        declared = math.prod(shape) * dtype.itemsize
         if dtype.hasobject:
-            raise DataError(f"{self.path}: {key!r} holds pickled objects, which are not loaded; store plain numbers")
+            raise DataError(f"{key!r} holds pickled objects, which are not loaded; store plain numbers")
         if declared > LARGEST_ARRAY:
             raise DataError(
-                f"{self.path}: {key!r} declares {declared / 2**30:.0f} GiB, expected at most "
-                f"{LARGEST_ARRAY / 2**30:.0f}; split the scan"
+                f"{key!r} declares {declared / 2**30:.0f} GiB, expected at most {LARGEST_ARRAY / 2**30:.0f}; "
+                "split the scan"
             )
         if declared > member.file_size:
-            raise DataError(f"{self.path}: {key!r} is cut short; copy or download the file again")
-        with self._file.open(member) as stream:
+            raise DataError(f"{key!r} is cut short; copy or download the file again")
+        with _damage_reported(), self._file.open(member) as stream:
             array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
         return array
 
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open ``path``, an npz or a bz2 of one; whatever is wrong with the file inside the block becomes a DataError.
+    """Open ``path``, an npz or a bz2 of one; a DataError raised in the block gets the name of the file.
 
     Raises
     ------
@@ -80,44 +79,55 @@ def open_archive(path: Path) -> Iterator[Archive]:
         The file is missing, a folder, empty, of another kind, incomplete or damaged.
     """
     path = Path(path)
-    _check_kind(path)
     try:
-        with path.open("rb") as stream, zipfile.ZipFile(_decompressed(path, stream)) as file:
-            yield Archive(path, file)
+        _check_kind(path)
+        with path.open("rb") as stream:
+            with _damage_reported():
+                file = zipfile.ZipFile(_decompressed(stream))
+            with file:
+                yield Archive(file)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _damage_reported() -> Iterator[None]:
+    try:
+        yield
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise DataError(
-            f"{path}: can't be read as an npz ({' '.join(str(error).split())}); it is damaged or incomplete: "
+            f"can't be read as an npz ({' '.join(str(error).split())}); it is damaged or incomplete: "
             "copy or download it again"
         ) from error
 
 
 def _check_kind(path: Path) -> None:
     if not path.exists():
-        raise DataError(f"{path}: not found; expected {NPZ}")
+        raise DataError(f"not found; expected {NPZ}")
     if path.is_dir():
-        raise DataError(f"{path}: found a folder, expected {NPZ}; name the file inside it")
+        raise DataError(f"found a folder, expected {NPZ}; name the file inside it")
     try:
         with path.open("rb") as stream:
             start = stream.read(8)
     except OSError as error:
-        raise DataError(f"{path}: can't be opened ({error.strerror}); make it readable") from error
+        raise DataError(f"can't be opened ({error.strerror}); make it readable") from error
     if not start:
-        raise DataError(f"{path}: found an empty file, expected {NPZ}; copy or download it again")
+        raise DataError(f"found an empty file, expected {NPZ}; copy or download it again")
     if not start.startswith((b"PK", b"BZh")):
         kind = KINDS.get(start[:4], "a file")
-        raise DataError(f"{path}: found {kind} that is not an npz, expected {NPZ}; convert it")
+        raise DataError(f"found {kind} that is not an npz, expected {NPZ}; convert it")
 
 
-def _decompressed(path: Path, stream: io.BufferedReader) -> io.BufferedReader | io.BytesIO:
+def _decompressed(stream: io.BufferedReader) -> io.BufferedReader | io.BytesIO:
     if stream.read(3) != b"BZh":
         stream.seek(0)
         return stream
     stream.seek(0)
     content = bz2.BZ2File(stream).read(LARGEST_BZ2 + 1)
     if len(content) > LARGEST_BZ2:
-        raise DataError(f"{path}: unpacks to more than {LARGEST_BZ2 / 2**30:.0f} GiB; unpack it with bunzip2 first")
+        raise DataError(f"unpacks to more than {LARGEST_BZ2 / 2**30:.0f} GiB; unpack it with bunzip2 first")
     return io.BytesIO(content)
 
 

@@ -48,10 +48,7 @@ def read_npz(path: Path, nphotons: float | None = None) -> Acquisition:
 def from_archive(archive: Archive, nphotons: float | None = None) -> Acquisition:
     """Read a scan from an open archive; see ``read_npz``."""
     arrays = scan_arrays(archive)
-    try:
-        return arrays.acquisition(nphotons)
-    except DataError as error:
-        raise DataError(f"{archive.path}: {error}") from error
+    return arrays.acquisition(nphotons)
 
 
 def scan_arrays(archive: Archive) -> ScanArrays:
@@ -66,7 +63,7 @@ def scan_arrays(archive: Archive) -> ScanArrays:
     missing = [key for key in REQUIRED if key not in archive] + ([] if patterns else ["diff3d (or diffraction)"])
     if patterns is None or missing:
         raise DataError(
-            f"{archive.path}: found keys {sorted(archive.keys)}, missing {', '.join(missing)}; "
+            f"found keys {sorted(archive.keys)}, missing {', '.join(missing)}; "
             "expected diff3d or diffraction, xcoords, ycoords and probeGuess: add what is missing"
         )
     return ScanArrays(
@@ -89,7 +86,7 @@ def _optional(archive: Archive, key: str) -> NDArray[Any] | None:
     if key not in archive:
         return None
     if archive.is_pickled(key):
-        logger.info("%s: %r holds pickled objects, which are not loaded; it is left out", archive.path, key)
+        logger.info("%r holds pickled objects, which are not loaded; it is left out", key)
         return None
     return archive[key]
 
@@ -112,7 +109,7 @@ def _nphotons(archive: Archive) -> float | None:
         value = json.loads(str(metadata)).get("physics_parameters", {}).get("nphotons")
         return None if value is None else float(value)
     except (ValueError, TypeError, AttributeError):
-        logger.info("%s: _metadata is not the JSON text of the documented layout; it is left out", archive.path)
+        logger.info("_metadata is not the JSON text of the documented layout; it is left out")
         return None
 
 
@@ -121,9 +118,7 @@ def _rule(archive: Archive) -> CountRule | None:
         return None
     quantity = str(archive["quantity"])
     if quantity not in ("counts", "amplitude"):
-        raise DataError(
-            f"{archive.path}: found quantity {quantity!r}, expected 'counts' or 'amplitude'; correct or remove the key"
-        )
+        raise DataError(f"found quantity {quantity!r}, expected 'counts' or 'amplitude'; correct or remove the key")
     scale = number("count_scale", archive["count_scale"]) if "count_scale" in archive else 1.0
     origin = str(archive["origin"]) if "origin" in archive else f"{quantity}: the file says so"
     return CountRule(cast(Literal["counts", "amplitude"], quantity), scale, origin)

@@ -42,19 +42,16 @@ def from_archive(archive: Archive, nphotons: float | None = None) -> Acquisition
     data, scan, probe = (archive[key] for key in REQUIRED)
     if data.ndim != 4 or scan.ndim != 3 or probe.ndim != 6 or {len(data), len(scan), *probe.shape[:3]} != {1}:
         raise DataError(
-            f"{archive.path}: found data {data.shape}, scan {scan.shape} and probe {probe.shape}, expected "
+            f"found data {data.shape}, scan {scan.shape} and probe {probe.shape}, expected "
             "(1, n, N, N), (1, n, 2) and (1, 1, 1, mode, N, N); store one angle in one file"
         )
-    try:
-        acquisition = acquisition_from_arrays(
-            np.fft.fftshift(data[0], axes=(-2, -1)),
-            scan[0] + np.float64(data.shape[-1] // 2),
-            probe[0, 0, 0],
-            rule=CountRule("counts", 1.0, "counts: the layout holds detector counts"),
-        )
-        return replace(acquisition, probe=_calibrated(acquisition))
-    except DataError as error:
-        raise DataError(f"{archive.path}: {error}") from error
+    acquisition = acquisition_from_arrays(
+        np.fft.fftshift(data[0], axes=(-2, -1)),
+        scan[0] + np.float64(data.shape[-1] // 2),
+        probe[0, 0, 0],
+        rule=CountRule("counts", 1.0, "counts: the layout holds detector counts"),
+    )
+    return replace(acquisition, probe=_calibrated(acquisition))
 
 
 def _calibrated(acquisition: Acquisition) -> Probe:

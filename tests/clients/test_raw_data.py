@@ -1,0 +1,172 @@
+"""``RawData`` as older clients and Ptychodus use it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ptycho.assembly.bilinear import cut
+from ptycho.base.errors import ConfigError, DataError
+from ptycho.raw_data import RawData, normalize_data
+
+N = 16
+
+
+def parts(n=20, dtype=np.uint16):
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(12, 40, (2, n))
+    return {
+        "xcoords": x,
+        "ycoords": y,
+        "diff3d": rng.poisson(20, (n, N, N)).astype(dtype),
+        "probeGuess": np.ones((N, N), complex),
+        "scan_index": np.zeros(n, np.int64),
+        "objectGuess": (rng.normal(size=(50, 55)) + 1j).astype(np.complex64),
+    }
+
+
+@pytest.mark.parametrize("modes", [(), (1,), (3,)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.float32, np.float64])
+def test_the_call_of_ptychodus(modes, dtype):
+    keys = parts(dtype=dtype) | {"probeGuess": np.ones((*modes, N, N), complex)}
+    raw = RawData.from_coords_without_pc(**keys)
+    grouped = raw.generate_grouped_data(N, K=7, nsamples=6, gridsize=2)
+    assert raw.probeGuess.shape == (*modes, N, N)
+    assert grouped["diffraction"].dtype == dtype
+    assert grouped["X_full"].shape == (6, N, N, 4)
+    assert grouped["X_full"].dtype == np.float32
+    assert raw.acquisition().probe.shape == (*(modes or (1,)), N, N)
+
+
+@pytest.mark.parametrize("gridsize", [1, 2])
+def test_the_dictionary_of_groups(gridsize):
+    keys = parts()
+    raw = RawData.from_coords_without_pc(**keys)
+    grouped = raw.generate_grouped_data(N, K=6, nsamples=5, seed=3, gridsize=gridsize)
+    members = grouped["nn_indices"]
+    for group, indices in enumerate(members):
+        for channel, i in enumerate(indices):
+            np.testing.assert_array_equal(grouped["diffraction"][group, :, :, channel], keys["diff3d"][i])
+            place = [keys["xcoords"][i], keys["ycoords"][i]]
+            np.testing.assert_array_equal(grouped["coords_nn"][group, 0, :, channel], place)
+            # The true patch lies at the position itself, not at its mirror image in the group.
+            truth = cut(keys["objectGuess"], np.array([place[::-1]]), N)[0]
+            np.testing.assert_array_equal(grouped["Y"][group, :, :, channel], truth)
+    mean = grouped["coords_nn"].mean(axis=3, keepdims=True)
+    np.testing.assert_array_equal(grouped["coords_offsets"], mean)
+    np.testing.assert_array_equal(grouped["coords_relative"], -(grouped["coords_nn"] - mean))
+    for name in ("nn", "offsets", "relative"):
+        np.testing.assert_array_equal(grouped[f"coords_start_{name}"], grouped[f"coords_{name}"])
+    assert grouped["Y"].dtype == np.complex64
+    assert grouped["objectGuess"] is raw.objectGuess
+    assert (grouped["X_full"].astype(float) ** 2).sum(axis=(1, 2)).mean() == pytest.approx(N**2 / 4, rel=1e-5)
+
+
+def test_counts_become_amplitudes_and_amplitudes_stay():
+    keys = parts()
+    root = keys | {"diff3d": np.sqrt(keys["diff3d"]).astype(np.float32)}
+    counted, measured = (
+        RawData.from_coords_without_pc(**k).generate_grouped_data(N, K=4, nsamples=5, seed=1, gridsize=1)
+        for k in (keys, root)
+    )
+    np.testing.assert_allclose(counted["X_full"], measured["X_full"], rtol=1e-6)
+    ratio = measured["X_full"] / measured["diffraction"]
+    np.testing.assert_allclose(ratio, ratio.flat[0], rtol=1e-6)
+
+
+def test_nominal_positions_and_labels_are_grouped_too():
+    keys = parts()
+    labels = np.arange(20)[:, None, None] * np.ones((1, N, N), np.complex64)
+    x, y = keys["xcoords"], keys["ycoords"]
+    raw = RawData(x, y, x + 1, y - 2, keys["diff3d"], keys["probeGuess"], keys["scan_index"], Y=labels[..., None])
+    raw.sample_indices = np.arange(20)
+    grouped = raw.generate_grouped_data(N, K=4, nsamples=5, gridsize=2)
+    expected = grouped["coords_nn"] + np.array([1, -2])[:, None]
+    np.testing.assert_array_equal(grouped["coords_start_nn"], expected)
+    np.testing.assert_array_equal(grouped["Y"][:, 0, 0].real, grouped["nn_indices"])
+    np.testing.assert_array_equal(grouped["sample_indices"], np.arange(20))
+
+
+def test_without_a_gridsize_the_dictionary_of_parameters_decides(monkeypatch):
+    from ptycho.legacy.parameters import cfg
+
+    raw = RawData.from_coords_without_pc(**parts())
+    for gridsize in (1, 2):
+        monkeypatch.setitem(cfg, "gridsize", gridsize)
+        assert raw.generate_grouped_data(N, K=4, nsamples=3)["nn_indices"].shape == (3, gridsize**2)
+
+
+def test_more_groups_than_positions_only_when_asked_for():
+    raw = RawData.from_coords_without_pc(**parts())
+    with pytest.raises(ConfigError, match="OVERSAMPLING-001"):
+        raw.generate_grouped_data(N, K=6, nsamples=40, gridsize=2)
+    more = raw.generate_grouped_data(
+        N, K=6, nsamples=40, gridsize=2, enable_oversampling=True, neighbor_pool_size=7, seed=0
+    )
+    assert more["nn_indices"].shape == (40, 4)
+
+
+def test_normalisation_of_uint16_does_not_overflow():
+    counts = np.random.default_rng(0).integers(0, 60000, (5, N, N, 4)).astype(np.uint16)
+    normalised = normalize_data({"diffraction": counts}, N)
+    exact = counts.astype(float)
+    exact *= np.sqrt((N / 2) ** 2 / (exact**2).sum(axis=(1, 2)).mean())
+    np.testing.assert_allclose(normalised, exact, rtol=2e-7)
+    assert normalised.dtype == np.float32
+
+
+def test_files_keep_everything(tmp_path):
+    keys = parts()
+    x, y = keys["xcoords"], keys["ycoords"]
+    raw = RawData(x, y, x + 1, y + 1, keys["diff3d"], keys["probeGuess"], keys["scan_index"], keys["objectGuess"])
+    raw.bad_pixels = np.eye(N, dtype=bool)
+    raw.to_file(tmp_path / "a.npz")
+    back = RawData.from_file(tmp_path / "a.npz")
+    for name in (*keys, "xcoords_start", "ycoords_start", "bad_pixels"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(raw, name), err_msg=name)
+    assert back.diff3d.dtype == np.uint16
+    assert np.argwhere(~back.acquisition().mask).tolist() == np.argwhere(raw.bad_pixels).tolist()
+
+
+def test_files_without_companions(tmp_path):
+    keys = parts()
+    np.savez(
+        tmp_path / "a.npz",
+        **{k: keys[k] for k in ("xcoords", "ycoords", "probeGuess")},
+        diffraction=np.moveaxis(keys["diff3d"], 0, -1),
+        nphotons=5000.0,
+    )
+    raw = RawData.from_file(str(tmp_path / "a.npz"))
+    np.testing.assert_array_equal(raw.diff3d, keys["diff3d"])
+    np.testing.assert_array_equal(raw.xcoords_start, keys["xcoords"])
+    np.testing.assert_array_equal(raw.scan_index, np.zeros(20))
+    assert raw.objectGuess is None
+    assert raw.nphotons == 5000
+    raw.to_file(tmp_path / "b.npz")
+    with np.load(tmp_path / "b.npz", allow_pickle=False) as file:
+        assert "objectGuess" not in file.files
+    with pytest.raises(DataError, match=r"no\.npz: not found"):
+        RawData.from_file(tmp_path / "no.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"xcoords": np.zeros(3)}, "Coordinate arrays must have matching shapes."),
+        ({"diff3d": np.ones((19, N, N))}, "Unable to align diffraction shape"),
+        ({"diff3d": np.ones((20, N, N + 2))}, "square"),
+        ({"probeGuess": np.ones(N)}, "probeGuess of shape"),
+        ({"objectGuess": np.ones((2, 50, 50))}, "objectGuess of shape"),
+    ],
+    ids=str,
+)
+def test_shapes_that_disagree(change, said):
+    with pytest.raises(DataError, match=said) as refusal:
+        RawData.from_coords_without_pc(**parts() | change)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_door_opens_without_torch():
+    code = "import sys, ptycho.raw_data; sys.exit('torch' in sys.modules or 'scipy.spatial' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
