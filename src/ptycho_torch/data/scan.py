@@ -40,4 +40,4 @@ class Scan:
         """Return patterns in counts, zero where the detector can't be trusted."""
         patterns = self.patterns[indices].to(torch.float32)
         counts = patterns if self.count_scale is None else (self.count_scale * patterns).square()
-        return counts * self.mask
+        return torch.where(self.mask, counts, 0)

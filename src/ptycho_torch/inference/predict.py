@@ -39,12 +39,12 @@ def stitch(
     """
     weight = probe_weight(pinn.probe)
     numerator = torch.zeros(placement.object_shape, dtype=torch.complex64, device=weight.device)
-    coverage = torch.zeros(placement.object_shape, device=weight.device)
+    denominator = torch.zeros_like(numerator)
     for some in groups.split(batch_size):
         members = some.reshape(-1)
         patches = pinn.predict(scan.counts(members) / flux)
         part = placement.part(members)
-        added, light = weighted_sums(patches, weight, part.look(), part.place())
-        numerator += added
-        coverage += light
-    return divide(numerator, coverage), coverage.clamp_min(0)
+        lit_patches, light = weighted_sums(patches, weight, part.look(), part.place())
+        numerator += lit_patches
+        denominator += light
+    return divide(numerator, denominator)

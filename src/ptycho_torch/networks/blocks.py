@@ -29,7 +29,7 @@ class Upsample(nn.Module):
         super().__init__()
         self.spread = nn.Conv2d(width_in, 4 * width_out, kernel, padding=kernel // 2)
 
-    def forward(self, x: Features) -> Features:
+    def forward(self, x: Features) -> Float[Tensor, "batch channel_out 2*y 2*x"]:
         """Upsample features."""
         return functional.pixel_shuffle(self.spread(x), 2)
 

@@ -8,6 +8,7 @@ from jaxtyping import Complex64, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ptycho.base.errors import ConfigError
 from ptycho_torch.networks.heads import AMPLITUDE_ACTIVATIONS, polar
 
 # First and last encoder width per unit of the filter scale, by pattern size (the last is always 128).
@@ -54,7 +55,7 @@ class Decoder(nn.Module):
 
     def forward(
         self, features: Float[Tensor, "batch feature a b"]
-    ) -> tuple[Float[Tensor, "batch channel y x"], Float[Tensor, "batch channel y x"] | None]:
+    ) -> tuple[Float[Tensor, "batch channel window_y window_x"], Float[Tensor, "batch channel y x"] | None]:
         """Return the logits of the image (central window or whole) and those of the border, None without one."""
         features = self.blocks(features)
         if not self.pad_object:
@@ -91,6 +92,11 @@ class Cnn(nn.Module):
         "sigmoid", "swish", "softplus" or "relu".
     pad_object, border
         Decode the central N/2 window only, and let four channels speak of the border around it.
+
+    Raises
+    ------
+    ConfigError
+        The size is another one.
     """
 
     def __init__(
@@ -104,6 +110,11 @@ class Cnn(nn.Module):
         border: bool = True,
     ) -> None:
         super().__init__()
+        if size not in ENCODER_WIDTHS:
+            raise ConfigError(
+                f"N is {size}; the cnn network expects 64, 128 or 256; choose the lean architecture, or crop or pad the "
+                "patterns"
+            )
         widths = [channels, *(w * scale for w in ENCODER_WIDTHS[size])]
         self.encoder = nn.Sequential(
             *(nn.Sequential(_two_convolutions(a, b), nn.MaxPool2d(2)) for a, b in pairwise(widths))

@@ -91,22 +91,23 @@ def weighted_sums(
     weight: Float32[Tensor, "y x"],
     look: PatchesAt,
     place: SubpixelShift,
-) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
+) -> tuple[Complex64[Tensor, "height width"], Complex64[Tensor, "height width"]]:
     """Return the scattered weighted patches and the scattered weights: numerator and denominator of the canvas.
 
-    The same weights pass through the same operators in both, so patches of one constant give that constant.
+    The same weights pass through the same operators in both, so patches of one constant give that constant. A weight
+    with a Nyquist component is complex once it is moved by a part of a pixel, and the denominator with it.
     """
     lit = weight.to(torch.complex64)
-    coverage = look.adjoint(place(lit.expand(patches.shape)).real)
-    return look.adjoint(place(lit * patches)), coverage
+    return look.adjoint(place(lit * patches)), look.adjoint(place(lit.expand(patches.shape)))
 
 
 def divide(
-    numerator: Complex64[Tensor, "height width"], coverage: Float32[Tensor, "height width"]
-) -> Complex64[Tensor, "height width"]:
-    """Return the canvas on which all patches agree best; 1 (transparent) where no light fell."""
+    numerator: Complex64[Tensor, "height width"], denominator: Complex64[Tensor, "height width"]
+) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
+    """Return the canvas on which all patches agree best, 1 (transparent) where no light fell, and the light on it."""
+    coverage = denominator.real
     dark = coverage <= NO_LIGHT * coverage.amax()
-    return torch.where(dark, 1, numerator / torch.where(dark, 1, coverage))
+    return torch.where(dark, 1, numerator / torch.where(dark, 1, denominator)), coverage.clamp_min(0)
 
 
 def merge(
@@ -116,5 +117,4 @@ def merge(
     place: SubpixelShift,
 ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
     """Return the canvas of all patches, weighted by the light, and its coverage in counts."""
-    numerator, coverage = weighted_sums(patches, weight, look, place)
-    return divide(numerator, coverage), coverage.clamp_min(0)
+    return divide(*weighted_sums(patches, weight, look, place))

@@ -1,0 +1,70 @@
+"""The losses pixel by pixel: where they are least, how they lean, how large they are for the truth."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptycho_torch.objectives.amplitude import amplitude_error
+from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, poisson_nll
+
+COUNTS = st.integers(0, 10**6)
+EXPECTED = st.floats(1e-3, 1e6)
+
+
+def pixel(value):
+    return torch.full((1, 1), value, dtype=torch.float64)
+
+
+@given(expected=EXPECTED, measured=COUNTS)
+def test_the_deviance_is_never_negative_and_zero_for_a_perfect_model(expected, measured):
+    assert float(poisson_deviance(pixel(expected), pixel(measured))) >= -1e-9 * (measured + 1)
+    if measured:
+        assert float(poisson_deviance(pixel(measured), pixel(measured))) == 0
+
+
+@given(measured=st.integers(1, 10**6), factor=st.floats(1.01, 100))
+@pytest.mark.parametrize("loss", [poisson_nll, poisson_deviance, amplitude_error])
+def test_losses_are_least_at_the_measurement(loss, measured, factor):
+    best = float(loss(pixel(measured), pixel(measured)))
+    assert float(loss(pixel(measured * factor), pixel(measured))) > best
+    assert float(loss(pixel(measured / factor), pixel(measured))) > best
+
+
+@given(measured=COUNTS, one=EXPECTED, other=EXPECTED)
+def test_deviance_and_likelihood_differ_by_a_constant_of_the_measurement(measured, one, other):
+    def difference(expected):
+        return float(
+            poisson_deviance(pixel(expected), pixel(measured)) / 2 - poisson_nll(pixel(expected), pixel(measured))
+        )
+
+    assert difference(one) == pytest.approx(difference(other), rel=1e-9, abs=1e-9 * max(one, other, measured * 20))
+
+
+@pytest.mark.parametrize("loss", [poisson_nll, poisson_deviance, amplitude_error])
+def test_gradients_are_those_of_finite_differences(loss):
+    generator = torch.Generator().manual_seed(0)
+    expected = (torch.rand(4, 5, generator=generator, dtype=torch.float64) * 20 + 0.1).requires_grad_()
+    measured = torch.poisson(expected.detach(), generator=generator)
+    assert torch.autograd.gradcheck(lambda at: loss(at, measured), expected)
+
+
+@pytest.mark.parametrize("loss", [poisson_nll, poisson_deviance, amplitude_error])
+def test_nothing_measured_and_nothing_expected_stay_finite(loss):
+    expected = torch.tensor([[0.0, 0.0, FLOOR / 2, 3.0]], requires_grad=True)
+    measured = torch.tensor([[0.0, 5.0, 1.0, 0.0]])
+    value = loss(expected, measured)
+    value.sum().backward()
+    assert value.isfinite().all()
+    assert expected.grad.isfinite().all()
+    assert float(value.detach()[0, 0]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("level", [10.0, 100.0, 1e4])
+@pytest.mark.parametrize("loss", [amplitude_error, poisson_deviance])
+def test_the_truth_costs_about_one_a_pixel(loss, level):
+    generator = torch.Generator().manual_seed(1)
+    expected = torch.full((200, 200), level, dtype=torch.float64)
+    measured = torch.poisson(expected, generator=generator)
+    # Both have unit variance up to terms of 1 / counts; the mean of 4e4 pixels scatters by sqrt(2 / 4e4).
+    assert float(loss(expected, measured).mean()) == pytest.approx(1, abs=5 * (2 / 4e4) ** 0.5 + 0.3 / level)
