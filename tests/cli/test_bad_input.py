@@ -17,9 +17,7 @@ from tests.cli.conftest import TRAIN
 
 def contents(folder):
     """Every file with its bytes and every folder below ``folder``, hidden ones too."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.fixture
@@ -77,7 +75,10 @@ UNUSABLE = {
     "no patterns": (lambda a: {"diff3d": None}, ["missing diff3d (or diffraction)", "add what is missing"]),
     "no key is known": (lambda a: dict.fromkeys(a) | {"x": a["xcoords"]}, ["found keys ['x']", "expected diff3d"]),
     "axes": (lambda a: {"diff3d": a["diff3d"][:, 0]}, ["(40, 32)", "40 positions", "expected (n, N, N)"]),
-    "a frame too few": (lambda a: {"diff3d": a["diff3d"][1:]}, ["(39, 32, 32)", "40 positions", "leave out the frames"]),
+    "a frame too few": (
+        lambda a: {"diff3d": a["diff3d"][1:]},
+        ["(39, 32, 32)", "40 positions", "leave out the frames"],
+    ),
     "not square": (lambda a: {"diff3d": a["diff3d"][:, 1:]}, ["31 x 32 px", "expected square", "crop or pad"]),
     "an odd size": (
         lambda a: {"diff3d": a["diff3d"][:, 1:, 1:], "probeGuess": a["probeGuess"][..., 1:, 1:]},
@@ -89,7 +90,7 @@ UNUSABLE = {
     "dark": (lambda a: {"diff3d": 0 * a["diff3d"]}, ["40 patterns that are all zero", "expected light", "check"]),
     "complex patterns": (lambda a: {"diff3d": a["diff3d"] + 0j}, ["complex128", "expected real numbers", "convert"]),
     "pickled": (lambda a: {"diff3d": a["diff3d"].astype(object)}, ["'diff3d' holds pickled", "store plain numbers"]),
-    "one position": (first(1), ["1 position", "expected", "scan"]),
+    "one position": (first(1), ["found 1 positions to train on", "expected at least 2", "give a longer scan"]),
     "probe of another size": (
         lambda a: {"probeGuess": a["probeGuess"][..., :16, :16]},
         ["a probe of 16 px", "patterns of 32 px", "expected one size", "resample"],
@@ -98,9 +99,15 @@ UNUSABLE = {
         lambda a: {"probeGuess": 0 * a["probeGuess"]},
         ["a probe that is zero", "expected a guess", "give probeGuess"],
     ),
-    "NaN in the probe": (with_value("probeGuess", np.nan), ["NaN or infinity in the probe", "expected finite", "correct"]),
+    "NaN in the probe": (
+        with_value("probeGuess", np.nan),
+        ["NaN or infinity in the probe", "expected finite", "correct"],
+    ),
     "x and y": (lambda a: {"ycoords": a["ycoords"][1:]}, ["(40,)", "(39,)", "expected (n,) both", "one a frame"]),
-    "NaN in the positions": (with_value("xcoords", np.nan), ["NaN or infinity in positions", "expected finite", "replace"]),
+    "NaN in the positions": (
+        with_value("xcoords", np.nan),
+        ["NaN or infinity in positions", "expected finite", "replace"],
+    ),
     "text for positions": (lambda a: {"xcoords": a["xcoords"].astype(str)}, ["<U", "expected real numbers", "convert"]),
     "metres": (
         lambda a: {"xcoords": a["xcoords"] * 1e-8, "ycoords": a["ycoords"] * 1e-8},
@@ -160,7 +167,7 @@ FILES = {
         lambda path, scan: path.write_bytes(scan[: len(scan) // 2]),
         ["damaged or incomplete", "copy or download it again"],
     ),
-    "a flipped byte": (
+    "a flipped byte in the patterns": (
         lambda path, scan: path.write_bytes(scan[:5000] + bytes([scan[5000] ^ 1]) + scan[5001:]),
         ["CRC", "damaged", "copy or download it again"],
     ),
@@ -173,8 +180,17 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("verb", ["train", "reconstruct", "inspect", "compare"])
-@pytest.mark.parametrize("kind", FILES)
+# A comparison takes folders, and does not look at the patterns of a scan.
+NOT_COMPARED = ("a folder", "a flipped byte in the patterns")
+READERS = [
+    (kind, verb)
+    for kind in FILES
+    for verb in ("train", "reconstruct", "inspect", "compare")
+    if verb != "compare" or kind not in NOT_COMPARED
+]
+
+
+@pytest.mark.parametrize(("kind", "verb"), READERS)
 def test_a_file_that_is_no_scan(refused, tmp_path, scan_file, trained, reconstructed, kind, verb):
     make, words = FILES[kind]
     path = tmp_path / "given.npz"
@@ -189,15 +205,33 @@ def test_a_file_that_is_no_scan(refused, tmp_path, scan_file, trained, reconstru
     refused(argv[verb], "given.npz", *words)
 
 
+def test_a_folder_without_results(refused, tmp_path, reconstructed):
+    words = ["found a folder without reconstruction.npz", "expected results of `ptycho reconstruct`", "name"]
+    refused(["compare", tmp_path, reconstructed], *words)
+    refused(["compare", reconstructed, tmp_path], *words)
+
+
 GROUPS = {
-    "fewer positions than a group": (3, ["--model.gridsize", "2"], ["3 p", "4", "gridsize"]),
-    "a group larger than the scan": (40, ["--model.gridsize", "7", "--neighbor_count", "48"], ["40 p", "49", "gridsize"]),
+    "fewer positions than a group": (
+        3,
+        ["--model.gridsize", "2"],
+        ["found 3 positions", "expected at least 4 for gridsize 2", "lower gridsize"],
+    ),
+    "a group larger than the scan": (
+        40,
+        ["--model.gridsize", "7", "--neighbor_count", "48"],
+        ["positions", "expected at least 49 for gridsize 7", "lower gridsize"],
+    ),
     "too few neighbours": (
         40,
         ["--model.gridsize", "3", "--neighbor_count", "7"],
         ["neighbor_count is 7", "expected 8 or more", "set neighbor_count to 8"],
     ),
-    "too few kept": (40, ["--model.gridsize", "2", "--n_subsample", "3"], ["3 p", "4", "gridsize"]),
+    "too few kept": (
+        40,
+        ["--model.gridsize", "2", "--n_subsample", "3"],
+        ["found 3 positions", "expected at least 4 for gridsize 2", "lower gridsize"],
+    ),
 }
 
 
@@ -221,7 +255,7 @@ CHOICES = {
     ),
     "a size that cnn does not know": (
         ["--model.architecture", "cnn"],
-        ["cnn", "32", "expected 64, 128 or 256", "lean"],
+        ["architecture is 'cnn' and N is 32", "expected 64, 128 or 256", "choose architecture 'lean'"],
     ),
     "nothing to resume": (["--resume"], ["nothing to resume", "last.ckpt does not exist", "give the folder"]),
     "a loss of nothing": (["--nll_weight", "0"], ["nll_weight and mae_weight are both 0", "expected a loss", "set"]),
@@ -287,7 +321,10 @@ BUNDLES = {
     "newer": (newer, ["bundle version 99", "reads version 1", "install ptychopinn 9.9"]),
     "other weights": (flipped("weights.safetensors"), ["weights.safetensors does not match its hash", "copy it again"]),
     "other choices": (flipped("config.json"), ["config.json does not match its hash", "copy it again"]),
-    "a manifest that is none": (lambda m: {**m, "manifest.json": b"[]"}, ["manifest.json that is not ours", "expected"]),
+    "a manifest that is none": (
+        lambda m: {**m, "manifest.json": b"[]"},
+        ["manifest.json that is not ours", "expected"],
+    ),
 }
 
 
@@ -334,7 +371,7 @@ def test_a_bundle_for_patterns_of_another_size(refused, trained, tmp_path):
 def test_a_validation_scan_of_another_size(refused, scan_file, tmp_path):
     path = tmp_path / "large.npz"
     assert main(["simulate", str(path), "--quiet", "--N", "64", "--positions", "4"]) == 0
-    words = ["64 x 64 px", "32", "scan"]
+    words = ["64 x 64 px", "expected 32 x 32", "give another scan"]
     refused(["train", scan_file, "--validate", path, "--output_dir", tmp_path / "out"], *words)
 
 
@@ -345,7 +382,7 @@ REQUESTS = {
     "an accelerator that is not there": (["--accelerator", "mps"], ["'mps' is not available", "found cpu", "auto"]),
     "an accelerator that is none": (["--accelerator", "tpu"], ["'tpu'", "found cpu", "choose one of these or auto"]),
     "an unknown flag": (["--refin", "3"], ["--refin", "did you mean '--refine'?", "--help"]),
-    "a word for a number": (["--refine", "many"], ["--refine", "many", "expected", "--help"]),
+    "a word for a number": (["--refine", "many"], ["--refine is 'many'", "expected a whole number", "--help"]),
 }
 
 
@@ -362,7 +399,7 @@ SIMULATIONS = {
     "an overlap of one": (["--overlap", "1"], ["overlap is 1", "below 1"]),
     "no photons": (["--photons", "nan"], ["photons is nan", "above 0"]),
     "a negative seed": (["--seed", "-1"], ["seed is -1", "expected 0 or more"]),
-    "a word for a number": (["--positions", "many"], ["--positions", "many", "expected"]),
+    "a word for a number": (["--positions", "many"], ["--positions is 'many'", "expected a whole number", "--help"]),
 }
 
 
