@@ -255,7 +255,7 @@ CHOICES = {
     ),
     "a size that cnn does not know": (
         ["--model.architecture", "cnn"],
-        ["architecture is 'cnn' and N is 32", "expected 64, 128 or 256", "choose architecture 'lean'"],
+        ["N is 32", "expects 64, 128 or 256", "choose the lean architecture"],
     ),
     "nothing to resume": (["--resume"], ["nothing to resume", "last.ckpt does not exist", "give the folder"]),
     "a loss of nothing": (["--nll_weight", "0"], ["nll_weight and mae_weight are both 0", "expected a loss", "set"]),
@@ -503,7 +503,7 @@ def test_a_disk_that_is_full_leaves_no_part_of_a_bundle(scan_file, tmp_path, ful
     assert "wts.h5.zip" in said
     assert "No space left" in said
     # What the run had before, so that it can be resumed, and nothing of the bundle.
-    assert sorted(os.listdir(tmp_path)) == ["checkpoints", "config.yaml", "logs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.yaml", "logs"]
 
 
 def test_a_network_that_the_interrupted_run_did_not_have(refused, scan_file, trained, tmp_path):

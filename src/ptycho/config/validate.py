@@ -9,7 +9,6 @@ from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
 
-CNN_SIZES = (64, 128, 256)
 BUNDLE_MEMBERS = ("wts.h5.zip", "manifest.json")
 
 
@@ -27,11 +26,6 @@ def validate_model(config: ModelConfig) -> None:
         raise ConfigError(
             f"N is {config.N}; expected a multiple of 8; crop or pad the patterns to {config.N - config.N % 8} "
             f"or {config.N + 8 - config.N % 8} px"
-        )
-    if config.architecture == "cnn" and config.N not in CNN_SIZES:
-        raise ConfigError(
-            f"architecture is 'cnn' and N is {config.N}; expected 64, 128 or 256 px for this network; "
-            "choose architecture 'lean', or crop or pad the patterns"
         )
     whole(config, "gridsize", "n_filters_scale", "lean_width", "fno_modes", "fno_width", "fno_blocks", least=1)
     whole(config, "learned_input_channels", least=1)

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,8 +83,20 @@ def fit(
     with _quietly():
         trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
         write_yaml(Path(config.output_dir) / "config.yaml", config, execution)
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        _run(trainer, module, data, resume)
     return Fit(pinn.eval(), curves.history, curves.seconds, curves.n_patterns)
+
+
+def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule, resume: Path | None) -> None:
+    """Train; an interruption reaches the caller, where Lightning would end the process and switch Ctrl-C off."""
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    except SystemExit as stop:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from stop
 
 
 def _check_sizes(config: TrainingConfig, training: Acquisition, validation: Acquisition | None) -> None:
