@@ -50,9 +50,7 @@ def _kept(n_positions: int, n_subsample: int | None, rng: np.random.Generator) -
 class _Steps(IterableDataset[Tensor]):
     """An epoch of steps, each the patterns (region, member) of one batch."""
 
-    def __init__(
-        self, config: TrainingConfig, positions: ndarray, members: Indices, seed: int, *, fixed: bool, epoch: int = 0
-    ) -> None:
+    def __init__(self, config: TrainingConfig, positions: ndarray, members: Indices, seed: int, *, fixed: bool) -> None:
         super().__init__()
         self.positions = positions[members]
         self.members = members
@@ -61,7 +59,7 @@ class _Steps(IterableDataset[Tensor]):
         self.config = config
         self.fixed = fixed
         self.seed = seed
-        self.epoch = epoch
+        self.epoch = 0
 
     def __len__(self) -> int:
         return -(-self._n_items() // self.batch_size)
@@ -141,9 +139,7 @@ class ScanDataModule(lightning.LightningDataModule):
 
     def _loader(self, acquisition: Acquisition, members: Indices, *, fixed: bool) -> DataLoader[Tensor]:
         rank = self.trainer.global_rank if self.trainer is not None else 0
-        # A resumed run goes on with the draws of the epoch that it begins with.
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        steps = _Steps(self.config, acquisition.positions, members, self.seed + 7919 * rank, fixed=fixed, epoch=epoch)
+        steps = _Steps(self.config, acquisition.positions, members, self.seed + 7919 * rank, fixed=fixed)
         workers = self.execution.num_workers
         return DataLoader(
             steps,

@@ -70,7 +70,7 @@ def fit(
     ConfigError
         The device is not there, or the checkpoint is damaged or of another network.
     """
-    _check_sizes(config, training, validation)
+    check_sizes(config, training, validation)
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
     lightning.seed_everything(seed, verbose=False)
     data = ScanDataModule(config, execution, training, validation, seed)
@@ -99,7 +99,14 @@ def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule,
         raise KeyboardInterrupt from stop
 
 
-def _check_sizes(config: TrainingConfig, training: Acquisition, validation: Acquisition | None) -> None:
+def check_sizes(config: TrainingConfig, training: Acquisition, validation: Acquisition | None) -> None:
+    """Refuse scans whose patterns are not as large as the configuration says.
+
+    Raises
+    ------
+    DataError
+        With both sizes.
+    """
     size = training.size
     if size != config.model.N:
         raise DataError(f"patterns are {size} x {size} px but model.N is {config.model.N}; set model.N to {size}")
@@ -146,7 +153,7 @@ def _trainer(
     if execution.enable_progress_bar:
         callbacks.append(RunProgress())
     if execution.enable_checkpointing:
-        callbacks.append(_checkpoint(config, execution, validates=validates))
+        callbacks += _checkpoints(config, execution, validates=validates)
     if validates:
         callbacks.append(EarlyStopping("val_loss", patience=execution.early_stop_patience))
     return lightning.Trainer(
@@ -168,19 +175,25 @@ def _trainer(
     )
 
 
-def _checkpoint(config: TrainingConfig, execution: PyTorchExecutionConfig, *, validates: bool) -> ModelCheckpoint:
+def _checkpoints(
+    config: TrainingConfig, execution: PyTorchExecutionConfig, *, validates: bool
+) -> list[ModelCheckpoint]:
+    """Return what keeps the best epochs, and what keeps the last one, to be resumed; both see whole epochs only."""
     metric = execution.checkpoint_monitor_metric
     if not validates:
         metric = metric.replace("val_", "train_")
-    return ModelCheckpoint(
-        dirpath=Path(config.output_dir) / "checkpoints",
+    folder = Path(config.output_dir) / "checkpoints"
+    best = ModelCheckpoint(
+        dirpath=folder,
         filename="epoch={epoch:02d}-" + metric + "={" + metric + ":.4f}",
         auto_insert_metric_name=False,
         monitor=metric,
         mode=execution.checkpoint_mode,
         save_top_k=execution.checkpoint_save_top_k,
-        save_last=True,
+        save_on_train_epoch_end=True,
     )
+    last = ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    return [best, last]
 
 
 def _loggers(config: TrainingConfig, execution: PyTorchExecutionConfig) -> list[Logger]:
