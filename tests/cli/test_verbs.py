@@ -183,7 +183,7 @@ def test_only_overwrite_replaces_a_network(trained, scan_file, tmp_path):
 def test_a_resumed_run_ends_as_an_uninterrupted_one(scan_file, tmp_path, monkeypatch, capsys, gridsize):
     from ptycho_torch.training.callbacks import Curves
 
-    flags = ["--nepochs", "4", "--model.gridsize", gridsize]
+    flags = ["--nepochs", "4", "--model.gridsize", gridsize, "--n_groups", "12"]
     whole = train(scan_file, tmp_path / "whole", *flags)
     start = Curves.on_train_epoch_start
 
