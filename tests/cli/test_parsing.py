@@ -112,6 +112,7 @@ def test_a_mistake_in_a_flag_is_one_line_and_status_2(capsys, typed, says):
     assert says in said.err
 
 
+@pytest.mark.usefixtures("without_shape_checks")
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -25,8 +25,20 @@ class Reference:
 
 
 def read_reconstruction(path: Path) -> Reconstruction:
-    """Read a reconstruction from its file, or from the folder that holds it."""
-    return Reconstruction.read(path / NAME if path.is_dir() else path)
+    """Read a reconstruction from its file, or from the folder that holds it.
+
+    Raises
+    ------
+    DataError
+        The folder holds none, or the file is none.
+    """
+    if not path.is_dir():
+        return Reconstruction.read(path)
+    if not (path / NAME).exists():
+        raise DataError(
+            f"{path}: found a folder without {NAME}, expected results of `ptycho reconstruct`; name their folder"
+        )
+    return Reconstruction.read(path / NAME)
 
 
 def read_reference(path: Path) -> Reference:

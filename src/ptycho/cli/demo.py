@@ -16,7 +16,7 @@ from ptycho.base.atomic import write_text
 from ptycho.base.errors import extra_missing
 from ptycho.cli.compare import table
 from ptycho.cli.folders import output_folder
-from ptycho.cli.parsing import verb_parser
+from ptycho.cli.parsing import at_least, reader, verb_parser
 from ptycho.cli.reconstruct import summary, write_results
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
@@ -38,10 +38,13 @@ def run(argv: Sequence[str]) -> int:
     """Simulate, train, reconstruct and compare; write everything that the single verbs would."""
     parser = verb_parser("demo", "Simulate a scan, train on it, reconstruct, compare, and show it on one page.")
     parser.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder for everything written")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulated scan [0]")
+    parser.add_argument(
+        "--seed", type=reader("--seed", int), metavar="INT", default=0, help="of the simulated scan [0]"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in DIR")
     given = parser.read(argv)
     asked = given.arguments
+    at_least(asked, seed=0)
     folder = output_folder(asked.output_dir, [PAGE], overwrite=asked.overwrite)
     try:
         import lightning  # noqa: F401

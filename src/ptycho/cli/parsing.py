@@ -112,7 +112,7 @@ class VerbParser(ArgumentParser):
             shown = "" if field.default is MISSING else f" [{_in_yaml(field.default)}]"
             group.add_argument(
                 f"--{prefix}{name}",
-                type=_reader(f"--{prefix}{name}", hint),
+                type=reader(f"--{prefix}{name}", hint),
                 default=argparse.SUPPRESS,
                 metavar=placeholder(hint),
                 help=argparse.SUPPRESS if docs[name].endswith(UNREAD) else f"{docs[name]}{shown}",
@@ -141,8 +141,8 @@ def verb_parser(verb: str, description: str) -> VerbParser:
     return parser
 
 
-def _reader(flag: str, hint: Any) -> Callable[[Any], Any]:
-    """Return the function that reads the text after a flag."""
+def reader(flag: str, hint: Any) -> Callable[[Any], Any]:
+    """Return the function that reads the text after a flag as a value of type ``hint``."""
 
     def read(value: Any) -> Any:
         # jsonargparse validates what was read by reading it once more.
@@ -152,6 +152,19 @@ def _reader(flag: str, hint: Any) -> Callable[[Any], Any]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return read
+
+
+def at_least(arguments: Namespace, **least: int) -> None:
+    """Refuse arguments of a verb that are smaller than they may be.
+
+    Raises
+    ------
+    ConfigError
+        With the flag and its value.
+    """
+    for name, smallest in least.items():
+        if arguments[name] < smallest:
+            raise ConfigError(f"--{name} is {arguments[name]}; expected {smallest} or more; correct it")
 
 
 def _field_docs(cls: type[Any]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import ConfigError, extra_missing
 from ptycho.cli.folders import output_folder
-from ptycho.cli.parsing import verb_parser
+from ptycho.cli.parsing import at_least, reader, verb_parser
 from ptycho.report.figures import save_amplitude, save_phase
 from ptycho.report.tables import text_table
 
@@ -32,16 +32,20 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("data", type=Path, metavar="DATA", help="scan to reconstruct")
     parser.add_argument("--output_dir", type=Path, required=True, metavar="OUT", help="folder for the results")
     parser.add_argument(
-        "--refine", type=int, default=0, metavar="K", help="likelihood iterations after the network [0]"
+        "--refine",
+        type=reader("--refine", int),
+        default=0,
+        metavar="K",
+        help="likelihood iterations after the network [0]",
     )
     parser.add_argument("--refine_probe", action="store_true", help="let the iterations improve the probe too")
-    parser.add_argument("--batch_size", type=int, default=64, metavar="B", help="patterns in one pass [64]")
+    parser.add_argument(
+        "--batch_size", type=reader("--batch_size", int), default=64, metavar="B", help="patterns in one pass [64]"
+    )
     parser.add_argument("--accelerator", default="auto", metavar="KIND", help="auto, cpu, gpu, cuda or mps [auto]")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
     asked = parser.read(argv).arguments
-    for name, least in (("refine", 0), ("batch_size", 1)):
-        if getattr(asked, name) < least:
-            raise ConfigError(f"--{name} is {getattr(asked, name)}; expected {least} or more; correct it")
+    at_least(asked, refine=0, batch_size=1)
     if asked.refine_probe and not asked.refine:
         raise ConfigError("--refine_probe without iterations; expected --refine K beside it; add --refine 60")
     output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite)

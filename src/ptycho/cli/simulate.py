@@ -8,7 +8,8 @@ import numpy as np
 
 from ptycho.acquisition.writers import write_npz
 from ptycho.cli.folders import output_file
-from ptycho.cli.parsing import verb_parser
+from ptycho.cli.parsing import at_least, reader, verb_parser
+from ptycho.config.convert import placeholder
 from ptycho.simulation.objects import OBJECTS
 from ptycho.simulation.probes import PROBES
 from ptycho.simulation.scans import SCANS
@@ -25,19 +26,23 @@ def run(argv: Sequence[str]) -> int:
     for name, known in (("object", OBJECTS), ("probe", PROBES), ("scan", SCANS)):
         choice = getattr(default, name)
         parser.add_argument(f"--{name}", choices=list(known), default=choice, help=f"{', '.join(known)} [{choice}]")
-    parser.add_argument("--N", type=int, default=default.N, help=f"side of a pattern, px [{default.N}]")
-    parser.add_argument("--positions", type=int, default=default.n_positions, help=f"frames [{default.n_positions}]")
-    parser.add_argument(
-        "--photons", type=float, default=default.photons, help="mean counts of a frame behind nothing [1e6]"
-    )
-    parser.add_argument("--overlap", type=float, default=default.overlap, help="of neighbours, of the diameter [0.75]")
-    parser.add_argument("--modes", type=int, default=default.n_modes, help="incoherent probe modes [1]")
-    parser.add_argument("--background", type=float, default=default.background, help="mean counts added to a pixel [0]")
-    parser.add_argument("--dead_pixels", type=int, default=default.n_dead_pixels, help="pixels that read 0 [0]")
-    parser.add_argument("--seed", type=int, default=0, help="of every draw [0]")
+    for name, kind, value, help_ in (
+        ("N", int, default.N, "side of a pattern, px"),
+        ("positions", int, default.n_positions, "frames"),
+        ("photons", float, default.photons, "mean counts of a frame behind nothing"),
+        ("overlap", float, default.overlap, "of neighbours, of the diameter"),
+        ("modes", int, default.n_modes, "incoherent probe modes"),
+        ("background", float, default.background, "mean counts added to a pixel"),
+        ("dead_pixels", int, default.n_dead_pixels, "pixels that read 0"),
+        ("seed", int, 0, "of every draw"),
+    ):
+        flag = f"--{name}"
+        parser.add_argument(
+            flag, type=reader(flag, kind), default=value, metavar=placeholder(kind), help=f"{help_} [{value:g}]"
+        )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.npz when it exists")
     asked = parser.read(argv).arguments
-    out = output_file(asked.out, overwrite=asked.overwrite)
+    at_least(asked, seed=0)
     choices = Simulation(
         object=asked.object,
         probe=asked.probe,
@@ -50,6 +55,7 @@ def run(argv: Sequence[str]) -> int:
         background=asked.background,
         n_dead_pixels=asked.dead_pixels,
     )
+    out = output_file(asked.out, overwrite=asked.overwrite)
     write_npz(out, simulate(choices, np.random.default_rng(asked.seed)))
     logger.info("wrote %s: %d patterns of %d x %d px", out, choices.n_positions, choices.N, choices.N)
     return 0

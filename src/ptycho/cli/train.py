@@ -12,9 +12,8 @@ from ptycho.base.errors import ConfigError, extra_missing
 from ptycho.cli.folders import output_folder
 from ptycho.cli.parsing import verb_parser
 from ptycho.config.execution import PyTorchExecutionConfig
-from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
-from ptycho.config.validate import validate_training
+from ptycho.config.validate import validate_model, validate_training
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +47,12 @@ def run(argv: Sequence[str]) -> int:
         for finding in require(scan):
             logger.warning("%s", finding)
     config.model.N = scans[0].size
+    validate_model(config.model)
     try:
         from ptycho_torch.persistence.bundle import write_bundle
         from ptycho_torch.training.fit import fit
     except ModuleNotFoundError as error:
         raise extra_missing(error.name or "torch", "torch") from error
-    write_yaml(asked.output_dir / "config.yaml", config, execution)
     done = fit(config, execution, *scans, resume=checkpoint if asked.resume else None)
     write_bundle(asked.output_dir / "wts.h5.zip", done.pinn, config)
     rate = done.n_patterns / max(done.seconds, 1e-9)

@@ -18,8 +18,9 @@ def nearest(word: object, choices: Iterable[str]) -> str:
     >>> nearest("adamm", ["adam", "sgd"])
     " (did you mean 'adam'?)"
     """
-    close = difflib.get_close_matches(str(word), list(choices), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    by_small_letters = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(str(word).lower(), by_small_letters, n=1)
+    return f" (did you mean {by_small_letters[close[0]]!r}?)" if close else ""
 
 
 def is_whole(value: Any) -> bool:

@@ -13,13 +13,14 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.arrays import Positions
+from ptycho.base.errors import DataError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.grouping.regions import RegionSampler
 from ptycho.grouping.sampling import draw_groups
 from ptycho_torch.data.scan import Scan
 
-Indices = Int64[ndarray, " position"]
+Indices = Int64[ndarray, " _"]
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,12 @@ class ScanDataModule(lightning.LightningDataModule):
             self.split = Split.of(training.positions, members, config.validation_fraction, rng)
         else:
             self.split = Split(members, np.arange(validation.n_positions))
+        least = max(2, config.model.gridsize**2)
+        if len(self.split.training) < least:
+            raise DataError(
+                f"found {len(self.split.training)} positions to train on, expected at least {least} for gridsize "
+                f"{config.model.gridsize}; give a longer scan, or lower gridsize or validation_fraction"
+            )
 
     def load(self, device: torch.device) -> None:
         """Put the scans on the device that trains."""

@@ -1,6 +1,8 @@
 """Train a network on a scan."""
 
 import logging
+import pickle
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.errors import ConfigError, DataError, extra_missing
 from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.pinn.build import Constants, build
@@ -51,7 +55,7 @@ def fit(
     Parameters
     ----------
     config, execution
-        What to learn and how; curves and checkpoints go to ``config.output_dir``.
+        What to learn and how; these choices, curves and checkpoints go to ``config.output_dir``.
     training
         The scan to learn from.
     validation
@@ -62,13 +66,11 @@ def fit(
     Raises
     ------
     DataError
-        The scan does not fit the configuration.
+        The scan does not fit the configuration, or has too few positions.
+    ConfigError
+        The device is not there, or the checkpoint is damaged or of another network.
     """
-    for scan in (training, validation):
-        if scan is not None and scan.size != config.model.N:
-            raise DataError(
-                f"patterns are {scan.size} x {scan.size} px but model.N is {config.model.N}; set model.N to {scan.size}"
-            )
+    check_sizes(config, training, validation)
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
     lightning.seed_everything(seed, verbose=False)
     data = ScanDataModule(config, execution, training, validation, seed)
@@ -76,17 +78,58 @@ def fit(
     module = PtychoModule(pinn, config, execution, monitor="val_loss" if data.validates else "train_loss")
     curves = Curves()
     n_steps = config.nepochs * len(data.train_dataloader())
-    try:
-        with _quietly():
-            trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
-            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    except RuntimeError as error:
-        if resume is not None and "state_dict" in str(error):
-            raise ConfigError(
-                f"{resume} was trained with another network; give the configuration of that run or start without resume"
-            ) from error
-        raise
+    if resume is not None:
+        _check_resumable(resume, module)
+    with _quietly():
+        trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
+        write_yaml(Path(config.output_dir) / "config.yaml", config, execution)
+        _run(trainer, module, data, resume)
     return Fit(pinn.eval(), curves.history, curves.seconds, curves.n_patterns)
+
+
+def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule, resume: Path | None) -> None:
+    """Train; an interruption reaches the caller, where Lightning would end the process and switch Ctrl-C off."""
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    except SystemExit as stop:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from stop
+
+
+def check_sizes(config: TrainingConfig, training: Acquisition, validation: Acquisition | None) -> None:
+    """Refuse scans whose patterns are not as large as the configuration says.
+
+    Raises
+    ------
+    DataError
+        With both sizes.
+    """
+    size = training.size
+    if size != config.model.N:
+        raise DataError(f"patterns are {size} x {size} px but model.N is {config.model.N}; set model.N to {size}")
+    if validation is not None and validation.size != size:
+        raise DataError(
+            f"patterns of the validation scan are {validation.size} x {validation.size} px, expected {size} x {size} "
+            "as in training; give another scan or none"
+        )
+
+
+def _check_resumable(checkpoint: Path, module: PtychoModule) -> None:
+    try:
+        kept = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise ConfigError(
+            f"{checkpoint} can't be read; expected the checkpoint of an interrupted run, and it is damaged; "
+            "start again without --resume"
+        ) from error
+    if {name: tensor.shape for name, tensor in kept.items()} != {n: t.shape for n, t in module.state_dict().items()}:
+        raise ConfigError(
+            f"{checkpoint} was trained with another network; expected the one of this configuration; give the "
+            "configuration of that run or start without --resume"
+        )
 
 
 @contextmanager
@@ -110,7 +153,7 @@ def _trainer(
     if execution.enable_progress_bar:
         callbacks.append(RunProgress())
     if execution.enable_checkpointing:
-        callbacks.append(_checkpoint(config, execution, validates=validates))
+        callbacks += _checkpoints(config, execution, validates=validates)
     if validates:
         callbacks.append(EarlyStopping("val_loss", patience=execution.early_stop_patience))
     return lightning.Trainer(
@@ -132,19 +175,25 @@ def _trainer(
     )
 
 
-def _checkpoint(config: TrainingConfig, execution: PyTorchExecutionConfig, *, validates: bool) -> ModelCheckpoint:
+def _checkpoints(
+    config: TrainingConfig, execution: PyTorchExecutionConfig, *, validates: bool
+) -> list[ModelCheckpoint]:
+    """Return what keeps the best epochs, and what keeps the last one, to be resumed; both see whole epochs only."""
     metric = execution.checkpoint_monitor_metric
     if not validates:
         metric = metric.replace("val_", "train_")
-    return ModelCheckpoint(
-        dirpath=Path(config.output_dir) / "checkpoints",
+    folder = Path(config.output_dir) / "checkpoints"
+    best = ModelCheckpoint(
+        dirpath=folder,
         filename="epoch={epoch:02d}-" + metric + "={" + metric + ":.4f}",
         auto_insert_metric_name=False,
         monitor=metric,
         mode=execution.checkpoint_mode,
         save_top_k=execution.checkpoint_save_top_k,
-        save_last=True,
+        save_on_train_epoch_end=True,
     )
+    last = ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    return [best, last]
 
 
 def _loggers(config: TrainingConfig, execution: PyTorchExecutionConfig) -> list[Logger]:

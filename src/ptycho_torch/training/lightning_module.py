@@ -49,6 +49,10 @@ class PtychoModule(lightning.LightningModule):
         """Put the scans on the device, once."""
         self.trainer.datamodule.load(self.device)
 
+    def on_train_epoch_start(self) -> None:
+        """Let a resumed run draw what an uninterrupted one would: the draws of an epoch depend on its number."""
+        self.trainer.train_dataloader.dataset.epoch = self.current_epoch
+
     def _loss(self, scan: Scan, groups: Tensor, objective: Objective) -> Tensor:
         batch = gather(scan, groups)
         prediction = self.pinn(batch)

@@ -94,10 +94,11 @@ def _train(
     ptycho_config.validate_training_config(config, execution)
     _engine()
     from ptycho_torch.persistence.bundle import write_bundle
-    from ptycho_torch.training.fit import fit
+    from ptycho_torch.training.fit import check_sizes, fit
 
     scans = [None if data is None else _scan(data, config, axes) for data in (train_data, test_data)]
     assert scans[0] is not None
+    check_sizes(config, scans[0], scans[1])
     containers = [None if data is None else _container(data, config) for data in (train_data, test_data)]
     done = fit(config, execution, scans[0], scans[1])
     write_bundle(Path(config.output_dir) / BUNDLE, done.pinn, config)
