@@ -2,7 +2,9 @@
 
 import jaxtyping
 
-jaxtyping.install_import_hook(["ptycho", "ptycho_torch"], "beartype.beartype")
+import tests.type_checks  # noqa: F401  # the hook finds it as an attribute of tests
+
+jaxtyping.install_import_hook(["ptycho", "ptycho_torch"], "tests.type_checks.checked")
 
 import os  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402

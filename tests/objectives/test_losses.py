@@ -34,7 +34,9 @@ def test_losses_are_least_at_the_measurement(loss, measured, factor):
 @given(measured=COUNTS, one=EXPECTED, other=EXPECTED)
 def test_deviance_and_likelihood_differ_by_a_constant_of_the_measurement(measured, one, other):
     def difference(expected):
-        return float(poisson_deviance(pixel(expected), pixel(measured)) / 2 - poisson_nll(pixel(expected), pixel(measured)))
+        return float(
+            poisson_deviance(pixel(expected), pixel(measured)) / 2 - poisson_nll(pixel(expected), pixel(measured))
+        )
 
     assert difference(one) == pytest.approx(difference(other), rel=1e-9, abs=1e-9 * max(one, other, measured * 20))
 

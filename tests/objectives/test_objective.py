@@ -48,7 +48,9 @@ def test_terms_add_with_their_weights():
     assert loss(Objective(**weights, deviation=0.5)) == pytest.approx(whole, rel=1e-5)
 
 
-@pytest.mark.parametrize("weights", [Objective(), Objective(poisson=0.0, amplitude=1.0), Objective(0.5, 0.5, match_norm=True)])
+@pytest.mark.parametrize(
+    "weights", [Objective(), Objective(poisson=0.0, amplitude=1.0), Objective(0.5, 0.5, match_norm=True)]
+)
 def test_pixels_that_are_not_trusted_say_nothing(weights):
     wild = torch.where(MASK, EXPECTED, 1e4)
     assert loss(weights, expected=wild) == pytest.approx(loss(weights), rel=1e-6)
