@@ -121,6 +121,7 @@ def _trainer(
         precision=execution.precision,
         deterministic=execution.deterministic,
         accumulate_grad_batches=execution.accum_steps,
+        use_distributed_sampler=False,
         callbacks=callbacks,
         logger=_loggers(config, execution),
         enable_progress_bar=False,
