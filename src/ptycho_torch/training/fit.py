@@ -1,14 +1,17 @@
 """Train a network on a scan."""
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 
@@ -63,6 +66,8 @@ def fit(
     ------
     DataError
         The scan does not fit the configuration.
+    ConfigError
+        The checkpoint can't be used, or training diverged.
     """
     for scan in (training, validation):
         if scan is not None and scan.size != config.model.N:
@@ -76,17 +81,31 @@ def fit(
     module = PtychoModule(pinn, config, execution, monitor="val_loss" if data.validates else "train_loss")
     curves = Curves()
     n_steps = config.nepochs * len(data.train_dataloader())
-    try:
-        with _quietly():
-            trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
-            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    except RuntimeError as error:
-        if resume is not None and "state_dict" in str(error):
-            raise ConfigError(
-                f"{resume} was trained with another network; give the configuration of that run or start without resume"
-            ) from error
-        raise
+    if resume is not None:
+        _check_checkpoint(resume, module)
+    with _quietly():
+        trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    losses = curves.history["train_loss"]
+    if not math.isfinite(losses[-1]):
+        raise ConfigError(
+            f"training diverged: the loss was {losses[-1]} in epoch {len(losses)}; expected a number; lower "
+            f"learning_rate (it is {execution.learning_rate:g}) or gradient_clip_val"
+        )
     return Fit(pinn.eval(), curves.history, curves.seconds, curves.n_patterns)
+
+
+def _check_checkpoint(path: Path, module: PtychoModule) -> None:
+    advice = "give the configuration of that run or start without resume"
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        saved = {name: tensor.shape for name, tensor in tensors.items()}
+    except (RuntimeError, UnpicklingError, OSError, EOFError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} can't be read; expected the checkpoint of an interrupted run, and it is damaged or none; {advice}"
+        ) from error
+    if saved != {name: tensor.shape for name, tensor in module.state_dict().items()}:
+        raise ConfigError(f"{path} was trained with another network; expected the configured one; {advice}")
 
 
 @contextmanager
