@@ -2,9 +2,8 @@
 
 import os
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Two workers whose torch has two threads each on two cores wait for each other: twenty times slower.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Small tensors gain nothing from threads, and threads of two test workers on two cores wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jaxtyping
 
