@@ -45,12 +45,14 @@ class Estimate:
 class Value:
     """What the likelihood says of an estimate.
 
-    Mean Poisson deviance of a pixel that takes part and of one held out (about 1 for the truth), R-factor
+    Mean Poisson deviance of a pixel that takes part and of one held out (about 1 for the truth) with the standard
+    error of the latter, R-factor
     sum |sqrt(lambda) - sqrt(n)| / sum sqrt(n) over all pixels, and the gradient of half the summed deviance.
     """
 
     deviance: float
     held_out: float
+    held_out_error: float
     r_factor: float
     gradient: Estimate
 
@@ -103,7 +105,7 @@ class Likelihood:
 
     def __call__(self, at: Estimate) -> Value:
         """Return deviance, held-out deviance, R-factor and gradient at an estimate."""
-        sums = torch.zeros(4, dtype=torch.float64)
+        sums = torch.zeros(5, dtype=torch.float64)
         gradient_object = torch.zeros_like(at.object_)
         gradient_probe = torch.zeros_like(at.probe)
         for chunk, illumination, patches, field in self._fields(at):
@@ -111,12 +113,13 @@ class Likelihood:
             expected = torch.view_as_real(field).square().sum(dim=(1, -1)) * self.scan.mask
             held = self.held[chunk.frames]
             deviance = poisson_deviance(expected, measured)
-            outside = (deviance * held).sum(dtype=torch.float64)
+            outside = deviance[held].double()
             root = measured.sqrt()
             sums += torch.stack(
                 [
-                    deviance.sum(dtype=torch.float64) - outside,
-                    outside,
+                    deviance.sum(dtype=torch.float64) - outside.sum(),
+                    outside.sum(),
+                    outside.square().sum(),
                     (expected.sqrt() - root).abs().sum(dtype=torch.float64),
                     root.sum(dtype=torch.float64),
                 ]
@@ -126,10 +129,13 @@ class Likelihood:
             gradient_object += chunk.look.adjoint(illumination.adjoint(back))
             if self.probe_free:
                 gradient_probe += chunk.place.gathered(patches.conj()[:, None] * back)
-        used, outside, difference, total = sums.tolist()
+        used, outside_sum, outside_squares, difference, total = sums.tolist()
+        n_held = max(self.n_held, 1)
+        mean = outside_sum / n_held
         return Value(
             used / self.n_used,
-            outside / max(self.n_held, 1),
+            mean,
+            (max(outside_squares / n_held - mean**2, 0.0) / n_held) ** 0.5,
             difference / total,
             Estimate(gradient_object, gradient_probe),
         )

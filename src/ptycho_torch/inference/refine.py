@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 MEMORY = 10
 # A canvas pixel with less than this share of the median light is held back to where its neighbours leave it.
 DIM = 1e-2
-# Iterations without a better held-out deviance after which the best estimate is taken.
-PATIENCE = 5
+# Iterations beyond the standard error of the best held-out deviance after which the iterations end.
+PATIENCE = 3
 MAX_HALVINGS = 8
 
 
@@ -47,7 +47,8 @@ def refine(
 
     Limited-memory BFGS on the object scaled by 1 / sqrt(light) and the probe scaled by 1 / sqrt(transparency), which
     makes all pixels equally stiff. The step along a direction follows from the Fisher information and is halved until
-    the objective does not grow. Pixels held out decide when more iterations would only fit noise.
+    the objective does not grow. Pixels held out decide when more iterations would only fit noise: the last estimate
+    counts whose held-out deviance lies within one standard error of the lowest.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def refine(
     transparency = likelihood.transparency(at)
     probe_stiffness = transparency + DIM * transparency.amax()
     value = likelihood(at)
-    best, best_value, since_best = at, value, 0
+    best, lowest, since_best = at, value, 0
     history: dict[str, list[float]] = {"deviance": [], "held_out_deviance": [], "r_factor": []}
     _note(history, value)
     pairs: deque[tuple[Estimate, Estimate]] = deque(maxlen=MEMORY)
@@ -86,8 +87,9 @@ def refine(
             pairs.append((step, change))
         at, value = new_at, new_value
         _note(history, value)
-        better = not likelihood.n_held or value.held_out < best_value.held_out
-        best, best_value, since_best = (at, value, 0) if better else (best, best_value, since_best + 1)
+        lowest = min(lowest, value, key=lambda seen: seen.held_out)
+        as_good = value.held_out <= lowest.held_out + lowest.held_out_error
+        best, since_best = (at, 0) if as_good else (best, since_best + 1)
         if since_best >= PATIENCE:
             break
     return Refined(best.object_, best.probe, likelihood.light(best), history, stopped_early=since_best >= PATIENCE)

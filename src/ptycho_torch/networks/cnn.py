@@ -112,8 +112,8 @@ class Cnn(nn.Module):
         super().__init__()
         if size not in ENCODER_WIDTHS:
             raise ConfigError(
-                f"N is {size}; the cnn network expects 64, 128 or 256; choose the lean architecture, or crop or pad "
-                "the patterns"
+                f"N is {size}; the cnn network expects 64, 128 or 256; choose the lean architecture, or crop "
+                "or pad the patterns"
             )
         widths = [channels, *(w * scale for w in ENCODER_WIDTHS[size])]
         self.encoder = nn.Sequential(
