@@ -1,12 +1,16 @@
 """Shared fixtures; every annotated shape of ``ptycho`` and ``ptycho_torch`` is checked while the tests run."""
 
+import os
+
+# Small tensors gain nothing from threads, and threads of two test workers on two cores wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import jaxtyping
 
 import tests.type_checks  # noqa: F401  # the hook finds it as an attribute of tests
 
 jaxtyping.install_import_hook(["ptycho", "ptycho_torch"], "tests.type_checks.checked")
 
-import os  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402

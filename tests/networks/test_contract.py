@@ -14,13 +14,20 @@ SMALL = {"lean_width": 8, "filter_scale": 1, "amplitude_activation": "softplus"}
 
 def network(name, size=64, channels=1, seed=0, **choices):
     torch.manual_seed(seed)
-    return NETWORKS[name](NetworkChoices(size, channels, **(SMALL | choices)))
+    return NETWORKS[name].make(NetworkChoices(size, channels, **(SMALL | choices)))
 
 
 def amplitudes(size, channels=1, batch=2, seed=0):
     """What a network sees: positive, with the energy N^2 / 4 a pattern."""
     drawn = torch.rand(batch, channels, size, size, generator=torch.Generator().manual_seed(seed)) ** 8
     return drawn * size / 2 / drawn.square().sum(dim=(2, 3), keepdim=True).sqrt()
+
+
+def seen_by(name, size=64, channels=1, batch=2, seed=0):
+    """What the network of that name looks at: amplitudes, or back projections as pairs of real images."""
+    twice = {"amplitude": 1, "back projection": 2}[NETWORKS[name].looks_at]
+    images = amplitudes(size, twice * channels, batch, seed)
+    return images if twice == 1 else images - images.mean(dim=(2, 3), keepdim=True)
 
 
 def wake(net):
@@ -34,10 +41,9 @@ def wake(net):
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("size", [64, 128])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_amplitudes_become_complex_patches_of_their_shape(name, size, channels):
-    seen = amplitudes(size, channels)
-    patches = network(name, size, channels)(seen)
-    assert patches.shape == seen.shape
+def test_patterns_become_complex_patches_of_their_shape(name, size, channels):
+    patches = network(name, size, channels)(seen_by(name, size, channels))
+    assert patches.shape == (2, channels, size, size)
     assert patches.dtype == torch.complex64
     assert patches.isfinite().all()
 
@@ -47,7 +53,7 @@ def test_amplitudes_become_complex_patches_of_their_shape(name, size, channels):
 def test_gradients_reach_every_parameter(name, channels):
     net = network(name, channels=channels)
     wake(net)
-    patches = net(amplitudes(64, channels))
+    patches = net(seen_by(name, channels=channels))
     target = torch.polar(torch.full(patches.shape, 0.4), torch.full(patches.shape, 2.0))
     (patches - target).abs().square().mean().backward()
     for parameter_name, parameter in net.named_parameters():
@@ -58,7 +64,7 @@ def test_gradients_reach_every_parameter(name, channels):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_seed_decides_the_network(name):
-    seen = amplitudes(64)
+    seen = seen_by(name)
     once, again, other = (network(name, seed=seed).eval()(seen) for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
@@ -68,7 +74,7 @@ def test_a_seed_decides_the_network(name):
 def test_patterns_of_a_batch_do_not_hear_of_each_other(name):
     net = network(name)
     wake(net)
-    seen = amplitudes(64, batch=3)
+    seen = seen_by(name, batch=3)
     together = net(seen)
     torch.testing.assert_close(together[1:2], net(seen[1:2]), rtol=1e-4, atol=1e-5)
     assert not torch.equal(together[0], together[1]), "the network does not look at its input"
@@ -78,7 +84,7 @@ def test_patterns_of_a_batch_do_not_hear_of_each_other(name):
 def test_members_of_a_group_hear_of_each_other(name):
     net = network(name, channels=4)
     wake(net)
-    seen = amplitudes(64, 4)
+    seen = seen_by(name, channels=4)
     changed = seen.clone()
     changed[:, 3] = changed[:, 3].flip(-1).roll(9, -2)
     assert not torch.equal(net(seen)[:, 0], net(changed)[:, 0])
@@ -91,7 +97,7 @@ def test_heads_can_say_any_transmission(name, amplitude, phase):
     net = network(name)
     heads = {"lean": ["head"], "cnn": ["amplitude.centre", "amplitude.border", "phase.centre", "phase.border"]}[name]
     trained = [p for n, p in net.named_parameters() if any(n.startswith(head) for head in heads)]
-    seen = amplitudes(64, batch=1)
+    seen = seen_by(name, batch=1)
     target = torch.polar(torch.tensor(amplitude), torch.tensor(phase))
     optimiser = torch.optim.Adam(trained, lr=0.1)
     slower = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=150)
@@ -106,7 +112,7 @@ def test_heads_can_say_any_transmission(name, amplitude, phase):
 
 
 def test_a_fresh_lean_network_says_transparent():
-    patches = network("lean", lean_width=32)(amplitudes(64)).detach()
+    patches = network("lean", lean_width=32)(seen_by("lean")).detach()
     assert float((patches - 1).abs().max()) < 0.05
 
 
@@ -119,7 +125,7 @@ def test_the_lean_network_is_small_and_its_depth_does_not_depend_on_the_size():
 
 @pytest.mark.parametrize("size", [32, 40, 96])
 def test_the_lean_network_takes_any_multiple_of_eight(size):
-    assert network("lean", size)(amplitudes(size)).shape == (2, 1, size, size)
+    assert network("lean", size)(seen_by("lean", size)).shape == (2, 1, size, size)
 
 
 @pytest.mark.parametrize("size", [32, 96, 512])
@@ -169,7 +175,7 @@ def test_the_cnn_without_a_border_sees_the_central_half_only():
     ("activation", "least", "most"), [("sigmoid", 0, 1), ("softplus", 0, math.inf), ("relu", 0, math.inf)]
 )
 def test_amplitudes_of_the_cnn_stay_in_the_range_of_their_activation(activation, least, most):
-    patches = network("cnn", amplitude_activation=activation, border=False)(100 * amplitudes(64))
+    patches = network("cnn", amplitude_activation=activation, border=False)(100 * amplitudes(64)).detach()
     modulus = patches[..., 16:48, 16:48].abs()
     assert least <= float(modulus.min())
     assert float(modulus.max()) <= most

@@ -13,7 +13,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from ptycho.base.atomic import atomic_path
-from ptycho.base.errors import BundleError, ConfigError
+from ptycho.base.errors import BundleError
 from ptycho.config.files import from_dict, to_dict
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_training
@@ -75,18 +75,31 @@ def read_bundle(path: Path) -> Bundle:
     for name in ("config.json", "weights.safetensors"):
         manifest.verify(name, raw[name], where)
     try:
-        config = from_dict(json.loads(raw["config.json"]), TrainingConfig, where)
+        choices = json.loads(raw["config.json"])
+        if not isinstance(choices, dict):
+            raise ValueError("config.json holds no choices by name")
+        config = from_dict(choices, TrainingConfig, where)
         validate_training(config)
-        tensors = tensors_from_bytes(raw["weights.safetensors"])
-        return Bundle(_restore(config, tensors), config, manifest)
-    except (ConfigError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise BundleError(f"{where}: weights and configuration don't fit ({error}); train again") from error
+        return Bundle(_restore(config, tensors_from_bytes(raw["weights.safetensors"])), config, manifest)
+    except (SafetensorError, ValueError, LookupError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{where}: weights and configuration don't fit ({reason}); train again") from error
 
 
 def _restore(config: TrainingConfig, tensors: dict[str, Tensor]) -> PtychoPINN:
+    n_modes, size = tensors["probe_parts"].shape[0], config.model.N
+    # On the meta device nothing is allocated, however large a network the configuration asks for.
+    with torch.device("meta"):
+        blank = build(config.model, config, Constants(torch.empty(n_modes, size, size, dtype=torch.complex64), 1.0))
+    expected = {name: (tensor.shape, tensor.dtype) for name, tensor in blank.state_dict().items()}
+    found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    differing = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+    differing += [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if differing:
+        raise ValueError(f"{len(differing)} tensors are not those of the configured network, {differing[0]!r} for one")
     probe = torch.view_as_complex(tensors["probe_parts"]) * tensors["probe_scale"]
     pinn = build(config.model, config, Constants(probe, float(tensors["input_scale"])))
-    pinn.load_state_dict(tensors, strict=True)
+    pinn.load_state_dict(tensors)
     return pinn.eval()
 
 
@@ -96,23 +109,23 @@ def _members(file: Path) -> dict[str, bytes]:
         raise BundleError(f"{file} does not exist; expected a trained network; {advice}")
     try:
         with zipfile.ZipFile(file) as archive:
-            found = {info.filename: info for info in archive.infolist()}
-            if set(found) != set(MEMBERS):
-                foreign = ": it was written by other software" if "manifest.dill" in found else ""
-                raise BundleError(f"{file} holds {sorted(found)[:6]}{foreign}; expected {sorted(MEMBERS)}; {advice}")
-            for name, limit in MEMBERS.items():
-                if found[name].file_size > limit:
+            found = archive.infolist()
+            names = sorted(info.filename for info in found)
+            if names != sorted(MEMBERS):
+                foreign = ": it was written by other software" if "manifest.dill" in names else ""
+                raise BundleError(f"{file} holds {names[:6]}{foreign}; expected {sorted(MEMBERS)}; {advice}")
+            for info in found:
+                limit = MEMBERS[info.filename]
+                if info.file_size > limit:
                     raise BundleError(
-                        f"{file}: {name} unpacks to {found[name].file_size} bytes; expected {limit} at most"
+                        f"{file}: {info.filename} unpacks to {info.file_size} bytes; expected {limit} at most; {advice}"
                     )
-            return {name: _read(archive, name, limit) for name, limit in MEMBERS.items()}
+            return {info.filename: _read(archive, info) for info in found}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise BundleError(f"{file} can't be read ({error}); the file is damaged or no bundle; {advice}") from error
 
 
-def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    with archive.open(name) as stream:
-        raw = stream.read(limit + 1)
-    if len(raw) > limit:
-        raise BundleError(f"{name} unpacks to more than {limit} bytes; the file lies about its size")
-    return raw
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    # No more is unpacked than the entry promises: one that lies about its size fails its checksum.
+    with archive.open(info) as stream:
+        return stream.read(info.file_size)

@@ -13,6 +13,8 @@ VERSION = 1
 BACKEND = "pytorch"
 # The two names that clients ask for; both are the same weights, seen as network alone and joined with its physics.
 MODELS = ("autoencoder", "diffraction_to_obj")
+# Fields of manifest.json as JSON knows them.
+FIELDS = {"format": str, "version": int, "backend": str, "models": list, "packages": dict, "sha256": dict}
 
 
 @dataclass(frozen=True)
@@ -52,27 +54,26 @@ class Manifest:
         Raises
         ------
         BundleError
-            It is not JSON, not of this format, or of a later version.
+            It is not JSON, not of this format, or of another version.
         """
         try:
             found: dict[str, Any] = json.loads(raw)
-            manifest = Manifest(**{**found, "models": tuple(found["models"])})
+            kind = {name: found[name] for name in ("format", "backend", "version")}
         except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise _foreign(where) from error
+        if (kind["format"], kind["backend"]) != (FORMAT, BACKEND):
             raise BundleError(
-                f"{where} has a manifest.json that is not ours ({error}); expected one of format {FORMAT!r}; "
-                "train again, or give the wts.h5.zip that `ptycho train` wrote"
-            ) from error
-        if manifest.format != FORMAT or manifest.backend != BACKEND:
-            raise BundleError(
-                f"{where} is of format {manifest.format!r} for backend {manifest.backend!r}; expected {FORMAT!r} for "
+                f"{where} is of format {kind['format']!r} for backend {kind['backend']!r}; expected {FORMAT!r} for "
                 f"{BACKEND!r}; give the wts.h5.zip that `ptycho train` wrote"
             )
-        if manifest.version != VERSION:
+        if kind["version"] != VERSION:
             raise BundleError(
-                f"{where} is of bundle version {manifest.version}; this software reads version {VERSION}; "
-                f"install ptychopinn {manifest.packages.get('ptychopinn', 'of a later release')}"
+                f"{where} is of bundle version {kind['version']!r}; this software reads version {VERSION}; "
+                "install a later ptychopinn"
             )
-        return manifest
+        if {name: type(value) for name, value in found.items()} != FIELDS:
+            raise _foreign(where)
+        return Manifest(**{**found, "models": tuple(found["models"])})
 
     def verify(self, member: str, raw: bytes, where: str) -> None:
         """Compare a member with its hash.
@@ -86,6 +87,13 @@ class Manifest:
             raise BundleError(
                 f"{where}: {member} does not match its hash; the file is damaged or changed; copy it again"
             )
+
+
+def _foreign(where: str) -> BundleError:
+    return BundleError(
+        f"{where} has a manifest.json that is not ours; expected {', '.join(FIELDS)} of format {FORMAT!r}; "
+        "train again, or give the wts.h5.zip that `ptycho train` wrote"
+    )
 
 
 def package_versions() -> dict[str, str]:

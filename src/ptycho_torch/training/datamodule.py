@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int64
 from numpy import ndarray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.arrays import Positions
@@ -47,11 +47,20 @@ def _kept(n_positions: int, n_subsample: int | None, rng: np.random.Generator) -
     return np.sort(rng.choice(n_positions, n_subsample, replace=False))
 
 
-class _Steps(IterableDataset[Tensor]):
-    """An epoch of steps, each the patterns (region, member) of one batch."""
+class _AsTensor(Dataset[Tensor]):
+    """Steps as they are: the patterns lie on the device already."""
+
+    def __getitem__(self, groups: ndarray) -> Tensor:
+        return torch.from_numpy(groups)
+
+
+class _Steps(Sampler[ndarray]):
+    """An epoch of steps, each the patterns (region, member) of one batch.
+
+    Lightning names the epoch before it begins, so that a resumed run sees what an uninterrupted one would have seen.
+    """
 
     def __init__(self, config: TrainingConfig, positions: ndarray, members: Indices, seed: int, *, fixed: bool) -> None:
-        super().__init__()
         self.positions = positions[members]
         self.members = members
         self.batch_size = config.batch_size
@@ -60,6 +69,7 @@ class _Steps(IterableDataset[Tensor]):
         self.fixed = fixed
         self.seed = seed
         self.epoch = 0
+        self._start_regions()
 
     def __len__(self) -> int:
         return -(-self._n_items() // self.batch_size)
@@ -70,30 +80,45 @@ class _Steps(IterableDataset[Tensor]):
         wanted = self.config.n_groups or len(self.members)
         return wanted if self.config.enable_oversampling else min(wanted, len(self.members))
 
-    def __iter__(self) -> Iterator[Tensor]:
-        rng = np.random.default_rng([self.seed, 0 if self.fixed else self.epoch])
-        self.epoch += 1
-        steps = self._regions(rng) if self.config.model.gridsize == 1 else self._groups(rng)
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next steps belong to; one that is fixed is always the first."""
+        self.epoch = 0 if self.fixed else epoch
+
+    def __iter__(self) -> Iterator[ndarray]:
+        steps = self._regions() if self.config.model.gridsize == 1 else self._groups()
         for groups in steps:
-            yield torch.from_numpy(self.members[groups])
+            yield self.members[groups]
 
-    def _regions(self, rng: np.random.Generator) -> Iterator[ndarray]:
+    def _start_regions(self) -> None:
         n_members = min(self.batch_size, self.canvas_size, len(self.members))
-        n_regions = -(-self.batch_size // self.canvas_size)
-        sampler = RegionSampler(self.positions, n_members)
-        for _ in range(len(self)):
-            yield sampler.draw(n_regions, rng)
+        self._sampler = RegionSampler(self.positions, n_members)
+        self._epochs_drawn = 0
 
-    def _groups(self, rng: np.random.Generator) -> Iterator[ndarray]:
+    def _regions(self) -> list[ndarray]:
+        """Return the regions of the epoch; what all epochs before it saw least comes first."""
+        n_regions = -(-self.batch_size // self.canvas_size)
+        if self.epoch < self._epochs_drawn:
+            self._start_regions()
+        while self._epochs_drawn <= self.epoch:
+            rng = np.random.default_rng([self.seed, self._epochs_drawn])
+            steps = [self._sampler.draw(n_regions, rng) for _ in range(len(self))]
+            self._epochs_drawn += 1
+        return steps
+
+    def _groups(self) -> list[ndarray]:
         size = self.config.model.gridsize**2
         once = np.random.default_rng(self.seed)
         pool = self.config.neighbor_count
         if self.config.enable_oversampling and self.config.neighbor_pool_size is not None:
             pool = self.config.neighbor_pool_size
-        groups = draw_groups(self.positions, size, pool, self._n_items(), once).indices
-        order = np.arange(len(groups)) if self.config.sequential_sampling else rng.permutation(len(groups))
-        for start in range(0, len(groups), self.batch_size):
-            yield groups[order[start : start + self.batch_size]]
+        n_items = self._n_items()
+        if self.config.sequential_sampling:
+            groups = draw_groups(self.positions, size, pool, max(n_items, len(self.positions)), once).indices
+            groups = groups[np.argsort(groups[:, 0], kind="stable")[:n_items]]
+        else:
+            groups = draw_groups(self.positions, size, pool, n_items, once).indices
+            groups = np.random.default_rng([self.seed, self.epoch]).permutation(groups)
+        return [groups[start : start + self.batch_size] for start in range(0, n_items, self.batch_size)]
 
 
 class ScanDataModule(lightning.LightningDataModule):
@@ -142,8 +167,9 @@ class ScanDataModule(lightning.LightningDataModule):
         steps = _Steps(self.config, acquisition.positions, members, self.seed + 7919 * rank, fixed=fixed)
         workers = self.execution.num_workers
         return DataLoader(
-            steps,
+            _AsTensor(),
             batch_size=None,
+            sampler=steps,
             num_workers=workers,
             pin_memory=self.execution.pin_memory,
             persistent_workers=self.execution.persistent_workers and workers > 0,

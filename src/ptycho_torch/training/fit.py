@@ -1,13 +1,14 @@
 """Train a network on a scan."""
 
 import logging
-import pickle
+import math
 import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning
@@ -68,7 +69,7 @@ def fit(
     DataError
         The scan does not fit the configuration, or has too few positions.
     ConfigError
-        The device is not there, or the checkpoint is damaged or of another network.
+        The device is not there, the checkpoint is damaged or of another network, or training diverged.
     """
     check_sizes(config, training, validation)
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
@@ -84,6 +85,12 @@ def fit(
         trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
         write_yaml(Path(config.output_dir) / "config.yaml", config, execution)
         _run(trainer, module, data, resume)
+    losses = curves.history["train_loss"]
+    if not math.isfinite(losses[-1]):
+        raise ConfigError(
+            f"training diverged: the loss was {losses[-1]} in epoch {len(losses)}; expected a number; lower "
+            f"learning_rate (it is {execution.learning_rate:g}) or gradient_clip_val"
+        )
     return Fit(pinn.eval(), curves.history, curves.seconds, curves.n_patterns)
 
 
@@ -120,7 +127,7 @@ def check_sizes(config: TrainingConfig, training: Acquisition, validation: Acqui
 def _check_resumable(checkpoint: Path, module: PtychoModule) -> None:
     try:
         kept = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, UnpicklingError) as error:
         raise ConfigError(
             f"{checkpoint} can't be read; expected the checkpoint of an interrupted run, and it is damaged; "
             "start again without --resume"
@@ -164,6 +171,7 @@ def _trainer(
         precision=execution.precision,
         deterministic=execution.deterministic,
         accumulate_grad_batches=execution.accum_steps,
+        use_distributed_sampler=False,
         callbacks=callbacks,
         logger=_loggers(config, execution),
         enable_progress_bar=False,

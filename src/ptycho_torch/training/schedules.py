@@ -11,8 +11,6 @@ from ptycho.config.training import TrainingConfig
 
 # Share of a run that the default schedule warms up for.
 WARM_UP = 0.04
-# Decay of the exponential schedule over a whole run.
-EXPONENTIAL_END = 0.01
 
 
 def make_optimizer(parameters: list, config: TrainingConfig, execution: PyTorchExecutionConfig) -> Optimizer:
@@ -37,6 +35,15 @@ def warm_up_cosine(n_steps: int, n_warm: int, end: float) -> Callable[[int], flo
     return factor
 
 
+def exponential(n_steps: int, end: float) -> Callable[[int], float]:
+    """Return step -> factor: a constant ratio from step to step, from 1 to ``end``."""
+
+    def factor(step: int) -> float:
+        return end ** min(1.0, step / n_steps)
+
+    return factor
+
+
 def make_scheduler(optimizer: Optimizer, config: TrainingConfig, n_steps: int, monitor: str) -> dict:
     """Return the configured schedule in the form that Lightning takes; ``n_steps`` is the length of the whole run."""
     if config.scheduler == "ReduceLROnPlateau":
@@ -49,7 +56,7 @@ def make_scheduler(optimizer: Optimizer, config: TrainingConfig, n_steps: int, m
         )
         return {"scheduler": plateau, "interval": "epoch", "monitor": monitor}
     if config.scheduler == "Exponential":
-        factor: Callable[[int], float] = lambda step: EXPONENTIAL_END ** (step / n_steps)  # noqa: E731
+        factor = exponential(n_steps, config.lr_min_ratio)
     else:
         per_epoch = n_steps / config.nepochs
         n_warm = max(1, round(config.lr_warmup_epochs * per_epoch or WARM_UP * n_steps))

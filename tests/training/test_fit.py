@@ -1,0 +1,211 @@
+"""Training on a small scan: it learns, repeats itself, goes on after an interruption, and says what is missing."""
+
+import csv
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from ptycho.base.errors import BackendNotInstalledError, ConfigError, DataError
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.model import ModelConfig
+from ptycho.config.training import TrainingConfig
+from ptycho_torch.pinn.build import Constants, build
+from ptycho_torch.training.callbacks import Curves
+from ptycho_torch.training.fit import fit
+from tests.laws.scans import small_scan
+
+SCAN = small_scan()
+
+
+def config_of(folder, gridsize=1, **choices):
+    model = ModelConfig(N=32, gridsize=gridsize, lean_width=8)
+    choices = {"batch_size": 10, "nepochs": 2, "validation_fraction": 0.1} | choices
+    return TrainingConfig(**({"model": model, "output_dir": folder} | choices))
+
+
+def execution_of(**choices):
+    return PyTorchExecutionConfig(**({"accelerator": "cpu", "learning_rate": 3e-3} | choices))
+
+
+def weights_of(done):
+    return {name: tensor.clone() for name, tensor in done.pinn.state_dict().items()}
+
+
+def assert_same_weights(one, other):
+    for name, tensor in weights_of(one).items():
+        assert torch.equal(tensor, other.pinn.state_dict()[name]), name
+
+
+def test_training_lowers_the_loss_and_keeps_its_curves(tmp_path):
+    done = fit(config_of(tmp_path, nepochs=8), execution_of(), SCAN)
+    assert len(done.history["train_loss"]) == len(done.history["val_loss"]) == 8
+    assert done.history["train_loss"][-1] < 0.5 * done.history["train_loss"][0]
+    assert done.history["val_loss"][-1] < done.history["val_loss"][0]
+    assert done.n_patterns == 8 * 4 * 10
+    assert done.seconds > 0
+    assert not done.pinn.training
+    with (tmp_path / "logs" / "metrics.csv").open() as file:
+        logged = [float(row["val_loss"]) for row in csv.DictReader(file) if row["val_loss"]]
+    assert logged == pytest.approx(done.history["val_loss"], rel=1e-5)
+    assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
+    assert len(list((tmp_path / "checkpoints").glob("epoch=*"))) == 1
+
+
+def test_a_seed_decides_the_training(tmp_path):
+    once, again, other = (
+        fit(config_of(tmp_path / str(i), subsample_seed=seed), execution_of(), SCAN) for i, seed in enumerate((5, 5, 6))
+    )
+    assert once.history == again.history
+    assert_same_weights(once, again)
+    assert once.history != other.history
+
+
+class Interruption(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [{}, {"gridsize": 2, "validation_fraction": 0.0}, {"scheduler": "ReduceLROnPlateau", "plateau_patience": 0}],
+    ids=["patterns", "groups without validation", "plateau"],
+)
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, monkeypatch, choices):
+    """The same losses and the same weights: schedule, optimiser, averaged weights and drawn steps all go on."""
+    whole = fit(config_of(tmp_path / "whole", nepochs=4, **choices), execution_of(), SCAN)
+    config = config_of(tmp_path / "interrupted", nepochs=4, **choices)
+    start, epochs = Curves.on_train_epoch_start, itertools.count()
+
+    def interrupted(self, trainer, module):
+        if next(epochs) == 2:
+            raise Interruption
+        start(self, trainer, module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Curves, "on_train_epoch_start", interrupted)
+        with pytest.raises(Interruption):
+            fit(config, execution_of(), SCAN)
+    resumed = fit(config, execution_of(), SCAN, resume=tmp_path / "interrupted" / "checkpoints" / "last.ckpt")
+    assert resumed.history == whole.history
+    assert resumed.n_patterns == whole.n_patterns
+    assert_same_weights(resumed, whole)
+
+
+def test_another_network_can_not_be_resumed(tmp_path):
+    fit(config_of(tmp_path), execution_of(), SCAN)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    wider = config_of(tmp_path / "wider", model=ModelConfig(N=32, lean_width=16))
+    with pytest.raises(ConfigError, match=r"last\.ckpt was trained with another network; .*give ") as refused:
+        fit(wider, execution_of(), SCAN, resume=checkpoint)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"no checkpoint", lambda raw: b""])
+def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
+    fit(config_of(tmp_path), execution_of(), SCAN)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    with pytest.raises(ConfigError, match=r"last\.ckpt.*start without resume") as refused:
+        fit(config_of(tmp_path), execution_of(), SCAN, resume=checkpoint)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_probe_is_trained_when_asked_and_only_then(tmp_path):
+    before = Constants.of(SCAN).probe
+    kept = fit(config_of(tmp_path / "kept"), execution_of(), SCAN).pinn.probe
+    trained = fit(config_of(tmp_path / "trained", probe_trainable=True), execution_of(), SCAN).pinn.probe
+    torch.testing.assert_close(kept.detach(), before)
+    assert float((trained.detach() - before).abs().max()) > 1e-3 * float(before.abs().max())
+
+
+def test_another_scan_may_judge(tmp_path):
+    done = fit(config_of(tmp_path), execution_of(), SCAN, small_scan(seed=9, n_positions=12))
+    assert len(done.history["val_loss"]) == 2
+
+
+def test_without_held_out_patterns_the_training_loss_chooses_the_checkpoint(tmp_path):
+    done = fit(config_of(tmp_path, validation_fraction=0.0), execution_of(), SCAN)
+    assert "val_loss" not in done.history
+    (best,) = (tmp_path / "checkpoints").glob("epoch=*train_loss=*")
+    assert best.is_file()
+
+
+@pytest.mark.parametrize("architecture", ["lean", "cnn"])
+def test_groups_of_four_are_learned(tmp_path, architecture):
+    model = ModelConfig(N=64, gridsize=2, architecture=architecture, lean_width=8, n_filters_scale=1)
+    config = config_of(tmp_path, model=model, batch_size=3, n_groups=9, nepochs=3, validation_fraction=0.0)
+    done = fit(config, execution_of(learning_rate=1e-3), small_scan(N=64, n_positions=12))
+    assert done.history["train_loss"][-1] < done.history["train_loss"][0]
+    assert done.n_patterns == 3 * 9 * 4
+
+
+def test_mixed_precision_learns_too(tmp_path):
+    done = fit(config_of(tmp_path, nepochs=4), execution_of(precision="bf16-mixed"), SCAN)
+    assert done.history["train_loss"][-1] < done.history["train_loss"][0]
+    assert all(parameter.dtype == torch.float32 for parameter in done.pinn.parameters())
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_gradients_are_clipped_by_the_module(tmp_path, algorithm):
+    """Plain descent of rate r moves a weight by r g: with |g| <= c no weight goes further than n r c in n steps."""
+    limit, rate, n_steps = 0.1, 1e-4, 2 * 4
+    choices = {"optimizer": "sgd", "momentum": 0.0, "gradient_clip_algorithm": algorithm, "gradient_clip_val": limit}
+    config = config_of(tmp_path / "clipped", **choices)
+    torch.manual_seed(42)
+    start = dict(build(config.model, config, Constants.of(SCAN)).named_parameters())
+
+    def moved(done):
+        apart = [(parameter - start[name]).detach().flatten() for name, parameter in done.pinn.named_parameters()]
+        return torch.linalg.vector_norm(torch.cat(apart), 2 if algorithm == "norm" else torch.inf).item()
+
+    clipped = moved(fit(config, execution_of(learning_rate=rate), SCAN))
+    assert 0.1 * n_steps * rate * limit < clipped <= n_steps * rate * limit * (1 + 1e-3)
+    config.gradient_clip_val, config.output_dir = 0.0, tmp_path / "free"
+    assert moved(fit(config, execution_of(learning_rate=rate), SCAN)) > 3 * clipped
+
+
+def test_a_training_that_diverges_says_so(tmp_path):
+    config = config_of(tmp_path, optimizer="sgd", gradient_clip_val=0.0)
+    with pytest.raises(
+        ConfigError, match=r"diverged: the loss was nan in epoch \d; .*lower learning_rate \(it is 10\)"
+    ):
+        fit(config, execution_of(learning_rate=10.0), SCAN)
+
+
+def test_adaptive_clipping_learns(tmp_path):
+    config = config_of(tmp_path, gradient_clip_algorithm="agc", gradient_clip_val=0.05, nepochs=4)
+    done = fit(config, execution_of(), SCAN)
+    assert done.history["train_loss"][-1] < done.history["train_loss"][0]
+
+
+def test_the_pattern_size_must_be_the_configured_one(tmp_path):
+    for scans in ([small_scan(N=64, n_positions=4)], [SCAN, small_scan(N=64, n_positions=4)]):
+        with pytest.raises(DataError, match=r"64 x 64 px but model\.N is 32; set model\.N to 64"):
+            fit(config_of(tmp_path), execution_of(), *scans)
+
+
+def test_missing_tensorboard_is_named_with_the_extra_that_brings_it(tmp_path, monkeypatch):
+    from lightning.fabric.loggers import tensorboard
+
+    monkeypatch.setattr(tensorboard, "_TENSORBOARD_AVAILABLE", False)
+    monkeypatch.setattr(tensorboard, "_TENSORBOARDX_AVAILABLE", False)
+    with pytest.raises(BackendNotInstalledError, match=r'tensorboard is not installed.*"ptychopinn\[track\]"'):
+        fit(config_of(tmp_path), execution_of(logger_backend="tensorboard"), SCAN)
+
+
+def test_training_writes_nowhere_else_and_leaves_numpy_s_generator_of_the_caller_alone(tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    fit(config_of(tmp_path / "run"), execution_of(enable_progress_bar=True), SCAN)
+    assert not list(elsewhere.iterdir())
+
+
+def test_training_on_a_scan_with_dead_pixels_does_not_hear_them(tmp_path):
+    scan = small_scan(n_dead_pixels=60)
+    wild = type(scan)(
+        **{**vars(scan), "patterns": np.where(scan.mask, scan.patterns, 60_000).astype(scan.patterns.dtype)}
+    )
+    quiet, loud = (fit(config_of(tmp_path / str(i)), execution_of(), made) for i, made in enumerate((scan, wild)))
+    assert quiet.history == loud.history

@@ -1,0 +1,181 @@
+"""Which patterns each step sees: held-out ones never, all others alike."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.model import ModelConfig
+from ptycho.config.training import TrainingConfig
+from ptycho_torch.training.datamodule import ScanDataModule, Split
+from tests.laws.scans import small_scan
+
+SCAN = small_scan(n_positions=60)
+
+
+def data_of(acquisition=SCAN, validation=None, seed=0, gridsize=1, workers=0, **choices):
+    config = TrainingConfig(ModelConfig(N=32, gridsize=gridsize), **({"batch_size": 8} | choices))
+    return ScanDataModule(config, PyTorchExecutionConfig(num_workers=workers), acquisition, validation, seed)
+
+
+def epoch(loader, number=0):
+    """The steps of an epoch, which Lightning names before it begins."""
+    loader.sampler.set_epoch(number)
+    return [groups.numpy() for groups in loader]
+
+
+@given(seed=st.integers(0, 999), n=st.integers(2, 80), fraction=st.floats(0, 0.9))
+def test_a_split_shares_no_pattern_and_leaves_none_out(seed, n, fraction):
+    rng = np.random.default_rng(seed)
+    members = np.sort(rng.choice(100, n, replace=False))
+    split = Split.of(rng.uniform(0, 50, (100, 2)), members, fraction, rng)
+    np.testing.assert_array_equal(np.sort(np.concatenate([split.training, split.validation])), members)
+    wanted = round(fraction * n)
+    assert len(split.validation) == (wanted if wanted >= 2 else 0)
+
+
+@given(seed=st.integers(0, 999))
+def test_held_out_positions_are_neighbours(seed):
+    """Some held-out position is nearer to all others than any that trains."""
+    rng = np.random.default_rng(seed)
+    positions = rng.uniform(0, 50, (70, 2))
+    split = Split.of(positions, np.arange(70), 0.2, rng)
+    apart = np.linalg.norm(positions[split.validation][:, None] - positions, axis=-1)
+    reach = apart[:, split.validation].max(axis=1)
+    nearest_training = apart[:, split.training].min(axis=1)
+    assert (reach <= nearest_training).any()
+
+
+def test_training_never_sees_a_held_out_pattern():
+    data = data_of(validation_fraction=0.2)
+    loader = data.train_dataloader()
+    seen = np.concatenate([groups.ravel() for number in range(3) for groups in epoch(loader, number)])
+    judged = np.concatenate([groups.ravel() for groups in epoch(data.val_dataloader()[0])])
+    assert not np.intersect1d(seen, data.split.validation).size
+    assert not np.intersect1d(judged, data.split.training).size
+
+
+@pytest.mark.parametrize(("batch_size", "canvas_size"), [(8, 64), (16, 4), (100, 64)])
+def test_epochs_see_all_patterns_about_equally_often(batch_size, canvas_size):
+    data = data_of(batch_size=batch_size, canvas_size=canvas_size, validation_fraction=0.0)
+    loader = data.train_dataloader()
+    visits = np.zeros(60)
+    for number in range(20):
+        for groups in epoch(loader, number):
+            np.add.at(visits, groups.ravel(), 1)
+    assert visits.min() > 0.5 * visits.mean()
+    assert visits.max() < 2 * visits.mean()
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "canvas_size", "shape"), [(8, 64, (1, 8)), (16, 4, (4, 4)), (10, 4, (3, 4)), (100, 64, (2, 60))]
+)
+def test_a_step_is_regions_of_neighbouring_patterns(batch_size, canvas_size, shape):
+    data = data_of(batch_size=batch_size, canvas_size=canvas_size, validation_fraction=0.0)
+    for groups in epoch(data.train_dataloader()):
+        assert groups.shape == shape
+        for region in groups:
+            assert len(set(region)) == len(region)
+            apart = np.linalg.norm(SCAN.positions[region] - SCAN.positions[region[0]], axis=1)
+            others = np.delete(SCAN.positions, region, axis=0)
+            if len(others):
+                assert apart.max() <= np.linalg.norm(others - SCAN.positions[region[0]], axis=1).min()
+
+
+def test_epochs_differ_and_a_seed_decides_them():
+    loader = data_of().train_dataloader()
+    first, second = epoch(loader, 0), epoch(loader, 1)
+    assert not all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    again = epoch(data_of().train_dataloader())
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    other = epoch(data_of(seed=1).train_dataloader())
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("gridsize", [1, 2])
+def test_an_epoch_does_not_depend_on_whether_those_before_it_were_seen(gridsize):
+    """What a resumed run relies on."""
+    through, jumped = (data_of(gridsize=gridsize).train_dataloader() for _ in range(2))
+    for number in range(4):
+        expected = epoch(through, number)
+    for found in (epoch(jumped, 3), epoch(jumped, 3)):
+        assert all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
+
+
+def test_validation_is_the_same_in_every_epoch():
+    loader = data_of(validation_fraction=0.3).val_dataloader()[0]
+    assert all(np.array_equal(a, b) for a, b in zip(epoch(loader, 0), epoch(loader, 5), strict=True))
+
+
+def test_without_enough_held_out_patterns_nothing_is_validated():
+    assert data_of(validation_fraction=0.0).val_dataloader() == []
+    few = data_of(gridsize=2, validation_fraction=3 / 60)
+    assert not few.validates
+    assert few.val_dataloader() == []
+
+
+def test_another_scan_judges_alone():
+    other = small_scan(seed=5, n_positions=21)
+    data = data_of(validation=other, validation_fraction=0.3)
+    assert len(data.split.training) == 60
+    judged = np.concatenate([groups.ravel() for groups in epoch(data.val_dataloader()[0])])
+    assert judged.max() == 20
+    assert len(np.unique(judged)) > 0.8 * 21
+    data.load(torch.device("cpu"))
+    assert len(data.validation_scan) == 21
+    assert len(data.training_scan) == 60
+
+
+def test_groups_of_four_are_neighbours():
+    data = data_of(gridsize=2, neighbor_count=5, validation_fraction=0.0)
+    steps = epoch(data.train_dataloader())
+    groups = np.concatenate(steps)
+    assert [len(step) for step in steps] == [8, 8, 8, 8, 8, 8, 8, 4]
+    assert len(steps) == len(data.train_dataloader())
+    np.testing.assert_array_equal(np.sort(groups[:, 0]), np.arange(60), err_msg="every position seeds one group")
+    apart = np.linalg.norm(SCAN.positions[:, None] - SCAN.positions, axis=-1)
+    rank = apart.argsort(axis=1).argsort(axis=1)
+    assert all(len(set(group)) == 4 and rank[group[0], group].max() <= 5 for group in groups)
+
+
+def test_the_number_of_groups_is_the_one_asked_for():
+    def n_groups(**choices):
+        return len(np.concatenate(epoch(data_of(gridsize=2, validation_fraction=0.0, **choices).train_dataloader())))
+
+    assert n_groups(n_groups=20) == 20
+    assert n_groups(n_groups=500) == 60
+    assert n_groups(n_groups=150, enable_oversampling=True) == 150
+
+
+def test_sequential_sampling_goes_through_the_scan_in_its_order():
+    data = data_of(gridsize=2, sequential_sampling=True, n_groups=20, validation_fraction=0.0)
+    loader = data.train_dataloader()
+    groups = np.concatenate(epoch(loader))
+    np.testing.assert_array_equal(groups[:, 0], np.arange(20))
+    np.testing.assert_array_equal(np.concatenate(epoch(loader, 1)), groups)
+
+
+def test_sequential_sampling_of_single_patterns_repeats_its_epoch():
+    loader = data_of(sequential_sampling=True).train_dataloader()
+    assert all(np.array_equal(a, b) for a, b in zip(epoch(loader, 0), epoch(loader, 1), strict=True))
+
+
+@pytest.mark.parametrize("gridsize", [1, 2])
+def test_a_subsample_keeps_as_many_positions_as_were_asked_for(gridsize):
+    data = data_of(gridsize=gridsize, n_subsample=25, validation_fraction=0.0)
+    loader = data.train_dataloader()
+    seen = np.unique(np.concatenate([groups.ravel() for number in range(6) for groups in epoch(loader, number)]))
+    np.testing.assert_array_equal(seen, data.split.training)
+    assert len(seen) == 25
+    assert len(data_of(n_subsample=999, validation_fraction=0.0).split.training) == 60
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_loading_processes_change_nothing(workers):
+    alone, helped = (data_of(workers=n).train_dataloader() for n in (0, workers))
+    for number in range(2):
+        expected, found = epoch(alone, number), epoch(helped, number)
+        assert len(found) == len(expected)
+        assert all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
