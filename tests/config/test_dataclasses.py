@@ -4,6 +4,8 @@ import dataclasses
 import inspect
 import pickle
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -61,9 +63,16 @@ def test_the_deprecated_number_of_images_is_the_number_of_groups(build):
 
 
 def test_the_deprecation_warning_points_at_the_caller():
-    with pytest.warns(DeprecationWarning, match="n_images") as caught:
-        TrainingConfig(ModelConfig(), n_images=7)
-    assert caught[0].filename == __file__
+    # In a process of its own: the check of annotations stands between a caller and the class.
+    program = (
+        "import warnings\nfrom ptycho.config.config import ModelConfig, TrainingConfig\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    TrainingConfig(ModelConfig(), n_images=7)\n"
+        "print(caught[0].category.__name__, caught[0].filename)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["DeprecationWarning", "<string>"]
 
 
 @pytest.mark.parametrize(

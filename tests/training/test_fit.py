@@ -106,7 +106,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
     fit(config_of(tmp_path), execution_of(), SCAN)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    with pytest.raises(ConfigError, match=r"last\.ckpt.*start without resume") as refused:
+    with pytest.raises(ConfigError, match=r"last\.ckpt.*start again without --resume") as refused:
         fit(config_of(tmp_path), execution_of(), SCAN, resume=checkpoint)
     assert "\n" not in str(refused.value)
 
@@ -180,9 +180,11 @@ def test_adaptive_clipping_learns(tmp_path):
 
 
 def test_the_pattern_size_must_be_the_configured_one(tmp_path):
-    for scans in ([small_scan(N=64, n_positions=4)], [SCAN, small_scan(N=64, n_positions=4)]):
-        with pytest.raises(DataError, match=r"64 x 64 px but model\.N is 32; set model\.N to 64"):
-            fit(config_of(tmp_path), execution_of(), *scans)
+    other = small_scan(N=64, n_positions=4)
+    with pytest.raises(DataError, match=r"64 x 64 px but model\.N is 32; set model\.N to 64"):
+        fit(config_of(tmp_path), execution_of(), other)
+    with pytest.raises(DataError, match=r"validation scan are 64 x 64 px, expected 32 x 32"):
+        fit(config_of(tmp_path), execution_of(), SCAN, other)
 
 
 def test_missing_tensorboard_is_named_with_the_extra_that_brings_it(tmp_path, monkeypatch):
