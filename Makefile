@@ -11,7 +11,7 @@ demo: $(READY)  ## simulate, train, reconstruct, compare: pictures and a table i
 	$(BIN)/ptycho demo --output_dir $(DEMO) --overwrite
 
 test: $(READY)  ## the everyday tests (slow ones: $(BIN)/pytest -m slow)
-	$(BIN)/pytest -n 2 -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow and not gpu"
 
 check: $(READY)  ## lint, types and import contracts
 	$(BIN)/ruff check .
@@ -19,7 +19,7 @@ check: $(READY)  ## lint, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## tables of speed and quality, into benchmarks/results
+bench: $(READY)  ## a table of quality and time (results of ours are in benchmarks/results)
 	$(BIN)/python benchmarks/reconstruction.py
 
 docs: $(READY)  ## the manual, in docs/_build

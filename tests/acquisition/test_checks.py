@@ -112,9 +112,9 @@ def test_marked_pixels_are_not_remarked_on(scan):
     assert check(replace(scan, patterns=patterns, mask=mask)) == ()
 
 
-def test_one_frame_is_a_scan(scan):
+def test_one_frame_is_a_scan_that_can_not_train(scan):
     one = replace(scan, patterns=scan.patterns[:1], positions=scan.positions[:1])
-    assert check(one) == ()
+    assert [(found.level, found.what) for found in check(one)] == [("warn", "1 position")]
     assert summary(one).step == 0
 
 

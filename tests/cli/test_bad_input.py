@@ -394,7 +394,7 @@ def test_a_request_that_makes_no_sense(refused, scan_file, trained, tmp_path, ki
 SIMULATIONS = {
     "an unknown object": (["--object", "linse"], ["linse", "lines", "--help"]),
     "an odd size": (["--N", "33"], ["N is 33", "even"]),
-    "no positions": (["--positions", "0"], ["positions is 0", "at least 1"]),
+    "no positions": (["--positions", "0"], ["positions is 0", "from 1 to"]),
     "an overlap of one": (["--overlap", "1"], ["overlap is 1", "below 1"]),
     "no photons": (["--photons", "nan"], ["photons is nan", "above 0"]),
     "a negative seed": (["--seed", "-1"], ["seed is -1", "expected 0 or more"]),

@@ -321,13 +321,13 @@ def test_the_demo_does_all_and_shows_it(tmp_path, capsys):
     assert main(["demo", "--output_dir", str(tmp_path), "--quiet"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    assert said.out.split("\n")[1].split() == ["network", "refined", "limit"]
+    assert said.out.split("\n")[1].split() == ["network", "refined", "ML", "from", "truth"]
     assert "amplitude PSNR" in said.out
     assert str(tmp_path / "demo.png") in said.out
     found = json.loads((tmp_path / "summary.json").read_text())
-    assert found["scores"].keys() == {"network", "refined", "limit"}
+    assert found["scores"].keys() == {"network", "refined", "ML from truth"}
     nrmse = {name: scores["complex_nrmse"] for name, scores in found["scores"].items()}
-    assert nrmse["limit"] < nrmse["refined"] < nrmse["network"]
+    assert nrmse["ML from truth"] < nrmse["refined"] < nrmse["network"]
     assert len(found["training"]["history"]["train_loss"]) == 1
     assert plt.imread(tmp_path / "demo.png")[..., :3].std() > 0.05
     for name in ("scan.npz", "wts.h5.zip", "reconstruction.npz", "amplitude.png", "phase.png"):

@@ -96,7 +96,9 @@ def test_heads_can_say_any_transmission(name, amplitude, phase):
     """Phases beyond +-pi/2, amplitudes above 1 and near 0: a few steps of the last convolutions alone get there."""
     net = network(name)
     heads = {"lean": ["head"], "cnn": ["amplitude.centre", "amplitude.border", "phase.centre", "phase.border"]}[name]
-    trained = [p for n, p in net.named_parameters() if any(n.startswith(head) for head in heads)]
+    for parameter_name, parameter in net.named_parameters():
+        parameter.requires_grad_(any(parameter_name.startswith(head) for head in heads))
+    trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
     seen = seen_by(name, batch=1)
     target = torch.polar(torch.tensor(amplitude), torch.tensor(phase))
     optimiser = torch.optim.Adam(trained, lr=0.1)

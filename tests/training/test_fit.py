@@ -11,6 +11,7 @@ from ptycho.base.errors import BackendNotInstalledError, ConfigError, DataError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
+from ptycho.config.validate import validate_training
 from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.training.callbacks import Curves
 from ptycho_torch.training.fit import fit
@@ -211,3 +212,26 @@ def test_training_on_a_scan_with_dead_pixels_does_not_hear_them(tmp_path):
     )
     quiet, loud = (fit(config_of(tmp_path / str(i)), execution_of(), made) for i, made in enumerate((scan, wild)))
     assert quiet.history == loud.history
+
+
+def test_a_strategy_that_does_not_exist_is_refused_in_one_line(tmp_path):
+    execution = execution_of()
+    execution.strategy = "foo"
+    with pytest.raises(ConfigError, match=r"don't go together .*change execution") as refused:
+        fit(config_of(tmp_path), execution, SCAN)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "choice", [{"object_big": False}, {"probe_mask": True}, {"probe_mask": True, "probe_mask_diameter": 20.0}]
+)
+def test_choices_of_the_model_change_what_is_learnt(tmp_path, choice):
+    plain = fit(config_of(tmp_path / "plain"), execution_of(), SCAN)
+    chosen = fit(config_of(tmp_path / "chosen", model=ModelConfig(N=32, lean_width=8, **choice)), execution_of(), SCAN)
+    assert plain.history != chosen.history
+
+
+def test_learning_from_labels_is_refused(tmp_path):
+    config = config_of(tmp_path, model=ModelConfig(N=32, model_type="supervised"))
+    with pytest.raises(ConfigError, match=r"supervised.*set model_type to pinn"):
+        validate_training(config)

@@ -39,7 +39,7 @@ def rates(config, n_steps):
     return found
 
 
-@given(n_steps=st.integers(1, 300), share=st.floats(0, 1), end=st.floats(0.01, 1))
+@given(n_steps=st.integers(1, 80), share=st.floats(0, 1), end=st.floats(0.01, 1))
 def test_a_warm_up_rises_and_a_cosine_falls_to_its_end(n_steps, share, end):
     n_warm = max(1, round(share * n_steps))
     factors = [warm_up_cosine(n_steps, n_warm, end)(step) for step in range(n_steps + 1)]

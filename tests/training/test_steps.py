@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ptycho.base.errors import DataError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
@@ -26,7 +27,7 @@ def epoch(loader, number=0):
     return [groups.numpy() for groups in loader]
 
 
-@given(seed=st.integers(0, 999), n=st.integers(2, 80), fraction=st.floats(0, 0.9))
+@given(seed=st.integers(0, 999), n=st.integers(5, 80), fraction=st.floats(0, 0.9, exclude_max=True))
 def test_a_split_shares_no_pattern_and_leaves_none_out(seed, n, fraction):
     rng = np.random.default_rng(seed)
     members = np.sort(rng.choice(100, n, replace=False))
@@ -34,6 +35,12 @@ def test_a_split_shares_no_pattern_and_leaves_none_out(seed, n, fraction):
     np.testing.assert_array_equal(np.sort(np.concatenate([split.training, split.validation])), members)
     wanted = round(fraction * n)
     assert len(split.validation) == (wanted if wanted >= 2 else 0)
+
+
+@pytest.mark.parametrize(("gridsize", "fraction"), [(1, 0.99), (2, 0.96)])
+def test_a_split_that_leaves_too_few_to_learn_from_is_refused(gridsize, fraction):
+    with pytest.raises(DataError, match=r"found \d positions to train on.*lower gridsize or validation_fraction"):
+        data_of(gridsize=gridsize, validation_fraction=fraction)
 
 
 @given(seed=st.integers(0, 999))

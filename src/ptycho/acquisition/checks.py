@@ -103,6 +103,8 @@ def _arrays(scan: Acquisition) -> Iterator[Finding]:
 
 
 def _frames(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
+    if scan.n_positions < 2:
+        yield Finding("warn", "1 position", "at least 2 to train on", "give a longer scan")
     dark = np.flatnonzero(seen.frame_counts == 0)
     if not scan.mask.any():
         yield Finding("refuse", "a mask that trusts no pixel", "trusted pixels", "correct bad_pixels")

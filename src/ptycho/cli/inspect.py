@@ -31,7 +31,7 @@ def run(argv: Sequence[str]) -> int:
     findings = check(scan)
     refused = any(finding.level == "refuse" for finding in findings)
     seen = None if refused else summary(scan)
-    forecast = None if refused else _forecast(scan)
+    forecast = None if refused or scan.n_positions < 2 else _forecast(scan)
     if asked.json:
         described = {
             "keys": {key: {"shape": shape, "dtype": dtype} for key, (shape, dtype) in keys.items()},
@@ -72,7 +72,7 @@ def _text(
             f"training with the defaults, by a trial on {forecast['device']}: {forecast['patterns_per_second']:.0f} "
             f"patterns/s, {forecast['minutes']:.1f} min, {forecast['gibibytes']:.1f} GiB of memory"
         )
-    elif seen is not None:
+    elif seen is not None and seen.n_positions > 1:
         parts.append('no forecast of training: torch is not installed; pip install "ptychopinn[torch]"')
     return "\n\n".join(parts) + "\n"
 

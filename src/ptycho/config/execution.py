@@ -25,7 +25,7 @@ class PyTorchExecutionConfig:
     gradient_clip_val
         Overrides the training choice of the same name; null leaves it.
     gradient_clip_algorithm
-        Used together with gradient_clip_val.
+        Used where gradient_clip_val is set here.
     accum_steps
         Batches whose gradients are summed before a step.
     num_workers
@@ -47,23 +47,23 @@ class PyTorchExecutionConfig:
     checkpoint_save_top_k
         Number of best checkpoints to keep.
     checkpoint_monitor_metric
-        Metric that says which checkpoint is best.
+        Loss that says which checkpoint is best; without validation it is the training loss.
     checkpoint_mode
         Whether that metric should be small or large.
     early_stop_patience
         Epochs without progress before training stops early.
     logger_backend
-        Where curves go besides the report; null or "none" for nowhere.
+        Where curves go besides the CSV file that is always written; null, "none" and "csv" for nowhere else.
     recon_log_every_n_epochs
-        Epochs between logged reconstructions; null for none.
+        Epochs between logged reconstructions in the older interface; not read.
     recon_log_num_patches
-        Patches in a logged reconstruction.
+        Patches in a logged reconstruction; not read.
     recon_log_fixed_indices
-        Positions whose patches are logged; null to spread them over the scan.
+        Positions whose patches are logged; not read.
     recon_log_stitch
-        Log the stitched object too.
+        Log the stitched object too; not read.
     recon_log_max_stitch_samples
-        Largest number of patterns stitched for the log; null for all.
+        Largest number of patterns stitched for the log; not read.
     ffno_encoder_blocks
         Number of encoder blocks; read by Fourier networks only.
     ffno_encoder_modes
@@ -116,7 +116,7 @@ class PyTorchExecutionConfig:
     enable_progress_bar: bool = False
     enable_checkpointing: bool = True
     checkpoint_save_top_k: int = 1
-    checkpoint_monitor_metric: str = "val_loss"
+    checkpoint_monitor_metric: Literal["val_loss", "train_loss"] = "val_loss"
     checkpoint_mode: Literal["min", "max"] = "min"
     early_stop_patience: int = 100
     logger_backend: Literal["csv", "tensorboard", "mlflow", "none"] | None = "csv"

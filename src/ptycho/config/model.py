@@ -22,7 +22,7 @@ class ModelConfig:
     n_filters_scale
         Multiplies the number of channels of the "cnn" network.
     model_type
-        "pinn" learns from diffraction patterns alone; "supervised" learns from known object patches.
+        "pinn" learns from diffraction patterns alone. "supervised", from known object patches, is not built yet.
     architecture
         "lean": residual U-Net with attention on the coarsest grid; "cnn": the plain convolutional network.
     lean_width
@@ -48,7 +48,8 @@ class ModelConfig:
     amp_activation
         Activation of the amplitude head of the "cnn" network.
     object_big
-        Merge the patches of neighbouring positions on one canvas before the physics (the overlap constraint).
+        Merge the patches of neighbouring positions on one canvas before the physics (the overlap constraint);
+        false: each pattern explains itself alone.
     probe_big
         The "cnn" network predicts the whole patch; false: its central N/2 x N/2 px, with a border of zeros.
     probe_mask
@@ -60,9 +61,9 @@ class ModelConfig:
     pad_object
         Without probe_big, place the predicted central part in a patch of N x N px.
     probe_scale
-        Scale of the normalised probe in the older interface: probe / (probe_scale * mean|probe|); dimensionless.
+        Scale of the normalised probe in the older interface (here the probe carries the counts of a frame); not read.
     gaussian_smoothing_sigma
-        Standard deviation of a Gaussian blur of the exit wave, px; 0 for none.
+        Blur of the exit wave in the older interface, px; not read.
     """
 
     N: int = 64

@@ -36,7 +36,8 @@ class TrainingConfig:
     validation_fraction
         Part of the scan positions held out to watch the training, 0 to below 1; 0 for none.
     mae_weight
-        Weight of the amplitude error, the mean of |sqrt(expected) - sqrt(measured)|, in [0, 1].
+        Weight of the amplitude error, the mean of 2 (sqrt(expected + 3/8) - sqrt(measured + 3/8))^2, in
+        [0, 1].
     nll_weight
         Weight of the Poisson likelihood in counts, in [0, 1].
     realspace_mae_weight
@@ -46,7 +47,8 @@ class TrainingConfig:
     nphotons
         Mean counts of a frame; used only for a file of amplitudes that does not say it.
     n_groups
-        Groups to draw from the scan; null for 512.
+        Groups to draw from the scan when gridsize is larger than 1; null for 512. With gridsize 1 every
+        pattern is used.
     n_images
         Deprecated name of n_groups.
     n_subsample
@@ -54,7 +56,7 @@ class TrainingConfig:
     subsample_seed
         Seed of every draw in training: the kept positions, the groups, the first weights; null for 42.
     neighbor_count
-        Nearest positions that the members of a group are drawn from.
+        Nearest positions that the members of a group are drawn from, when gridsize is larger than 1.
     enable_oversampling
         Allow more groups than scan positions.
     neighbor_pool_size

@@ -27,6 +27,11 @@ def validate_model(config: ModelConfig) -> None:
             f"N is {config.N}; expected a multiple of 8; crop or pad the patterns to {config.N - config.N % 8} "
             f"or {config.N + 8 - config.N % 8} px"
         )
+    if config.model_type == "supervised":
+        raise ConfigError(
+            "model_type is 'supervised'; expected 'pinn', since learning from known patches is not built yet; "
+            "set model_type to pinn, which needs no labels"
+        )
     whole(config, "gridsize", "n_filters_scale", "lean_width", "fno_modes", "fno_width", "fno_blocks", least=1)
     whole(config, "learned_input_channels", least=1)
     whole(config, "fno_cnn_blocks", least=0)

@@ -16,6 +16,7 @@ from ptycho.simulation.scans import SCANS
 
 MARGIN = 2  # px of object around the outermost patches
 COUNTER_TYPES = (np.uint16, np.uint32, np.uint64)
+LARGEST = 2**33  # detector pixels in all, 16 GiB of 2-byte counts
 FRAMES_AT_ONCE = 64  # keeps the working memory to tens of MB
 
 
@@ -67,9 +68,10 @@ class Simulation:
         ):
             if found not in known:
                 raise ConfigError(f"{field} {found!r} is unknown; choose one of {', '.join(known)}")
+        most = LARGEST // max(1, self.N) ** 2
         for field, value, fits, expected in (
             ("N", self.N, self.N >= 16 and self.N % 2 == 0, "an even number from 16 up"),
-            ("n_positions", self.n_positions, self.n_positions >= 1, "at least 1"),
+            ("n_positions", self.n_positions, 1 <= self.n_positions <= most, f"from 1 to {most} of this size"),
             ("photons", self.photons, 0 < self.photons <= 1e15, "a number above 0 and up to 1e15"),
             ("overlap", self.overlap, 0 <= self.overlap < 1, "a fraction from 0 to below 1"),
             ("n_modes", self.n_modes, 1 <= self.n_modes <= self.N, "from 1 to N"),

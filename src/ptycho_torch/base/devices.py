@@ -1,11 +1,14 @@
 """Which device does the work."""
 
-import torch
+from typing import TYPE_CHECKING
 
 from ptycho.base.errors import ConfigError
 
+if TYPE_CHECKING:
+    import torch
 
-def resolve_device(accelerator: str) -> torch.device:
+
+def resolve_device(accelerator: str) -> "torch.device":
     """Return the device of an accelerator name ("auto", "cpu", "gpu", "cuda", "mps").
 
     Raises
@@ -13,6 +16,8 @@ def resolve_device(accelerator: str) -> torch.device:
     ConfigError
         The accelerator is not there.
     """
+    import torch
+
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if accelerator == "auto":
         return torch.device("cuda" if available["cuda"] else "cpu")

@@ -1,6 +1,7 @@
 """The probe times the patch."""
 
-from jaxtyping import Complex64
+import torch
+from jaxtyping import Complex64, Float32
 from torch import Tensor
 
 from ptycho_torch.physics.operator import LinearOperator
@@ -26,3 +27,15 @@ class Illumination(LinearOperator):
     def adjoint(self, y: Complex64[Tensor, "patch mode y x"]) -> Complex64[Tensor, "patch y x"]:
         """Multiply by the conjugate probe and add the modes."""
         return (self.probe.conj() * y).sum(dim=1)
+
+
+def soft_disk(size: int, diameter: float, edge: float) -> Float32[Tensor, "y x"]:
+    """Return a mask (size, size) that is 1 inside a disk about index size // 2 and falls to 0 across its edge.
+
+    The fall is that of an error function with standard deviation ``edge``; 0 is a hard edge. Lengths in px.
+    """
+    axis = torch.arange(size) - size // 2
+    inside = diameter / 2 - torch.hypot(axis[:, None].float(), axis[None, :].float())
+    if edge == 0:
+        return (inside > 0).float()
+    return 0.5 * (1 + torch.erf(inside / (edge * 2**0.5)))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex64
+from jaxtyping import Complex64, Float32
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
@@ -11,6 +11,7 @@ from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.networks.registry import NETWORKS, NetworkChoices
 from ptycho_torch.objectives.objective import Objective
+from ptycho_torch.physics.illumination import soft_disk
 from ptycho_torch.physics.scaling import input_scale, probe_to_counts
 from ptycho_torch.pinn.pinn import PtychoPINN
 
@@ -23,11 +24,21 @@ class Constants:
     input_scale: float
 
     @staticmethod
-    def of(acquisition: Acquisition) -> "Constants":
-        """Return the constants of a training scan: its probe carries its mean counts, its mean pattern N^2 / 4."""
+    def of(acquisition: Acquisition, support: Float32[Tensor, "y x"] | float = 1.0) -> "Constants":
+        """Return the constants of a training scan: its probe carries its mean counts, its mean pattern N^2 / 4.
+
+        ``support`` multiplies the probe first.
+        """
         mean_counts = float(acquisition.counts_per_frame().mean())
-        probe = torch.as_tensor(acquisition.probe)
+        probe = torch.as_tensor(acquisition.probe) * support
         return Constants(probe_to_counts(probe, mean_counts), input_scale(mean_counts, acquisition.size))
+
+
+def probe_support(model: ModelConfig) -> Float32[Tensor, "y x"] | float:
+    """Return what multiplies the probe: the configured disk, or 1."""
+    if not model.probe_mask:
+        return 1.0
+    return soft_disk(model.N, model.probe_mask_diameter or model.N / 2, model.probe_mask_sigma)
 
 
 def build(model: ModelConfig, training: TrainingConfig, constants: Constants) -> PtychoPINN:
@@ -50,6 +61,7 @@ def build(model: ModelConfig, training: TrainingConfig, constants: Constants) ->
         constants.probe,
         constants.input_scale,
         channels,
+        overlapping=model.object_big,
         back_projected=kind.looks_at == "back projection",
         probe_trainable=training.probe_trainable,
         flux_solved=training.intensity_scale_trainable,

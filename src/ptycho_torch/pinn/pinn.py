@@ -40,6 +40,8 @@ class PtychoPINN(nn.Module):
         Patterns that the network sees at once.
     back_projected
         Whether the network looks at back projections or at amplitudes.
+    overlapping
+        Whether the patches of a region are merged on one canvas before the physics sees them.
     probe_trainable, flux_solved
         Whether training may change the probe, and whether the global flux is solved in closed form.
     """
@@ -57,6 +59,7 @@ class PtychoPINN(nn.Module):
         channels: int = 1,
         *,
         back_projected: bool,
+        overlapping: bool = True,
         probe_trainable: bool = False,
         flux_solved: bool = True,
     ) -> None:
@@ -64,6 +67,7 @@ class PtychoPINN(nn.Module):
         self.network = network
         self.channels = channels
         self.back_projected = back_projected
+        self.overlapping = overlapping
         self.flux_solved = flux_solved
         # The optimiser sees a probe of root mean square one.
         scale = probe.abs().square().mean().sqrt()
@@ -117,7 +121,8 @@ class PtychoPINN(nn.Module):
 
     def forward(self, batch: Batch) -> Prediction:
         """Return what the merged object of a batch makes the detector expect."""
-        placement = stack_regions(batch.positions, batch.counts.shape[-1])
+        regions = batch.positions if self.overlapping else batch.positions.reshape(-1, 1, 2)
+        placement = stack_regions(regions, batch.counts.shape[-1])
         look, place = placement.look(), placement.place()
         probe = self.probe
         canvas, coverage = merge(self.predict(batch.counts), probe_weight(probe), look, place)

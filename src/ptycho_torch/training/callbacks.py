@@ -1,5 +1,6 @@
 """What happens beside the steps: averaged weights, the progress line, the curves."""
 
+import logging
 import time
 from typing import Any
 
@@ -7,6 +8,8 @@ import lightning
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 # The averaged weights look back over this share of a run, and over no fewer steps than that.
 AVERAGE_SHARE = 0.01
@@ -82,7 +85,10 @@ class RunProgress(lightning.Callback):
         self._progress.update(self._task, completed=trainer.global_step, rate=rate)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Show the loss of the epoch."""
+        """Show the loss of the epoch; ten times a run in a line of its own where nobody watches a terminal."""
+        if not self._progress.console.is_terminal and trainer.current_epoch % max(1, trainer.max_epochs // 10) == 0:
+            loss = float(trainer.callback_metrics["train_loss"])
+            logger.info("epoch %d of %d: loss %.4g", trainer.current_epoch + 1, trainer.max_epochs, loss)
         self._progress.update(self._task, loss=f"{float(trainer.callback_metrics['train_loss']):.4g}")
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:

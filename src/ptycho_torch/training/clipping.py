@@ -14,6 +14,11 @@ CLIP_NORM = 1.0
 SMALLEST_NORM = 1e-3
 
 
+def clip_algorithm(config: TrainingConfig, execution: PyTorchExecutionConfig) -> str:
+    """Return "norm", "value" or "agc": the machine's choice where it sets a limit, else the training's."""
+    return (config if execution.gradient_clip_val is None else execution).gradient_clip_algorithm
+
+
 def clip_limit(config: TrainingConfig, execution: PyTorchExecutionConfig) -> float:
     """Return the limit: the machine's choice over the training's, 1 where neither says anything, 0 for none."""
     for choice in (execution.gradient_clip_val, config.gradient_clip_val):

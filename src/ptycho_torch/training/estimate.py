@@ -14,7 +14,7 @@ from ptycho.grouping.regions import RegionSampler
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.data.batch import gather
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.pinn.build import Constants, build, objective_of
+from ptycho_torch.pinn.build import Constants, build, objective_of, probe_support
 
 WARM_UP = 2
 MEASURED = 3
@@ -35,7 +35,7 @@ def estimate(scan: Acquisition, config: TrainingConfig, accelerator: str = "auto
     device = resolve_device(accelerator)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        pinn = build(config.model, config, Constants.of(scan)).to(device)
+        pinn = build(config.model, config, Constants.of(scan, probe_support(config.model))).to(device)
     objective = objective_of(config)
     data = Scan.of(scan, device)
     n_members = min(config.batch_size, config.canvas_size, scan.n_positions)

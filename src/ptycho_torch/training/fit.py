@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 
@@ -22,7 +23,7 @@ from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.base.devices import resolve_device
-from ptycho_torch.pinn.build import Constants, build
+from ptycho_torch.pinn.build import Constants, build, probe_support
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.training.callbacks import Curves, RunProgress, averaged_weights
 from ptycho_torch.training.datamodule import ScanDataModule
@@ -75,14 +76,19 @@ def fit(
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
     lightning.seed_everything(seed, verbose=False)
     data = ScanDataModule(config, execution, training, validation, seed)
-    pinn = build(config.model, config, Constants.of(training))
+    pinn = build(config.model, config, Constants.of(training, probe_support(config.model)))
     module = PtychoModule(pinn, config, execution, monitor="val_loss" if data.validates else "train_loss")
     curves = Curves()
     n_steps = config.nepochs * len(data.train_dataloader())
     if resume is not None:
         _check_resumable(resume, module)
     with _quietly():
-        trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
+        try:
+            trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
+        except (ValueError, MisconfigurationException) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"these choices of the machine don't go together ({error}); change execution") from error
         write_yaml(Path(config.output_dir) / "config.yaml", config, execution)
         _run(trainer, module, data, resume)
     losses = curves.history["train_loss"]

@@ -13,7 +13,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.pinn.build import objective_of
 from ptycho_torch.pinn.pinn import PtychoPINN
-from ptycho_torch.training.clipping import clip_adaptively, clip_limit
+from ptycho_torch.training.clipping import clip_adaptively, clip_algorithm, clip_limit
 from ptycho_torch.training.schedules import make_optimizer, make_scheduler
 
 # Held-out patterns are judged by the variance-stabilised error: a likelihood would hear the brightest pixels only.
@@ -49,10 +49,6 @@ class PtychoModule(lightning.LightningModule):
         """Put the scans on the device, once."""
         self.trainer.datamodule.load(self.device)
 
-    def on_train_epoch_start(self) -> None:
-        """Let a resumed run draw what an uninterrupted one would: the draws of an epoch depend on its number."""
-        self.trainer.train_dataloader.dataset.epoch = self.current_epoch
-
     def _loss(self, scan: Scan, groups: Tensor, objective: Objective) -> Tensor:
         batch = gather(scan, groups)
         prediction = self.pinn(batch)
@@ -74,10 +70,11 @@ class PtychoModule(lightning.LightningModule):
     ) -> None:
         """Clip gradients by norm, by value, or each layer against its weights."""
         limit = clip_limit(self.config, self.execution)
-        if self.config.gradient_clip_algorithm == "agc":
+        algorithm = clip_algorithm(self.config, self.execution)
+        if algorithm == "agc":
             clip_adaptively(self.parameters(), limit)
         else:
-            self.clip_gradients(optimizer, limit, self.config.gradient_clip_algorithm)
+            self.clip_gradients(optimizer, limit, algorithm)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the configured optimiser and schedule."""

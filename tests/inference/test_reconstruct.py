@@ -1,0 +1,181 @@
+"""From a trained network and a scan to the object, in the frame of the scan."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ptycho.assembly.stitch import stitch as numpy_stitch
+from ptycho.base.errors import DataError
+from ptycho.config.model import ModelConfig
+from ptycho.config.training import TrainingConfig
+from ptycho.metrics.summary import compare
+from ptycho.optics.probe import probe_intensity
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.predict import stitch
+from ptycho_torch.inference.reconstruct import maximum_likelihood, reconstruct
+from ptycho_torch.physics.forward import place_on_canvas
+from ptycho_torch.pinn.build import Constants, build
+from tests.laws.scans import small_scan
+
+CPU = torch.device("cpu")
+SCAN = small_scan(n_positions=60, photons=1e6)
+
+
+def pinn_of(acquisition=SCAN, gridsize=1):
+    """A network with something to say."""
+    config = TrainingConfig(ModelConfig(N=32, gridsize=gridsize, lean_width=8))
+    torch.manual_seed(0)
+    pinn = build(config.model, config, Constants.of(acquisition))
+    with torch.no_grad():
+        for parameter in pinn.network.parameters():
+            parameter += 0.03 * torch.randn_like(parameter)
+    return pinn
+
+
+def brighter(acquisition, factor):
+    return dataclasses.replace(acquisition, patterns=acquisition.patterns.astype(np.uint32) * factor)
+
+
+@pytest.mark.parametrize("iterations", [0, 2])
+def test_four_times_the_counts_double_the_probe_and_leave_the_object(iterations):
+    pinn = pinn_of()
+    one, four = (reconstruct(pinn, scan, device=CPU, iterations=iterations) for scan in (SCAN, brighter(SCAN, 4)))
+    for before, after in ((one.stitched, four.stitched), (one.final, four.final)):
+        np.testing.assert_allclose(after.probe, 2 * before.probe, rtol=1e-5)
+        np.testing.assert_allclose(after.coverage, 4 * before.coverage, rtol=1e-4, atol=1e-6 * after.coverage.max())
+        lit = before.coverage > 0.1 * before.coverage.max()
+        assert np.abs(after.object_ - before.object_)[lit].max() < 1e-3
+
+
+def test_a_little_more_light_is_no_other_exposure():
+    pinn = pinn_of()
+    near = reconstruct(pinn, brighter(SCAN, 1), device=CPU)
+    assert np.array_equal(near.stitched.probe, pinn.probe.detach().numpy())
+
+
+def test_the_object_lies_on_the_pixels_of_the_truth():
+    found = reconstruct(pinn_of(), SCAN, device=CPU, iterations=40).final
+    agreement = compare(found, SCAN.object_, shift=False, ramp=False)
+    assert agreement.complex_nrmse < 0.02
+    top, left = found.origin.astype(int)
+    assert (top, left) == tuple((np.floor(SCAN.positions) - 16).min(axis=0).astype(int))
+    height, width = found.object_.shape
+    assert (top + height, left + width) == tuple((np.floor(SCAN.positions) + 16).max(axis=0).astype(int))
+
+
+def test_a_scan_moved_as_a_whole_moves_the_origin_alone():
+    moved = dataclasses.replace(SCAN, positions=SCAN.positions + np.array([-400.0, 25.0]))
+    here, there = (reconstruct(pinn_of(), scan, device=CPU).final for scan in (SCAN, moved))
+    assert (there.origin - here.origin).tolist() == [-400.0, 25.0]
+    lit = here.coverage > 0.01 * here.coverage.max()
+    assert np.abs(there.object_ - here.object_)[lit].max() < 1e-3
+
+
+def test_where_nothing_looked_there_is_nothing():
+    corner = dataclasses.replace(
+        SCAN, patterns=SCAN.patterns[:2], positions=np.array([[40.0, 40.0], [100.0, 90.0]]), object_=None
+    )
+    found = reconstruct(pinn_of(), corner, device=CPU).final
+    assert found.coverage[:32, 40:].max() == 0
+    assert np.abs(found.object_[:32, 40:]).max() == 0
+    assert np.abs(found.object_[16, 16]) > 0
+
+
+def test_the_patches_are_stitched_as_numpy_stitches_them():
+    pinn, scan = pinn_of().eval(), Scan.of(SCAN)
+    placement, origin = place_on_canvas(scan.positions, 32)
+    object_, coverage = stitch(pinn, scan, placement, torch.arange(60)[:, None], batch_size=7)
+    with torch.no_grad():
+        patches = pinn.predict(scan.counts(slice(None)))
+    weight = probe_intensity(pinn.probe.detach().numpy())
+    expected, expected_coverage, expected_origin = numpy_stitch(patches.numpy(), SCAN.positions, weight)
+    assert origin.tolist() == expected_origin.tolist()
+    lit = expected_coverage > 0.01 * expected_coverage.max()
+    assert np.abs(object_.numpy() - expected)[lit].max() < 1e-4
+    assert np.abs(coverage.numpy() - expected_coverage).max() < 1e-5 * expected_coverage.max()
+
+
+@pytest.mark.parametrize("gridsize", [1, 2])
+def test_the_batch_size_does_not_matter(gridsize):
+    pinn = pinn_of(gridsize=gridsize)
+    one, other = (reconstruct(pinn, SCAN, device=CPU, batch_size=size).final for size in (64, 7))
+    lit = one.coverage > 0.01 * one.coverage.max()
+    assert np.abs(one.object_ - other.object_)[lit].max() < 1e-4
+
+
+def test_a_network_that_sees_groups_covers_the_scan():
+    found = reconstruct(pinn_of(gridsize=2), SCAN, device=CPU, iterations=30).final
+    assert compare(found, SCAN.object_).complex_nrmse < 0.05
+
+
+class Flat(nn.Module):
+    def forward(self, images):
+        return torch.full((len(images), images.shape[1] // 2, *images.shape[2:]), 0.2, dtype=torch.complex64)
+
+
+def test_the_brightness_of_the_object_comes_from_the_counts():
+    """A network that says 0.2 everywhere is corrected by one factor: the counts expected are those measured."""
+    pinn = pinn_of()
+    pinn.network = Flat()
+    found = reconstruct(pinn, SCAN, device=CPU).final
+    lit = found.coverage > 0.3 * found.coverage.max()
+    modulus = np.abs(found.object_[lit])
+    assert modulus.std() < 1e-3 * modulus.mean()
+    mean_transmission = SCAN.counts_per_frame().mean(dtype=float) / probe_intensity(found.probe).sum()
+    assert modulus.mean() == pytest.approx(mean_transmission**0.5, rel=0.05)
+
+
+def test_the_result_says_how_it_came_about():
+    done = reconstruct(pinn_of(), SCAN, device=CPU, iterations=6)
+    assert done.iterations == len(done.final.history["deviance"]) - 1 == 6
+    assert done.stitched.history == {}
+    assert set(done.seconds) == {"predict and stitch", "refine", "judge"}
+    assert done.deviance == pytest.approx(done.final.history["deviance"][-1], rel=0.2)
+    assert done.r_factor == pytest.approx(done.final.history["r_factor"][-1], rel=1e-3)
+    alone = reconstruct(pinn_of(), SCAN, device=CPU)
+    assert alone.iterations == 0
+    assert alone.deviance > done.deviance
+    assert np.array_equal(alone.final.object_, alone.stitched.object_)
+    assert np.array_equal(alone.final.object_, done.stitched.object_)
+
+
+def test_another_pattern_size_is_refused():
+    with pytest.raises(DataError, match="64 x 64 px but the network was trained on 32 x 32") as refused:
+        reconstruct(pinn_of(), small_scan(N=64, n_positions=4), device=CPU)
+    assert "\n" not in str(refused.value)
+
+
+def test_another_probe_is_reported(caplog):
+    with caplog.at_level(logging.WARNING):
+        reconstruct(pinn_of(), SCAN, device=CPU)
+        assert not caplog.records
+        turned = dataclasses.replace(SCAN, probe=1j * SCAN.probe * 0.01)
+        reconstruct(pinn_of(), turned, device=CPU)
+        assert not caplog.records, "a global factor makes no other probe"
+        reconstruct(pinn_of(), dataclasses.replace(SCAN, probe=np.roll(SCAN.probe, 8, axis=2)), device=CPU)
+    assert "correlates with the trained one by only" in caplog.text
+
+
+@pytest.mark.parametrize("iterations", [0, 4])
+def test_what_masked_pixels_hold_changes_nothing(iterations):
+    masked = small_scan(n_dead_pixels=40)
+    wild = np.where(masked.mask, masked.patterns, 60_000).astype(masked.patterns.dtype)
+    pinn = pinn_of(masked)
+    one, other = (
+        reconstruct(pinn, scan, device=CPU, iterations=iterations)
+        for scan in (masked, dataclasses.replace(masked, patterns=wild))
+    )
+    assert np.array_equal(one.final.object_, other.final.object_)
+    assert one.r_factor == other.r_factor
+
+
+def test_the_likelihood_solution_needs_a_truth_and_stays_near_it():
+    found = maximum_likelihood(SCAN, device=CPU, iterations=20)
+    assert compare(found, SCAN.object_, shift=False, ramp=False).complex_nrmse < 0.01
+    assert np.array_equal(found.probe, SCAN.probe)
+    with pytest.raises(DataError, match="no true object"):
+        maximum_likelihood(dataclasses.replace(SCAN, object_=None), device=CPU)

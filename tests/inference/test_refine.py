@@ -1,0 +1,139 @@
+"""Likelihood iterations: they never get worse, reach what the photons allow, stop where noise begins."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from ptycho.metrics.summary import compare
+from ptycho_torch.inference.reconstruct import maximum_likelihood
+from ptycho_torch.inference.refine import refine
+from tests.laws.contracts import random_complex
+from tests.laws.scans import on_device, small_scan, truth_on_canvas
+
+CPU = torch.device("cpu")
+
+
+def refined(acquisition, start=None, probe=None, iterations=40, **choices):
+    scan, placement, _ = on_device(acquisition)
+    truth = truth_on_canvas(acquisition)
+    start = torch.ones_like(truth) if start is None else start
+    probe = torch.from_numpy(acquisition.probe) if probe is None else probe
+    return refine(start, probe, scan, placement, iterations=iterations, **choices)
+
+
+def error(found, acquisition):
+    """Distance from the truth where there is light, after the best global phase; relative."""
+    lit = found.coverage > 0.3 * found.coverage.max()
+    ours, truth = found.object_[lit], truth_on_canvas(acquisition)[lit]
+    turn = torch.vdot(ours, truth)
+    return float((ours * turn / turn.abs() - truth).norm() / truth.norm())
+
+
+def likeness(one, other):
+    return float(torch.vdot(one.flatten(), other.flatten()).abs() / (one.norm() * other.norm()))
+
+
+@pytest.mark.parametrize("photons", [30.0, 1e4, 1e6])
+@pytest.mark.parametrize("refine_probe", [False, True])
+def test_the_deviance_never_grows(photons, refine_probe):
+    acquisition = small_scan(photons=photons, n_modes=2, n_dead_pixels=20)
+    found = refined(acquisition, iterations=25, refine_probe=refine_probe)
+    curve = found.history["deviance"]
+    assert all(after <= before for before, after in itertools.pairwise(curve))
+    assert curve[-1] < curve[0]
+    assert len(found.history["held_out_deviance"]) == len(found.history["r_factor"]) == len(curve) <= 26
+
+
+def test_a_flat_start_reaches_what_the_photons_allow():
+    acquisition = small_scan(photons=1e6, n_positions=60)
+    limit = compare(maximum_likelihood(acquisition, device=CPU, iterations=60), acquisition.object_)
+    flat = refined(acquisition, iterations=40)
+    assert error(flat, acquisition) < 1.2 * limit.complex_nrmse
+    assert error(refined(acquisition, iterations=0), acquisition) > 10 * limit.complex_nrmse
+
+
+def test_more_photons_give_a_better_object():
+    errors = [
+        error(refined(small_scan(photons=photons, n_positions=60)), small_scan(n_positions=60))
+        for photons in (1e3, 1e5, 1e7)
+    ]
+    # The error of an amplitude is one over the root of its counts: ten times for a hundred times the photons.
+    for less, more in itertools.pairwise(errors):
+        assert 3 < less / more < 15
+
+
+def test_without_iterations_the_start_comes_back():
+    start = random_complex(truth_on_canvas(small_scan()).shape, 0)
+    found = refined(small_scan(), start, iterations=0)
+    assert torch.equal(found.object_, start)
+    assert len(found.history["deviance"]) == 1
+    assert not found.stopped_early
+
+
+def test_noise_is_not_followed_for_long_and_a_bright_scan_is_finished():
+    dim = refined(small_scan(photons=10.0, n_positions=100), iterations=60, held_out_fraction=0.1)
+    assert dim.stopped_early
+    assert len(dim.history["deviance"]) < 31
+    bright = refined(small_scan(photons=1e7, n_positions=100), iterations=40)
+    assert not bright.stopped_early
+
+
+def test_the_best_estimate_by_the_held_out_pixels_is_the_one_that_counts():
+    acquisition = small_scan(photons=10.0, n_positions=100)
+    found = refined(acquisition, iterations=60, held_out_fraction=0.1)
+    curve = found.history["held_out_deviance"]
+    scan, placement, _ = on_device(acquisition)
+    again = refine(found.object_, found.probe, scan, placement, iterations=0, held_out_fraction=0.1)
+    assert again.history["held_out_deviance"][0] in curve
+    assert again.history["held_out_deviance"][0] < curve[-1]
+
+
+def test_without_held_out_pixels_the_iterations_go_on():
+    found = refined(small_scan(photons=100.0, n_positions=100), iterations=30, held_out_fraction=0.0)
+    assert not found.stopped_early
+    assert found.history["held_out_deviance"] == [0.0] * len(found.history["deviance"])
+
+
+def disturbed(probe):
+    rows, columns = torch.meshgrid(torch.arange(32.0) - 16, torch.arange(32.0) - 16, indexing="ij")
+    return probe * torch.polar(1 + 0.1 * torch.cos(rows / 4), 0.3 * torch.sin(columns / 5))
+
+
+def test_a_disturbed_probe_is_recovered():
+    acquisition = small_scan(photons=1e6, n_positions=100)
+    true = torch.from_numpy(acquisition.probe)
+    wrong = disturbed(true)
+    kept = refined(acquisition, probe=wrong, iterations=60)
+    freed = refined(acquisition, probe=wrong, iterations=60, refine_probe=True)
+    assert torch.equal(kept.probe, wrong)
+    assert 1 - likeness(freed.probe, true) < 0.6 * (1 - likeness(wrong, true))
+    assert freed.history["deviance"][-1] < 0.5 * kept.history["deviance"][-1]
+    assert error(freed, acquisition) < 0.3 * error(kept, acquisition)
+
+
+def test_the_scale_and_phase_of_the_start_do_not_matter_for_long():
+    acquisition = small_scan(photons=1e6, n_positions=60)
+    start = 0.6 * torch.ones_like(truth_on_canvas(acquisition)) * torch.polar(torch.tensor(1.0), torch.tensor(2.0))
+    assert error(refined(acquisition, start), acquisition) == pytest.approx(
+        error(refined(acquisition), acquisition), rel=0.1
+    )
+
+
+def test_what_masked_pixels_hold_changes_nothing():
+    acquisition = small_scan(n_dead_pixels=40)
+    wild = np.where(acquisition.mask, acquisition.patterns, 60_000).astype(acquisition.patterns.dtype)
+    one, other = refined(acquisition), refined(dataclasses.replace(acquisition, patterns=wild))
+    assert torch.equal(one.object_, other.object_)
+    assert one.history == other.history
+
+
+def test_a_scan_moved_as_a_whole_gives_the_same_object():
+    acquisition = small_scan()
+    moved = dataclasses.replace(acquisition, positions=acquisition.positions + np.array([300.0, -70.0]))
+    scan, placement, _ = on_device(moved)
+    start = torch.ones(placement.object_shape, dtype=torch.complex64)
+    found = refine(start, torch.from_numpy(moved.probe), scan, placement, iterations=10)
+    torch.testing.assert_close(found.object_, refined(acquisition, iterations=10).object_, rtol=1e-2, atol=1e-3)
