@@ -52,25 +52,45 @@ def fit(
     *,
     resume: Path | None = None,
 ) -> Fit:
-    """Train a network on a scan, without labels.
+    """Train a network on a scan; choices, curves and checkpoints go to ``config.output_dir``.
+
+    Parameters
+    ----------
+    resume
+        Checkpoint of an interrupted run of the same configuration.
+
+    The other parameters and the errors are those of `prepare` and `Run.train`.
+    """
+    return prepare(config, execution, training, validation, folder=Path(config.output_dir)).train(resume)
+
+
+def prepare(
+    config: TrainingConfig,
+    execution: PyTorchExecutionConfig,
+    training: Acquisition,
+    validation: Acquisition | None = None,
+    *,
+    folder: Path | None,
+) -> "Run":
+    """Return everything that a training needs, ready to start.
 
     Parameters
     ----------
     config, execution
-        What to learn and how; these choices, curves and checkpoints go to ``config.output_dir``.
+        What to learn and how.
     training
         The scan to learn from.
     validation
         A scan that only judges; without it a contiguous part of ``training`` is held out.
-    resume
-        Checkpoint of an interrupted run of the same configuration.
+    folder
+        Where choices, curves and checkpoints go; None to write nothing at all.
 
     Raises
     ------
     DataError
         The scan does not fit the configuration, or has too few positions.
     ConfigError
-        The device is not there, the checkpoint is damaged or of another network, or training diverged.
+        The device is not there, or choices of the machine exclude each other.
     """
     check_sizes(config, training, validation)
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
@@ -80,24 +100,47 @@ def fit(
     module = PtychoModule(pinn, config, execution, monitor="val_loss" if data.validates else "train_loss")
     curves = Curves()
     n_steps = config.nepochs * len(data.train_dataloader())
-    if resume is not None:
-        _check_resumable(resume, module)
     with _quietly():
         try:
-            trainer = _trainer(config, execution, curves, n_steps, validates=data.validates)
+            trainer = _trainer(config, execution, curves, n_steps, folder, validates=data.validates)
         except (ValueError, MisconfigurationException) as error:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"these choices of the machine don't go together ({error}); change execution") from error
-        write_yaml(Path(config.output_dir) / "config.yaml", config, execution)
-        _run(trainer, module, data, resume)
-    losses = curves.history["train_loss"]
-    if not math.isfinite(losses[-1]):
-        raise ConfigError(
-            f"training diverged: the loss was {losses[-1]} in epoch {len(losses)}; expected a number; lower "
-            f"learning_rate (it is {execution.learning_rate:g}) or gradient_clip_val"
-        )
-    return Fit(pinn.eval(), curves.history, curves.seconds, curves.n_patterns)
+    return Run(trainer, module, data, curves, folder)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training that is ready to start; callbacks may be added to its ``trainer`` before it does."""
+
+    trainer: lightning.Trainer
+    module: PtychoModule
+    data: ScanDataModule
+    curves: Curves
+    folder: Path | None
+
+    def train(self, resume: Path | None = None) -> Fit:
+        """Train, from a checkpoint of an interrupted run where one is given.
+
+        Raises
+        ------
+        ConfigError
+            The checkpoint is damaged or of another network, or training diverged.
+        """
+        if resume is not None:
+            _check_resumable(resume, self.module)
+        if self.folder is not None:
+            write_yaml(self.folder / "config.yaml", self.module.config, self.module.execution)
+        with _quietly():
+            _run(self.trainer, self.module, self.data, resume)
+        losses = self.curves.history["train_loss"]
+        if not math.isfinite(losses[-1]):
+            raise ConfigError(
+                f"training diverged: the loss was {losses[-1]} in epoch {len(losses)}; expected a number; lower "
+                f"learning_rate (it is {self.module.execution.learning_rate:g}) or gradient_clip_val"
+            )
+        return Fit(self.module.pinn.eval(), self.curves.history, self.curves.seconds, self.curves.n_patterns)
 
 
 def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule, resume: Path | None) -> None:
@@ -160,13 +203,20 @@ def _quietly() -> Iterator[None]:
 
 
 def _trainer(
-    config: TrainingConfig, execution: PyTorchExecutionConfig, curves: Curves, n_steps: int, *, validates: bool
+    config: TrainingConfig,
+    execution: PyTorchExecutionConfig,
+    curves: Curves,
+    n_steps: int,
+    folder: Path | None,
+    *,
+    validates: bool,
 ) -> lightning.Trainer:
     callbacks: list[Callback] = [curves, averaged_weights(n_steps)]
     if execution.enable_progress_bar:
         callbacks.append(RunProgress())
-    if execution.enable_checkpointing:
-        callbacks += _checkpoints(config, execution, validates=validates)
+    keeps = execution.enable_checkpointing and folder is not None
+    if keeps:
+        callbacks += _checkpoints(folder / "checkpoints", execution, validates=validates)
     if validates:
         callbacks.append(EarlyStopping("val_loss", patience=execution.early_stop_patience))
     return lightning.Trainer(
@@ -179,24 +229,21 @@ def _trainer(
         accumulate_grad_batches=execution.accum_steps,
         use_distributed_sampler=False,
         callbacks=callbacks,
-        logger=_loggers(config, execution),
+        logger=False if folder is None else _loggers(str(folder), execution),
         enable_progress_bar=False,
-        enable_checkpointing=execution.enable_checkpointing,
+        enable_checkpointing=keeps,
         enable_model_summary=False,
         log_every_n_steps=10,
-        default_root_dir=config.output_dir,
+        default_root_dir=folder,
         num_sanity_val_steps=0,
     )
 
 
-def _checkpoints(
-    config: TrainingConfig, execution: PyTorchExecutionConfig, *, validates: bool
-) -> list[ModelCheckpoint]:
+def _checkpoints(folder: Path, execution: PyTorchExecutionConfig, *, validates: bool) -> list[ModelCheckpoint]:
     """Return what keeps the best epochs, and what keeps the last one, to be resumed; both see whole epochs only."""
     metric = execution.checkpoint_monitor_metric
     if not validates:
         metric = metric.replace("val_", "train_")
-    folder = Path(config.output_dir) / "checkpoints"
     best = ModelCheckpoint(
         dirpath=folder,
         filename="epoch={epoch:02d}-" + metric + "={" + metric + ":.4f}",
@@ -210,8 +257,7 @@ def _checkpoints(
     return [best, last]
 
 
-def _loggers(config: TrainingConfig, execution: PyTorchExecutionConfig) -> list[Logger]:
-    folder = str(config.output_dir)
+def _loggers(folder: str, execution: PyTorchExecutionConfig) -> list[Logger]:
     loggers: list[Logger] = [CSVLogger(folder, name="logs", version="")]
     kinds: dict[str, Any] = {
         "tensorboard": lambda: TensorBoardLogger(folder, name="tensorboard", version=""),
