@@ -1,119 +1,23 @@
 """Door: ``RawData``, a scan as older clients build, store and group it. The work is done in the rooms."""
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ptycho.acquisition.acquisition import Acquisition
-from ptycho.acquisition.build import align_frames
-from ptycho.acquisition.readers.archive import open_archive
-from ptycho.acquisition.readers.npz import scan_arrays
-from ptycho.acquisition.scan_arrays import ScanArrays
-from ptycho.acquisition.writers import write_arrays
-from ptycho.assembly.bilinear import cut
-from ptycho.base.errors import DataError
-from ptycho.grouping.compatible import draw_groups_legacy
-from ptycho.grouping.materialise import channels_last, materialise, normalise
-from ptycho.optics.intensity import CountRule, quantity
+from ptycho import params
+from ptycho.grouping.materialise import normalise
+from ptycho.interop.raw_data import ScanData
 
 __all__ = ["RawData", "normalize_data"]
 
-Array = NDArray[Any]
 
-
-def normalize_data(dset: dict[str, Any], N: int) -> Array:
+def normalize_data(dset: dict[str, Any], N: int) -> NDArray[Any]:
     """Return ``dset["diffraction"]`` (group, y, x, member) at a mean energy of N^2 / 4, float32."""
     return normalise(dset["diffraction"], N)
 
 
-class RawData:
-    """A scan: positions ``xcoords`` (columns) and ``ycoords`` (rows) in px, patterns ``diff3d``, ``probeGuess``.
-
-    ``diff3d`` is (n, N, N), amplitude or counts in any real dtype; ``probeGuess`` (N, N) or (mode, N, N).
-    ``objectGuess`` (height, width) is a true or reference object, ``Y`` (n, N, N) the true patches. ``norm_Y_I`` and
-    ``metadata`` are carried and not looked at. ``bad_pixels``, ``nphotons`` and ``rule`` are what a file says of its
-    patterns.
-
-    Raises
-    ------
-    DataError
-        Shapes disagree.
-    """
-
-    def __init__(
-        self,
-        xcoords: Array,
-        ycoords: Array,
-        xcoords_start: Array | None,
-        ycoords_start: Array | None,
-        diff3d: Array,
-        probeGuess: Array,
-        scan_index: Array,
-        objectGuess: Array | None = None,
-        Y: Array | None = None,
-        norm_Y_I: Any = None,
-        metadata: Any = None,
-    ) -> None:
-        shapes = {np.shape(c) for c in (xcoords, ycoords, xcoords_start, ycoords_start) if c is not None}
-        if len(shapes) > 1 or len(next(iter(shapes))) != 1:
-            raise DataError(f"Coordinate arrays must have matching shapes. Found {sorted(shapes)}; give (n,) each")
-        if probeGuess.ndim not in (2, 3):
-            raise DataError(
-                f"found probeGuess of shape {probeGuess.shape}, expected (N, N) or (mode, N, N); reshape it"
-            )
-        if objectGuess is not None and objectGuess.ndim != 2:
-            raise DataError(f"found objectGuess of shape {objectGuess.shape}, expected (height, width); give one layer")
-        self.xcoords, self.ycoords = xcoords, ycoords
-        self.xcoords_start, self.ycoords_start = xcoords_start, ycoords_start
-        self.diff3d = align_frames(diff3d, len(xcoords))
-        self.probeGuess, self.scan_index, self.objectGuess, self.Y = probeGuess, scan_index, objectGuess, Y
-        self.norm_Y_I, self.metadata = norm_Y_I, metadata
-        self.bad_pixels: Array | None = None
-        self.nphotons: float | None = None
-        self.rule: CountRule | None = None
-        self.sample_indices: Array | None = None
-        self.subsample_seed: int | None = None
-
-    @staticmethod
-    def from_coords_without_pc(
-        xcoords: Array,
-        ycoords: Array,
-        diff3d: Array,
-        probeGuess: Array,
-        scan_index: Array,
-        objectGuess: Array | None = None,
-    ) -> "RawData":
-        """Return a scan whose nominal positions are its positions."""
-        return RawData(xcoords, ycoords, xcoords, ycoords, diff3d, probeGuess, scan_index, objectGuess)
-
-    @staticmethod
-    def from_file(path: Path | str) -> "RawData":
-        """Read a file of the documented npz layout; a ``DataError`` says what is wrong with it."""
-        with open_archive(Path(path)) as archive:
-            stored = scan_arrays(archive)
-            raw = RawData(
-                xcoords=stored.x,
-                ycoords=stored.y,
-                xcoords_start=stored.x if stored.x_start is None else stored.x_start,
-                ycoords_start=stored.y if stored.y_start is None else stored.y_start,
-                diff3d=stored.patterns,
-                probeGuess=stored.probe,
-                scan_index=np.zeros(len(stored.x), int) if stored.scan_index is None else stored.scan_index,
-                objectGuess=stored.object_,
-                Y=stored.labels,
-            )
-            raw.bad_pixels, raw.nphotons, raw.rule = stored.bad_pixels, stored.nphotons, stored.rule
-        return raw
-
-    def to_file(self, path: Path | str) -> None:
-        """Write the documented npz layout, whole or not at all."""
-        write_arrays(Path(path), self._arrays())
-
-    def acquisition(self, nphotons: float | None = None) -> Acquisition:
-        """Return the scan as the rooms know it; ``nphotons`` as in ``ptycho.acquisition.readers.read``."""
-        return self._arrays().acquisition(nphotons)
+class RawData(ScanData):
+    """A scan; a group has as many members as ``gridsize`` squared, and the older dictionary knows it by default."""
 
     def generate_grouped_data(
         self,
@@ -127,53 +31,15 @@ class RawData:
         enable_oversampling: bool = False,
         neighbor_pool_size: int | None = None,
     ) -> dict[str, Any]:
-        """Draw groups of gridsize^2 positions and copy their patterns, channel-last; pairs are [x, y] px.
-
-        ``coords_relative`` is *minus* the distance from the group's mean; ``X_full`` is the amplitude (the square root
-        where ``diff3d`` holds counts) at a mean energy of N^2 / 4; ``Y`` holds the true patches at the positions
-        themselves, or None. ``dataset_path`` is not used: nothing is cached.
-        """
-        if gridsize is None:
-            from ptycho.legacy.parameters import get
-
-            gridsize = int(get("gridsize", 1))
-        arrays = self._arrays()
-        indices = draw_groups_legacy(
-            arrays.positions[:, 1],
-            arrays.positions[:, 0],
-            n_groups=nsamples,
-            n_neighbours=K,
-            size=gridsize**2,
-            seed=seed,
-            sequential=sequential_sampling,
-            oversampling=enable_oversampling,
-            pool=neighbor_pool_size,
+        """Draw groups as `ptycho.interop.raw_data.ScanData.generate_grouped_data` does."""
+        return super().generate_grouped_data(
+            N,
+            K,
+            nsamples,
+            dataset_path,
+            seed,
+            sequential_sampling,
+            int(params.get("gridsize", 1)) if gridsize is None else gridsize,
+            enable_oversampling,
+            neighbor_pool_size,
         )
-        held = self.rule.quantity if self.rule else quantity(self.diff3d, np.ones(self.diff3d.shape[1:], bool))
-        grouped = materialise(indices, self.diff3d, held, arrays.positions, arrays.start_positions, N)
-        grouped |= {"Y": self._truth(indices, arrays.positions, N), "objectGuess": self.objectGuess}
-        return grouped if self.sample_indices is None else grouped | {"sample_indices": self.sample_indices}
-
-    def _arrays(self) -> ScanArrays:
-        return ScanArrays(
-            patterns=self.diff3d,
-            x=self.xcoords,
-            y=self.ycoords,
-            probe=self.probeGuess,
-            x_start=self.xcoords_start,
-            y_start=self.ycoords_start,
-            object_=self.objectGuess,
-            labels=self.Y,
-            scan_index=self.scan_index,
-            bad_pixels=self.bad_pixels,
-            nphotons=self.nphotons,
-            rule=self.rule,
-        )
-
-    def _truth(self, indices: Array, positions: Array, N: int) -> Array | None:
-        if self.Y is not None:
-            return channels_last(indices, align_frames(self.Y, len(self.xcoords)))
-        if self.objectGuess is None:
-            return None
-        object_ = self.objectGuess.astype(np.complex64)
-        return np.stack([cut(object_, positions[members], N) for members in indices.T], axis=-1)
