@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.config.config import TrainingConfig
-from ptycho.raw_data import RawData
+from ptycho.interop.container import group_arrays, group_scan
+from ptycho.interop.raw_data import ScanData
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,45 +25,34 @@ class PtychoDataContainerTorch:
     """
 
     def __init__(self, grouped_data: Mapping[str, Any], probe: NDArray[Any]) -> None:
-        from ptycho_torch.data.container import group_tensors
+        from torch import from_numpy, int32
 
-        tensors = group_tensors(grouped_data, probe)
-        self._tensors = tensors
-        self.X: Tensor = tensors.X
-        self.Y: Tensor = tensors.Y
-        self.Y_I: Tensor = tensors.Y.abs()
-        self.Y_phi: Tensor = tensors.Y.angle()
-        self.coords: Tensor = tensors.local_offsets.float()
+        self._arrays = arrays = group_arrays(grouped_data, probe)
+        self.X: Tensor = from_numpy(arrays.X)
+        self.Y: Tensor = from_numpy(arrays.Y)
+        self.Y_I: Tensor = self.Y.abs()
+        self.Y_phi: Tensor = self.Y.angle()
+        self.local_offsets: Tensor = from_numpy(arrays.local_offsets)
+        self.global_offsets: Tensor = from_numpy(arrays.centres)
+        self.coords: Tensor = self.local_offsets.float()
         self.coords_nominal = self.coords_true = self.coords_relative = self.coords
-        self.local_offsets: Tensor = tensors.local_offsets
-        self.global_offsets: Tensor = tensors.global_offsets
-        self.nn_indices: Tensor = tensors.nn_indices
-        self.probe: Tensor = tensors.probe
-        self.norm_Y_I = grouped_data.get("norm_Y_I")
-        self.YY_full = grouped_data.get("objectGuess")
+        self.nn_indices: Tensor = from_numpy(arrays.nn_indices).to(int32)
+        self.probe: Tensor = from_numpy(arrays.probe)
+        self.norm_Y_I, self.YY_full = arrays.norm_Y_I, arrays.YY_full
 
     @classmethod
-    def from_raw_data(cls, raw_data: RawData, config: TrainingConfig) -> "PtychoDataContainerTorch":
+    def from_raw_data(cls, raw_data: ScanData, config: TrainingConfig) -> "PtychoDataContainerTorch":
         """Group a scan as the configuration says; without oversampling no position is a seed twice."""
-        n_positions = len(raw_data.xcoords)
-        n_groups = config.n_groups or n_positions
-        grouped = raw_data.generate_grouped_data(
-            config.model.N,
-            K=config.neighbor_count,
-            nsamples=n_groups if config.enable_oversampling else min(n_groups, n_positions),
-            seed=config.subsample_seed,
-            sequential_sampling=config.sequential_sampling,
-            gridsize=config.model.gridsize,
-            enable_oversampling=config.enable_oversampling,
-            neighbor_pool_size=config.neighbor_pool_size,
-        )
-        return cls(grouped, raw_data.probeGuess)
+        return cls(group_scan(raw_data, config), raw_data.probeGuess)
+
+    @classmethod
+    def of(cls, data: Any, config: TrainingConfig) -> Any:
+        """Return the container of a scan; a container, or None, as it is."""
+        return cls.from_raw_data(data, config) if isinstance(data, ScanData) else data
 
     def __len__(self) -> int:
         return len(self.X)
 
     def acquisition(self, nphotons: float | None = None) -> Acquisition:
         """Return the scan that the groups were drawn from."""
-        from ptycho_torch.data.container import scan_of_groups
-
-        return scan_of_groups(self._tensors, nphotons)
+        return self._arrays.acquisition(nphotons)

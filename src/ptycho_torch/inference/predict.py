@@ -1,11 +1,11 @@
 """From patterns to the stitched object, in batches."""
 
 import torch
-from jaxtyping import Complex64, Float32, Int64
+from jaxtyping import Complex64, Float32, Float64, Int64
 from torch import Tensor
 
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.physics.forward import Placement, divide, probe_weight, weighted_sums
+from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted_sums
 from ptycho_torch.pinn.pinn import PtychoPINN
 
 
@@ -48,3 +48,48 @@ def stitch(
         numerator += lit_patches
         denominator += light
     return divide(numerator, denominator)
+
+
+@torch.no_grad()
+def merge_groups(
+    pinn: PtychoPINN,
+    amplitude: Float32[Tensor, "group member y x"],
+    relative: Float64[Tensor, "group member 2"],
+    *,
+    batch_size: int,
+) -> tuple[Complex64[Tensor, "group y x"], Complex64[Tensor, "group member y x"]]:
+    """Predict the patches of groups and merge those of each on a canvas of its own, cut about the group's centre.
+
+    Parameters
+    ----------
+    pinn
+        The trained network.
+    amplitude
+        Normalised amplitude, mean energy N^2 / 4.
+    relative
+        Member minus the centre of its group, (y, x) px.
+    batch_size
+        Groups in one pass of the network.
+
+    Returns
+    -------
+    objects, patches
+        The merged object of every group, and the patch of every pattern, on the CPU.
+    """
+    device, size = pinn.probe.device, amplitude.shape[-1]
+    objects, patches = [], []
+    for images, places in zip(amplitude.split(batch_size), relative.split(batch_size), strict=True):
+        predicted = pinn.forward_predict(images.to(device))
+        placement = stack_regions(places.to(device), size)
+        canvas, _ = merge(predicted.flatten(0, 1), probe_weight(pinn.probe), placement.look(), placement.place())
+        corners = places.floor().long() - size // 2
+        # The centre of a group, position 0, begins at -N // 2; its canvas begins at the first corner.
+        rows, columns = (-(size // 2) - corners.amin(dim=1)).T.tolist()
+        regions = canvas.view(len(images), -1, canvas.shape[1])
+        cut = [
+            region[row : row + size, column : column + size]
+            for region, row, column in zip(regions, rows, columns, strict=True)
+        ]
+        objects.append(torch.stack(cut).cpu())
+        patches.append(predicted.cpu())
+    return torch.cat(objects), torch.cat(patches)

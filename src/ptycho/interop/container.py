@@ -1,0 +1,210 @@
+"""Groups of patterns as the arrays that older clients look at, and back to a scan."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Complex64, Float32, Float64, Int
+from numpy import ndarray
+from numpy.typing import NDArray
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.build import acquisition_from_arrays
+from ptycho.base.atomic import atomic_path
+from ptycho.base.errors import ConfigError, DataError
+from ptycho.config.training import TrainingConfig
+from ptycho.interop.frames import framed
+from ptycho.interop.raw_data import ScanData
+
+REQUIRED = ("X_full", "coords_relative", "coords_offsets", "nn_indices")
+
+
+@runtime_checkable
+class GivesAcquisition(Protocol):
+    """Whatever a client holds that a scan can be made of."""
+
+    def acquisition(self, nphotons: float | None = None) -> Acquisition:
+        """Return the scan; ``nphotons`` are the mean counts of a frame where nothing else says them."""
+
+
+@dataclass(eq=False)
+class GroupArrays:
+    """Groups of patterns, channel-last; pairs are [x, y] px and relative ones are *minus* the distance to the mean.
+
+    Attributes
+    ----------
+    X
+        Normalised amplitude, mean energy N^2 / 4.
+    Y
+        True patches; ones where ``known_truth`` is false.
+    local_offsets, global_offsets
+        Members relative to their group's mean, and that mean; the latter remembers the frame of the object.
+    nn_indices
+        Patterns of the scan that the members are.
+    probe
+        (mode, y, x) or (y, x), in the unit of the scan's amplitude.
+    norm_Y_I, YY_full
+        Carried for clients: a normalisation of Y, and the object of the scan.
+    """
+
+    X: Float32[ndarray, "group y x member"]
+    Y: Complex64[ndarray, "group y x member"]
+    local_offsets: Float64[ndarray, "group 1 2 member"]
+    global_offsets: Float64[ndarray, "group 1 2 1"]
+    nn_indices: Int[ndarray, "group member"]
+    probe: Complex64[ndarray, "*mode y x"]
+    known_truth: bool
+    norm_Y_I: Any = None
+    YY_full: NDArray[Any] | None = None
+
+    @property
+    def Y_I(self) -> Float32[ndarray, "group y x member"]:
+        """Amplitude of Y."""
+        modulus: NDArray[Any] = np.abs(self.Y)
+        return modulus
+
+    @property
+    def Y_phi(self) -> Float32[ndarray, "group y x member"]:
+        """Phase of Y, rad."""
+        phase: NDArray[Any] = np.angle(self.Y)
+        return phase
+
+    @property
+    def coords(self) -> Float32[ndarray, "group 1 2 member"]:
+        """``local_offsets``, float32."""
+        return self.local_offsets.astype(np.float32)
+
+    coords_nominal = coords_true = coords_relative = coords
+
+    @property
+    def centres(self) -> Float64[ndarray, "group 1 2 1"]:
+        """``global_offsets`` as a plain array."""
+        return np.asarray(self.global_offsets).view(ndarray)
+
+    def __len__(self) -> int:
+        """Return the number of groups."""
+        return len(self.X)
+
+    def part(self, groups: slice) -> "GroupArrays":
+        """Return some of the groups."""
+        return GroupArrays(
+            self.X[groups],
+            self.Y[groups],
+            self.local_offsets[groups],
+            self.global_offsets[groups],
+            self.nn_indices[groups],
+            self.probe,
+            self.known_truth,
+            self.norm_Y_I,
+            self.YY_full,
+        )
+
+    def acquisition(self, nphotons: float | None = None) -> Acquisition:
+        """Return the scan that the groups were drawn from, every pattern once, in the order of their indices.
+
+        ``nphotons`` are the mean counts of a frame, used when the amplitudes don't say it themselves.
+        """
+        first = np.unique(self.nn_indices.reshape(-1), return_index=True)[1]
+        amplitude = np.moveaxis(self.X, -1, 1).reshape(-1, *self.X.shape[1:3])[first]
+        xy = (self.centres - self.local_offsets)[:, 0]
+        positions = np.moveaxis(xy, 1, -1).reshape(-1, 2)[first, ::-1]
+        return acquisition_from_arrays(
+            amplitude, np.ascontiguousarray(positions), self.probe, object_=self.YY_full, nphotons=nphotons
+        )
+
+    def to_npz(self, path: Path | str) -> None:
+        """Write the arrays by their names, whole or not at all."""
+        names = ("X", "Y_I", "Y_phi", "coords_nominal", "coords_true", "nn_indices", "global_offsets", "local_offsets")
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in names}
+        with atomic_path(Path(path)) as partial, partial.open("wb") as stream:
+            np.savez(stream, **arrays, probe=self.probe)
+
+
+def group_arrays(grouped: Mapping[str, Any], probe: NDArray[Any]) -> GroupArrays:
+    """Return the arrays of a grouped dictionary (`ptycho.raw_data.RawData.generate_grouped_data`).
+
+    Raises
+    ------
+    DataError
+        Keys are missing, or X and Y don't have one shape.
+    TypeError
+        X_full is not float32.
+    ValueError
+        Y is not complex64.
+    """
+    missing = [key for key in REQUIRED if key not in grouped]
+    if missing:
+        raise DataError(f"Missing required keys {missing} in the grouped data; give what generate_grouped_data returns")
+    X, Y = np.asarray(grouped["X_full"]), grouped["Y"]
+    if X.dtype != np.float32:
+        raise TypeError(f"X_full has dtype {X.dtype}; expected float32; convert it")
+    truth = np.ones(X.shape, np.complex64) if Y is None else np.asarray(Y)
+    if truth.dtype != np.complex64:
+        raise ValueError(f"DATA-001 violation: Y has dtype {truth.dtype}; expected complex64; convert it")
+    if truth.shape != X.shape:
+        raise DataError(
+            f"found X of shape {X.shape} and Y of shape {truth.shape}, expected one shape; group them alike"
+        )
+    object_ = grouped.get("objectGuess")
+    centres = np.asarray(grouped["coords_offsets"], np.float64)
+    return GroupArrays(
+        X=X,
+        Y=truth,
+        local_offsets=np.asarray(grouped["coords_relative"], np.float64),
+        global_offsets=centres if object_ is None else framed(centres, object_.shape),
+        nn_indices=np.asarray(grouped["nn_indices"]),
+        probe=np.asarray(probe, np.complex64),
+        known_truth=Y is not None,
+        norm_Y_I=grouped.get("norm_Y_I"),
+        YY_full=object_,
+    )
+
+
+def load(
+    call: Callable[[], Any], probe: NDArray[Any], which: str | None = None, create_split: bool = False
+) -> GroupArrays:
+    """Return the container of the grouped dictionary that ``call`` returns.
+
+    Parameters
+    ----------
+    which, create_split
+        With ``create_split`` the call returns (dictionary, fraction), and ``which`` asks for the groups before that
+        fraction ("train") or for those after it ("test").
+
+    Raises
+    ------
+    ConfigError
+        ``which`` is neither.
+    DataError
+        The dictionary can't be used.
+    """
+    if not create_split:
+        return group_arrays(call(), probe)
+    grouped, fraction = call()
+    whole = group_arrays(grouped, probe)
+    border = int(len(whole) * fraction)
+    parts = {"train": slice(None, border), "test": slice(border, None)}
+    if which not in parts:
+        raise ConfigError(f"which is {which!r}; expected 'train' or 'test' of a split; name one of them")
+    return whole.part(parts[which])
+
+
+def group_scan(raw: ScanData, config: TrainingConfig) -> dict[str, Any]:
+    """Draw the groups of a scan as a configuration says; without oversampling no position is a seed twice.
+
+    A group's members are drawn from ``neighbor_count`` neighbours, from as many as it has members where these are more.
+    """
+    n_positions, size = len(raw.xcoords), config.model.gridsize**2
+    n_groups = config.n_groups or n_positions
+    return raw.generate_grouped_data(
+        config.model.N,
+        K=max(config.neighbor_count, size),
+        nsamples=n_groups if config.enable_oversampling else min(n_groups, n_positions),
+        seed=config.subsample_seed,
+        sequential_sampling=config.sequential_sampling,
+        gridsize=config.model.gridsize,
+        enable_oversampling=config.enable_oversampling,
+        neighbor_pool_size=config.neighbor_pool_size,
+    )

@@ -1,0 +1,117 @@
+"""The frame that a client's object lives in, and arrays that remember what stitching must know of them.
+
+An older client hands patches and positions to a stitching function as plain arrays. Ours are plain arrays that
+remember a little more, so that the stitched object can lie where the client's own object says.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Complex64, Float, Float64
+from numpy import ndarray
+from numpy.typing import NDArray
+
+from ptycho.assembly.reassemble import reassemble
+from ptycho.assembly.stitch import stitch
+
+
+class FramedOffsets(ndarray):
+    """Positions [x, y] px that remember the shape (height, width) of the object whose pixels they count."""
+
+    object_shape: tuple[int, int] | None = None
+
+    def __array_finalize__(self, source: NDArray[Any] | None) -> None:
+        """Some of the positions count the pixels of the same object."""
+        if isinstance(source, FramedOffsets):
+            self.object_shape = source.object_shape
+
+
+def framed(offsets: Float64[ndarray, "group 1 2 1"], object_shape: tuple[int, int]) -> FramedOffsets:
+    """Return positions that remember the frame of an object."""
+    view = np.array(offsets).view(FramedOffsets)
+    view.object_shape = object_shape
+    return view
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """The patches that predicted objects of groups were merged from.
+
+    Attributes
+    ----------
+    patches
+        The patch of every pattern.
+    relative
+        Member minus the centre of its group, (y, x) px.
+    light
+        Sum over modes of |P|^2, counts: how much a patch knows of each of its pixels.
+    """
+
+    patches: Complex64[ndarray, "group member y x"]
+    relative: Float64[ndarray, "group member 2"]
+    light: Float[ndarray, "y x"]
+
+
+class MergedPatches(ndarray):
+    """Predicted objects of groups (group, y, x, 1) that remember their members; what is computed from them forgets."""
+
+    members: Members | None = None
+
+
+def merged(objects: Complex64[ndarray, "group y x 1"], members: Members) -> MergedPatches:
+    """Return predicted objects that remember the patches they were merged from."""
+    view = objects.view(MergedPatches)
+    view.members = members
+    return view
+
+
+def reassemble_position(
+    patches: Complex64[ndarray, "group y x _"], offsets: Float64[ndarray, "group 1 2 _"], crop: int
+) -> Complex64[ndarray, "height width 1"]:
+    """Place patches at their positions on one canvas and average.
+
+    Plain arrays: the central ``crop`` x ``crop`` px of every patch with equal weight, on a square canvas about the mean
+    position (`ptycho.assembly.reassemble`). Patches that remember the light of their probe are weighted by it, whole,
+    every pattern at its own position; positions that remember an object's frame give an object of that shape in it.
+
+    Parameters
+    ----------
+    patches
+        Objects of groups, channel-last.
+    offsets
+        Positions of the groups, [x, y] px: the object pixel that lands on patch index N // 2.
+    crop
+        Side of the centre that plain patches are cut to, px.
+    """
+    centres = np.asarray(offsets, np.float64).reshape(len(offsets), 2)[:, ::-1]
+    members = patches.members if isinstance(patches, MergedPatches) else None
+    if members is None:
+        return reassemble(np.asarray(patches)[..., 0], np.ascontiguousarray(centres), crop).stitched[..., None]
+    size = patches.shape[1]
+    positions = (centres[:, None] + members.relative).reshape(-1, 2)
+    canvas, _, origin = stitch(members.patches.reshape(-1, size, size), positions, members.light)
+    if isinstance(offsets, FramedOffsets) and offsets.object_shape is not None:
+        canvas = on_grid(canvas, origin, offsets.object_shape)
+    return canvas[..., None]
+
+
+def on_grid(
+    object_: Complex64[ndarray, "a b"], origin: NDArray[Any], shape: tuple[int, int]
+) -> Complex64[ndarray, "height width"]:
+    """Lay an object onto a grid of another shape; what lies outside is cut, what is missing is zero.
+
+    Parameters
+    ----------
+    object_
+        Object whose first pixel lies at ``origin`` (y, x) of the grid, px; whole numbers.
+    shape
+        (height, width) of the grid, px.
+    """
+    laid = np.zeros(shape, object_.dtype)
+    first = np.rint(origin).astype(int)
+    (top, left), (bottom, right) = first, first + object_.shape
+    inside = laid[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    height, width = inside.shape
+    inside[...] = object_[max(-top, 0) : max(-top, 0) + height, max(-left, 0) : max(-left, 0) + width]
+    return laid
