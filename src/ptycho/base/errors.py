@@ -17,6 +17,10 @@ class BundleError(PtychoError, ValueError):
     """A file of trained weights can't be used."""
 
 
+class BundleNotFoundError(BundleError, FileNotFoundError):
+    """There is no file of trained weights where one was expected."""
+
+
 class OutputError(PtychoError, OSError):
     """A result can't be written where the user wants it."""
 

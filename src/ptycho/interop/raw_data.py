@@ -1,5 +1,6 @@
 """A scan as older clients build, store and group it: columns and rows apart, groups as channel-last arrays."""
 
+import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,8 @@ from ptycho.base.errors import DataError
 from ptycho.grouping.compatible import draw_groups_legacy
 from ptycho.grouping.materialise import channels_last, materialise
 from ptycho.optics.intensity import CountRule, quantity
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 S = TypeVar("S", bound="ScanData")
@@ -129,6 +132,13 @@ class ScanData:
         themselves, or None. ``dataset_path`` is not used: nothing is cached.
         """
         arrays = self._arrays()
+        if nsamples == 1 < len(self.xcoords):
+            logger.warning(
+                "1 group of a scan of %d patterns is asked for, so the image will be one patch; ask for %d to have all "
+                "(nsamples; NumSamples in Ptychodus)",
+                len(self.xcoords),
+                len(self.xcoords),
+            )
         indices = draw_groups_legacy(
             arrays.positions[:, 1],
             arrays.positions[:, 0],

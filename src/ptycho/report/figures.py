@@ -6,7 +6,8 @@ import numpy as np
 
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.arrays import Mask
-from ptycho.base.errors import DataError
+from ptycho.base.atomic import atomic_path
+from ptycho.base.errors import DataError, extra_missing
 from ptycho.metrics.region import bounding_box, covered, eroded
 from ptycho.report.drawing import (
     AMPLITUDE_COLOURS,
@@ -23,6 +24,24 @@ from ptycho.report.drawing import (
 MIN_COVERAGE = 0.1  # of the typical coverage, to be drawn
 RIM = 2  # px left out of the colour limits
 PICTURE = 5.0  # in, the longer side
+
+
+def save_pixels(path: Path, image: Map, colours: str) -> None:
+    """Write an image pixel by pixel, black to white, or in the colours of a map, from its least to its largest value.
+
+    Raises
+    ------
+    BackendNotInstalledError
+        matplotlib is not installed.
+    OutputError
+        The file can't be written.
+    """
+    try:
+        from matplotlib.image import imsave
+    except ModuleNotFoundError as error:
+        raise extra_missing("matplotlib", "report") from error
+    with atomic_path(path) as partial:
+        imsave(partial, image, cmap=colours)
 
 
 def save_amplitude(path: Path, reconstruction: Reconstruction) -> None:

@@ -1,6 +1,7 @@
 """The bundle wts.h5.zip: manifest.json, config.json and weights.safetensors, and nothing that can run."""
 
 import json
+import logging
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from ptycho.base.atomic import atomic_path
-from ptycho.base.errors import BundleError
+from ptycho.base.errors import BundleError, BundleNotFoundError
 from ptycho.config.files import from_dict, to_dict
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_training
@@ -21,7 +22,10 @@ from ptycho_torch.persistence.manifest import Manifest
 from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.pinn.pinn import PtychoPINN
 
+logger = logging.getLogger(__name__)
+
 NAME = "wts.h5.zip"
+ADVICE = "give the wts.h5.zip that `ptycho train` wrote, or its folder"
 # Member -> bytes that it may have when unpacked.
 MEMBERS = {"manifest.json": 1 << 20, "config.json": 1 << 20, "weights.safetensors": 4 << 30}
 
@@ -60,17 +64,19 @@ def read_bundle(path: Path) -> Bundle:
     Parameters
     ----------
     path
-        The file, or the folder of a run that holds ``wts.h5.zip``.
+        The file; or a folder that holds ``wts.h5.zip``, or its unpacked members (clients unpack archives), or run
+        folders, of which the newest is taken.
 
     Raises
     ------
+    BundleNotFoundError
+        There is none.
     BundleError
-        The file is missing, damaged, foreign, newer, or its weights don't fit its configuration.
+        The file is damaged, foreign, newer, or its weights don't fit its configuration.
     """
-    path = Path(path)
-    file = path / NAME if path.is_dir() else path
+    file = _found(Path(path))
     where = str(file)
-    raw = _members(file)
+    raw = _unpacked(file) if file.is_dir() else _members(file)
     manifest = Manifest.parse(raw["manifest.json"], where)
     for name in ("config.json", "weights.safetensors"):
         manifest.verify(name, raw[name], where)
@@ -103,26 +109,50 @@ def _restore(config: TrainingConfig, tensors: dict[str, Tensor]) -> PtychoPINN:
     return pinn.eval()
 
 
+def _found(path: Path) -> Path:
+    """Return the file, or the folder of unpacked members, that ``path`` leads to."""
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise BundleNotFoundError(f"{path} does not exist; expected a trained network; {ADVICE}")
+    if (path / NAME).is_file():
+        return path / NAME
+    if all((path / member).is_file() for member in MEMBERS):
+        return path
+    runs = sorted(path.glob(f"*/{NAME}"), key=lambda file: file.stat().st_mtime)
+    if not runs:
+        raise BundleNotFoundError(f"{path} holds no {NAME}; expected a trained network; {ADVICE}")
+    logger.info("%s holds no %s itself: the newest below it, %s, is taken", path, NAME, runs[-1])
+    return runs[-1]
+
+
+def _unpacked(folder: Path) -> dict[str, bytes]:
+    try:
+        for name, limit in MEMBERS.items():
+            _check_size(folder, name, (folder / name).stat().st_size, limit)
+        return {name: (folder / name).read_bytes() for name in MEMBERS}
+    except OSError as error:
+        raise BundleError(f"{folder} can't be read ({error.strerror}); make it readable, or {ADVICE}") from error
+
+
+def _check_size(where: Path, name: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise BundleError(f"{where}: {name} unpacks to {size} bytes; expected {limit} at most; {ADVICE}")
+
+
 def _members(file: Path) -> dict[str, bytes]:
-    advice = "give the wts.h5.zip that `ptycho train` wrote, or its folder"
-    if not file.is_file():
-        raise BundleError(f"{file} does not exist; expected a trained network; {advice}")
     try:
         with zipfile.ZipFile(file) as archive:
             found = archive.infolist()
             names = sorted(info.filename for info in found)
             if names != sorted(MEMBERS):
                 foreign = ": it was written by other software" if "manifest.dill" in names else ""
-                raise BundleError(f"{file} holds {names[:6]}{foreign}; expected {sorted(MEMBERS)}; {advice}")
+                raise BundleError(f"{file} holds {names[:6]}{foreign}; expected {sorted(MEMBERS)}; {ADVICE}")
             for info in found:
-                limit = MEMBERS[info.filename]
-                if info.file_size > limit:
-                    raise BundleError(
-                        f"{file}: {info.filename} unpacks to {info.file_size} bytes; expected {limit} at most; {advice}"
-                    )
+                _check_size(file, info.filename, info.file_size, MEMBERS[info.filename])
             return {info.filename: _read(archive, info) for info in found}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise BundleError(f"{file} can't be read ({error}); the file is damaged or no bundle; {advice}") from error
+        raise BundleError(f"{file} can't be read ({error}); the file is damaged or no bundle; {ADVICE}") from error
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

@@ -1,0 +1,1 @@
+"""Doors: whole workflows as older clients call them."""
