@@ -221,11 +221,6 @@ GROUPS = {
         ["--model.gridsize", "7", "--neighbor_count", "48"],
         ["positions", "expected at least 49 for gridsize 7", "lower gridsize"],
     ),
-    "too few neighbours": (
-        40,
-        ["--model.gridsize", "3", "--neighbor_count", "7"],
-        ["neighbor_count is 7", "expected 8 or more", "set neighbor_count to 8"],
-    ),
     "too few kept": (
         40,
         ["--model.gridsize", "2", "--n_subsample", "3"],

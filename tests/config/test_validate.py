@@ -21,7 +21,7 @@ def refusal(validate, *configs):
 
 
 @pytest.mark.parametrize("N", [32, 40, 64, 128, 256])
-@pytest.mark.parametrize("gridsize", [1, 2])
+@pytest.mark.parametrize("gridsize", [1, 2, 3, 4, 5])
 def test_the_defaults_can_train(N, gridsize):
     validate_training(TrainingConfig(ModelConfig(N=N, gridsize=gridsize)), PyTorchExecutionConfig())
 
@@ -104,11 +104,8 @@ def test_a_size_that_does_not_fit_the_network_names_those_beside_it():
     assert "104" in refusal(validate_model, ModelConfig(N=100))
 
 
-def test_groups_need_enough_neighbours():
-    config = TrainingConfig(ModelConfig(gridsize=3), neighbor_count=7)
-    assert "set neighbor_count to 8" in refusal(validate_training, config)
-    config.neighbor_count = 8
-    validate_training(config)
+def test_learning_from_labels_can_train():
+    validate_training(TrainingConfig(ModelConfig(model_type="supervised")))
 
 
 def test_a_loss_that_compares_with_nothing_is_refused():

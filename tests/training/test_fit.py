@@ -11,7 +11,6 @@ from ptycho.base.errors import BackendNotInstalledError, ConfigError, DataError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
-from ptycho.config.validate import validate_training
 from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.training.callbacks import Curves
 from ptycho_torch.training.fit import fit
@@ -229,9 +228,3 @@ def test_choices_of_the_model_change_what_is_learnt(tmp_path, choice):
     plain = fit(config_of(tmp_path / "plain"), execution_of(), SCAN)
     chosen = fit(config_of(tmp_path / "chosen", model=ModelConfig(N=32, lean_width=8, **choice)), execution_of(), SCAN)
     assert plain.history != chosen.history
-
-
-def test_learning_from_labels_is_refused(tmp_path):
-    config = config_of(tmp_path, model=ModelConfig(N=32, model_type="supervised"))
-    with pytest.raises(ConfigError, match=r"supervised.*set model_type to pinn"):
-        validate_training(config)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 from numpy import ndarray
 
-from ptycho.base.arrays import Mask, Object, Patterns, Positions, Probe
+from ptycho.base.arrays import Mask, Object, Patches, Patterns, Positions, Probe
 
 Quantity = Literal["counts", "amplitude"]
 
@@ -36,6 +36,9 @@ class Acquisition:
         Short statement of how the reader decided ``quantity`` and ``count_scale``.
     object_
         True object of a simulation or a reference, complex64 (height, width); positions index its pixels.
+    labels
+        True patch of every position, complex64 (position, y, x), where the file brings them: the position itself on
+        index N // 2, between pixels where it lies between pixels.
     """
 
     patterns: Patterns
@@ -46,6 +49,7 @@ class Acquisition:
     count_scale: float
     origin: str
     object_: Object | None = None
+    labels: Patches | None = None
 
     @property
     def n_positions(self) -> int:

@@ -1,5 +1,6 @@
 """The one way from loose arrays to an acquisition, shared by readers, doors and clients in memory."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from ptycho.base.errors import DataError
 from ptycho.optics.intensity import CountRule, count_rule
 from ptycho.optics.probe import probe_modes
 
+logger = logging.getLogger(__name__)
+
 
 def acquisition_from_arrays(
     patterns: NDArray[Any],
@@ -18,6 +21,7 @@ def acquisition_from_arrays(
     *,
     bad_pixels: NDArray[Any] | None = None,
     object_: NDArray[Any] | None = None,
+    labels: NDArray[Any] | None = None,
     rule: CountRule | None = None,
     labelled: float | None = None,
     nphotons: float | None = None,
@@ -36,6 +40,9 @@ def acquisition_from_arrays(
         (N, N), true where the detector pixel can't be trusted; None when all can.
     object_
         True or reference object, (height, width).
+    labels
+        True patch of every position, complex, in a shape that patterns may have; others are left out with a warning,
+        because only supervised training asks for them.
     rule
         What the patterns hold, where that is known already.
     labelled, nphotons
@@ -70,6 +77,7 @@ def acquisition_from_arrays(
         count_scale=rule.count_scale,
         origin=rule.origin,
         object_=None if object_ is None else _object(object_),
+        labels=None if labels is None else _labels(labels, len(positions), size),
     )
 
 
@@ -158,3 +166,22 @@ def _object(array: NDArray[Any]) -> NDArray[np.complex64]:
     if not np.isfinite(array).all():
         raise DataError("found NaN or infinity in the object, expected finite values; correct or leave out objectGuess")
     return array.astype(np.complex64)
+
+
+def _labels(array: NDArray[Any], n_positions: int, size: int) -> NDArray[np.complex64] | None:
+    try:
+        aligned = align_frames(array, n_positions)
+    except DataError:
+        aligned = array
+    if aligned.dtype.kind != "c" or aligned.shape != (n_positions, size, size) or not np.isfinite(aligned).all():
+        logger.warning(
+            "found true patches (Y or label) of shape %s and type %s, expected finite complex (%d, %d, %d); they are "
+            "left out: correct them to train on them",
+            array.shape,
+            array.dtype,
+            n_positions,
+            size,
+            size,
+        )
+        return None
+    return aligned.astype(np.complex64, copy=False)

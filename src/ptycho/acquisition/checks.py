@@ -65,6 +65,30 @@ def require(acquisition: Acquisition) -> tuple[Finding, ...]:
     return findings
 
 
+def require_labels(acquisition: Acquisition, name: str) -> None:
+    """Refuse a scan that supervised training can't learn from; ``name`` is what the message calls it.
+
+    Raises
+    ------
+    DataError
+        It has no true patches and no true object, or the object lies elsewhere.
+    """
+    if acquisition.labels is not None:
+        return
+    if acquisition.object_ is None:
+        raise DataError(
+            f"found no true patches in the {name}, expected objectGuess, or Y or label (n, N, N) complex, since "
+            "model_type is 'supervised'; add one of them, or set model_type to pinn, which needs none (DATA-SUP-001)"
+        )
+    pixels = np.round(acquisition.positions)
+    if not ((pixels >= 0) & (pixels < acquisition.object_.shape)).all(axis=1).any():
+        low, high = acquisition.positions.min(axis=0).tolist(), acquisition.positions.max(axis=0).tolist()
+        raise DataError(
+            f"found an objectGuess of {acquisition.object_.shape} px and positions (y, x) from {low} to {high} in the "
+            f"{name}, expected positions that index its pixels; give both in one frame"
+        )
+
+
 def _arrays(scan: Acquisition) -> Iterator[Finding]:
     shape, n, size = scan.patterns.shape, scan.n_positions, scan.size
     if shape != (n, size, size) or n == 0:

@@ -27,7 +27,7 @@ class ScanArrays:
     x_start, y_start
         ``xcoords_start``, ``ycoords_start``: nominal positions, px.
     probe, object_, labels, scan_index
-        ``probeGuess``, ``objectGuess``, ``Y`` (true patch of every position), ``scan_index``.
+        ``probeGuess``, ``objectGuess``, ``Y``, else ``label`` (true patch of every position), ``scan_index``.
     bad_pixels
         ``bad_pixels`` or not ``mask``, (y, x) bool.
     nphotons
@@ -77,6 +77,7 @@ class ScanArrays:
             self.probe,
             bad_pixels=self.bad_pixels,
             object_=self.object_,
+            labels=self.labels,
             rule=self.rule,
             labelled=self.nphotons,
             nphotons=nphotons,

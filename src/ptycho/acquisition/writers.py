@@ -35,6 +35,7 @@ def write_npz(path: Path, acquisition: Acquisition) -> None:
             y_start=y,
             probe=_file_probe(acquisition),
             object_=acquisition.object_,
+            labels=acquisition.labels,
             scan_index=np.zeros(acquisition.n_positions, np.int64),
             bad_pixels=None if acquisition.mask.all() else ~acquisition.mask,
             nphotons=float(acquisition.counts_per_frame().mean(dtype=np.float64)),

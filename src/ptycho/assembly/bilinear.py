@@ -41,14 +41,14 @@ def cut(object_: Complex[ndarray, "height width"], positions: Positions, size: i
 def _window(image: NDArray[Any], top: float, left: float, shape: tuple[int, int]) -> NDArray[Any]:
     """Return ``image(top + i, left + j)``."""
     row, column = math.floor(top), math.floor(left)
-    whole = _whole(image, row, column, (shape[0] + 1, shape[1] + 1))
+    whole = whole_window(image, row, column, (shape[0] + 1, shape[1] + 1))
     y, x = image.real.dtype.type(top - row), image.real.dtype.type(left - column)
     rows = (1 - y) * whole[:-1] + y * whole[1:]
     window: NDArray[Any] = (1 - x) * rows[:, :-1] + x * rows[:, 1:]
     return window
 
 
-def _whole(image: NDArray[Any], top: int, left: int, shape: tuple[int, int]) -> NDArray[Any]:
+def whole_window(image: NDArray[Any], top: int, left: int, shape: tuple[int, int]) -> NDArray[Any]:
     """Return the window at whole pixels, zero where it leaves the image."""
     window = np.zeros(shape, image.dtype)
     rows = slice(max(top, 0), min(top + shape[0], image.shape[0]))

@@ -22,7 +22,7 @@ FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
 
 def run(argv: Sequence[str]) -> int:
     """Train on a scan and write the bundle, the configuration, the curves and checkpoints."""
-    parser = verb_parser("train", "Train a network on a scan, without labels.")
+    parser = verb_parser("train", "Train a network on a scan, without labels unless model_type is supervised.")
     parser.add_argument("train", type=Path, metavar="TRAIN", help="scan to train on")
     parser.add_argument("--validate", type=Path, metavar="FILE", help="scan that only judges the training")
     parser.add_argument("--output_dir", type=Path, required=True, metavar="RUN", help="folder for everything written")

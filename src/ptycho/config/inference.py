@@ -32,7 +32,7 @@ class InferenceConfig:
     subsample_seed
         Seed of the kept positions and of the groups; null for 42.
     neighbor_count
-        Nearest positions that the members of a group are drawn from.
+        Nearest positions that the members of a group are drawn from; at least the gridsize^2 - 1 others of a group.
     enable_oversampling
         Allow more groups than scan positions.
     neighbor_pool_size

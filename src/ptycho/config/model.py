@@ -22,7 +22,9 @@ class ModelConfig:
     n_filters_scale
         Multiplies the number of channels of the "cnn" network.
     model_type
-        "pinn" learns from diffraction patterns alone. "supervised", from known object patches, is not built yet.
+        "pinn" learns from diffraction patterns alone; "supervised" from known patches (Y or label in the scan's file,
+        else cut from its objectGuess), by the error of their exit waves: the weights and modes of the losses in counts,
+        object_big and probe_trainable are then not read.
     architecture
         "lean": residual U-Net with attention on the coarsest grid; "cnn": the plain convolutional network.
     lean_width

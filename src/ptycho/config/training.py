@@ -56,7 +56,8 @@ class TrainingConfig:
     subsample_seed
         Seed of every draw in training: the kept positions, the groups, the first weights; null for 42.
     neighbor_count
-        Nearest positions that the members of a group are drawn from, when gridsize is larger than 1.
+        Nearest positions that the members of a group are drawn from, when gridsize is larger than 1; at least the
+        gridsize^2 - 1 others of a group, whatever is asked for.
     enable_oversampling
         Allow more groups than scan positions.
     neighbor_pool_size

@@ -27,11 +27,6 @@ def validate_model(config: ModelConfig) -> None:
             f"N is {config.N}; expected a multiple of 8; crop or pad the patterns to {config.N - config.N % 8} "
             f"or {config.N + 8 - config.N % 8} px"
         )
-    if config.model_type == "supervised":
-        raise ConfigError(
-            "model_type is 'supervised'; expected 'pinn', since learning from known patches is not built yet; "
-            "set model_type to pinn, which needs no labels"
-        )
     whole(config, "gridsize", "n_filters_scale", "lean_width", "fno_modes", "fno_width", "fno_blocks", least=1)
     whole(config, "learned_input_channels", least=1)
     whole(config, "fno_cnn_blocks", least=0)
@@ -92,11 +87,6 @@ def _check_grouping(config: TrainingConfig | InferenceConfig) -> None:
     whole(config, "neighbor_count", least=1)
     members = config.model.gridsize**2
     whole(config, "neighbor_pool_size", least=members, optional=True)
-    if config.neighbor_count < members - 1:
-        raise ConfigError(
-            f"neighbor_count is {config.neighbor_count}; expected {members - 1} or more, because gridsize "
-            f"{config.model.gridsize} makes groups of {members} positions; set neighbor_count to {members - 1} or more"
-        )
 
 
 def _check_objective(config: TrainingConfig) -> None:

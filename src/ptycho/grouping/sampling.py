@@ -1,5 +1,6 @@
 """Draw groups of neighbouring positions."""
 
+import logging
 import math
 
 import numpy as np
@@ -8,6 +9,21 @@ from ptycho.base.arrays import Positions
 from ptycho.base.errors import ConfigError
 from ptycho.grouping.groups import Groups
 from ptycho.grouping.neighbours import nearest
+
+logger = logging.getLogger(__name__)
+
+
+def enough_neighbours(n_neighbours: int, least: int) -> int:
+    """Return how many neighbours groups are drawn from: those asked for, or ``least``, which groups of a size need.
+
+    Examples
+    --------
+    >>> enough_neighbours(4, least=8)
+    8
+    """
+    if n_neighbours < least:
+        logger.info("neighbor_count is %d, too few for a group: members are drawn from %d", n_neighbours, least)
+    return max(n_neighbours, least)
 
 
 def draw_groups(positions: Positions, size: int, n_neighbours: int, n_groups: int, rng: np.random.Generator) -> Groups:

@@ -11,12 +11,13 @@ from torch import Tensor
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import DataError
-from ptycho.grouping.sampling import draw_groups
+from ptycho.grouping.sampling import draw_groups, enough_neighbours
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.likelihood import Estimate, Likelihood
 from ptycho_torch.inference.predict import stitch
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.physics.forward import NO_LIGHT, place_on_canvas
+from ptycho_torch.pinn.labels import CutLabels
 from ptycho_torch.pinn.pinn import PtychoPINN
 
 logger = logging.getLogger(__name__)
@@ -82,12 +83,14 @@ def reconstruct(
     iterations, refine_probe
         Likelihood iterations after stitching (0 for none), and whether they may change the probe.
     n_neighbours
-        Nearest positions that a group is drawn from, for a network that sees groups.
+        Nearest positions that a group is drawn from, for a network that sees groups; at least its other members.
 
     Raises
     ------
     DataError
         The scan has another pattern size than the network.
+    ConfigError
+        The scan has fewer positions than a group.
     """
     size = int(pinn.probe.shape[-1])
     if acquisition.size != size:
@@ -167,6 +170,7 @@ def _groups(acquisition: Acquisition, channels: int, n_neighbours: int) -> Tenso
     n = acquisition.n_positions
     if channels == 1:
         return torch.arange(n)[:, None]
+    n_neighbours = enough_neighbours(n_neighbours, channels - 1)
     rng = np.random.default_rng(0)
     return torch.from_numpy(draw_groups(acquisition.positions, channels, n_neighbours, n, rng).indices)
 
@@ -211,11 +215,8 @@ def maximum_likelihood(acquisition: Acquisition, *, device: torch.device, iterat
         raise DataError("the scan carries no true object; expected objectGuess in it; give a simulated scan")
     scan = Scan.of(acquisition, device)
     placement, origin = place_on_canvas(scan.positions, acquisition.size)
-    top, left = origin.tolist()
-    height, width = placement.object_shape
-    truth = np.pad(acquisition.object_, max(height, width), constant_values=1)
-    top, left = top + max(height, width), left + max(height, width)
-    start = torch.as_tensor(truth[top : top + height, left : left + width], device=device)
+    truth = CutLabels.of(acquisition.object_, scan.positions, acquisition.size)
+    start = torch.where(truth.known, truth.object_, 1)
     probe = torch.as_tensor(acquisition.probe, device=device)
     refined = refine(start, probe, scan, placement, iterations=iterations, held_out_fraction=0.0)
     return _reconstruction(refined.object_, refined.coverage, probe, origin, acquisition, refined.history)

@@ -9,10 +9,14 @@ from torch import Tensor
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.data.scan import Scan
 from ptycho_torch.networks.registry import NETWORKS, NetworkChoices
 from ptycho_torch.objectives.objective import Objective
+from ptycho_torch.physics.forward import probe_weight
 from ptycho_torch.physics.illumination import soft_disk
 from ptycho_torch.physics.scaling import input_scale, probe_to_counts
+from ptycho_torch.pinn.labels import labels_of
+from ptycho_torch.pinn.loss import CountLoss, LabelLoss, Loss
 from ptycho_torch.pinn.pinn import PtychoPINN
 
 
@@ -63,9 +67,26 @@ def build(model: ModelConfig, training: TrainingConfig, constants: Constants) ->
         channels,
         overlapping=model.object_big,
         back_projected=kind.looks_at == "back projection",
-        probe_trainable=training.probe_trainable,
+        probe_trainable=training.probe_trainable and not learns_from_labels(model),
         flux_solved=training.intensity_scale_trainable,
     )
+
+
+def learns_from_labels(model: ModelConfig) -> bool:
+    """Return whether training compares patches with labels, and not expected counts with the measurement."""
+    return model.model_type == "supervised"
+
+
+def loss_of(model: ModelConfig, acquisition: Acquisition, scan: Scan, objective: Objective) -> Loss:
+    """Return what is minimised over a scan: ``objective`` over its counts, or the distance from its labels.
+
+    ``scan`` is the acquisition on its device.
+    """
+    if learns_from_labels(model):
+        device = scan.positions.device
+        light = probe_weight(torch.as_tensor(acquisition.probe, device=device))
+        return LabelLoss.of(scan, labels_of(acquisition, device), light)
+    return CountLoss(scan, objective)
 
 
 def objective_of(training: TrainingConfig) -> Objective:

@@ -128,11 +128,12 @@ class PtychoPINN(nn.Module):
         canvas, coverage = merge(self.predict(batch.counts), probe_weight(probe), look, place)
         expected = detector(place.spread(probe))(look(canvas))
         if self.flux_solved:
-            if self.training:
-                self._remember(batch.counts, expected)
+            self.remember_flux(batch.counts, expected)
             expected = self.flux.to(expected.dtype) * expected
         return Prediction(expected, canvas, coverage)
 
     @torch.no_grad()
-    def _remember(self, measured: Tensor, expected: Tensor) -> None:
-        self.flux_sums.mul_(FLUX_MEMORY).add_(flux_sums(measured, expected))
+    def remember_flux(self, measured: Float32[Tensor, "patch y x"], expected: Float32[Tensor, "patch y x"]) -> None:
+        """Take counts measured and expected into the flux, while the network trains and the flux is solved."""
+        if self.training and self.flux_solved:
+            self.flux_sums.mul_(FLUX_MEMORY).add_(flux_sums(measured, expected))

@@ -17,7 +17,7 @@ from ptycho.base.errors import DataError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.grouping.regions import RegionSampler
-from ptycho.grouping.sampling import draw_groups
+from ptycho.grouping.sampling import draw_groups, enough_neighbours
 from ptycho_torch.data.scan import Scan
 
 Indices = Int64[ndarray, " _"]
@@ -60,12 +60,15 @@ class _Steps(Sampler[ndarray]):
     Lightning names the epoch before it begins, so that a resumed run sees what an uninterrupted one would have seen.
     """
 
-    def __init__(self, config: TrainingConfig, positions: ndarray, members: Indices, seed: int, *, fixed: bool) -> None:
+    def __init__(
+        self, config: TrainingConfig, positions: ndarray, members: Indices, n_neighbours: int, seed: int, *, fixed: bool
+    ) -> None:
         self.positions = positions[members]
         self.members = members
         self.batch_size = config.batch_size
         self.canvas_size = config.canvas_size
         self.config = config
+        self.n_neighbours = n_neighbours
         self.fixed = fixed
         self.seed = seed
         self.epoch = 0
@@ -108,15 +111,14 @@ class _Steps(Sampler[ndarray]):
     def _groups(self) -> list[ndarray]:
         size = self.config.model.gridsize**2
         once = np.random.default_rng(self.seed)
-        pool = self.config.neighbor_count
-        if self.config.enable_oversampling and self.config.neighbor_pool_size is not None:
-            pool = self.config.neighbor_pool_size
         n_items = self._n_items()
         if self.config.sequential_sampling:
-            groups = draw_groups(self.positions, size, pool, max(n_items, len(self.positions)), once).indices
+            groups = draw_groups(
+                self.positions, size, self.n_neighbours, max(n_items, len(self.positions)), once
+            ).indices
             groups = groups[np.argsort(groups[:, 0], kind="stable")[:n_items]]
         else:
-            groups = draw_groups(self.positions, size, pool, n_items, once).indices
+            groups = draw_groups(self.positions, size, self.n_neighbours, n_items, once).indices
             groups = np.random.default_rng([self.seed, self.epoch]).permutation(groups)
         return [groups[start : start + self.batch_size] for start in range(0, n_items, self.batch_size)]
 
@@ -144,6 +146,8 @@ class ScanDataModule(lightning.LightningDataModule):
             self.split = Split.of(training.positions, members, config.validation_fraction, rng)
         else:
             self.split = Split(members, np.arange(validation.n_positions))
+        pool = config.neighbor_pool_size if config.enable_oversampling else None
+        self.n_neighbours = enough_neighbours(pool or config.neighbor_count, config.model.gridsize**2 - 1)
         least = max(2, config.model.gridsize**2)
         if len(self.split.training) < least:
             raise DataError(
@@ -164,7 +168,8 @@ class ScanDataModule(lightning.LightningDataModule):
 
     def _loader(self, acquisition: Acquisition, members: Indices, *, fixed: bool) -> DataLoader[Tensor]:
         rank = self.trainer.global_rank if self.trainer is not None else 0
-        steps = _Steps(self.config, acquisition.positions, members, self.seed + 7919 * rank, fixed=fixed)
+        seed = self.seed + 7919 * rank
+        steps = _Steps(self.config, acquisition.positions, members, self.n_neighbours, seed, fixed=fixed)
         workers = self.execution.num_workers
         return DataLoader(
             _AsTensor(),

@@ -5,16 +5,15 @@ import sys
 import time
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
-from ptycho.grouping.regions import RegionSampler
 from ptycho_torch.base.devices import resolve_device
-from ptycho_torch.data.batch import gather
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.pinn.build import Constants, build, objective_of, probe_support
+from ptycho_torch.pinn.build import Constants, build, loss_of, objective_of, probe_support
+from ptycho_torch.training.datamodule import ScanDataModule
 
 WARM_UP = 2
 MEASURED = 3
@@ -36,19 +35,17 @@ def estimate(scan: Acquisition, config: TrainingConfig, accelerator: str = "auto
     with torch.random.fork_rng():
         torch.manual_seed(0)
         pinn = build(config.model, config, Constants.of(scan, probe_support(config.model))).to(device)
-    objective = objective_of(config)
-    data = Scan.of(scan, device)
-    n_members = min(config.batch_size, config.canvas_size, scan.n_positions)
-    groups = RegionSampler(scan.positions, n_members).draw(1, np.random.default_rng(0))
-    batch = gather(data, torch.from_numpy(groups).to(device))
+        steps = ScanDataModule(config, PyTorchExecutionConfig(), scan, None, seed=0).train_dataloader()
+        groups = next(iter(steps)).to(device)
+    loss = loss_of(config.model, scan, Scan.of(scan, device), objective_of(config))
     for step in range(WARM_UP + MEASURED):
         if step == WARM_UP:
             started = _now(device)
-        prediction = pinn(batch)
-        objective(prediction.counts, batch.counts, data.mask, prediction.canvas, prediction.coverage).backward()
-    rate = MEASURED * n_members / (_now(device) - started)
+        loss(pinn, groups).backward()
+    seconds = (_now(device) - started) / MEASURED
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident()
-    return Estimate(str(device), rate, config.nepochs * scan.n_positions / rate / 60, peak / 2**30)
+    minutes = config.nepochs * len(steps) * seconds / 60
+    return Estimate(str(device), groups.numel() / seconds, minutes, peak / 2**30)
 
 
 def _now(device: torch.device) -> float:

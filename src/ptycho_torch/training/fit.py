@@ -18,12 +18,13 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.checks import require_labels
 from ptycho.base.errors import ConfigError, DataError, extra_missing
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.base.devices import resolve_device
-from ptycho_torch.pinn.build import Constants, build, probe_support
+from ptycho_torch.pinn.build import Constants, build, learns_from_labels, probe_support
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.training.callbacks import Curves, RunProgress, averaged_weights
 from ptycho_torch.training.datamodule import ScanDataModule
@@ -88,11 +89,15 @@ def prepare(
     Raises
     ------
     DataError
-        The scan does not fit the configuration, or has too few positions.
+        A scan does not fit the configuration, has too few positions, or no labels where they are learnt from.
     ConfigError
         The device is not there, or choices of the machine exclude each other.
     """
     check_sizes(config, training, validation)
+    if learns_from_labels(config.model):
+        require_labels(training, "training scan")
+        if validation is not None:
+            require_labels(validation, "validation scan")
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
     lightning.seed_everything(seed, verbose=False)
     data = ScanDataModule(config, execution, training, validation, seed)

@@ -8,10 +8,8 @@ from torch.optim import Optimizer
 
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
-from ptycho_torch.data.batch import gather
-from ptycho_torch.data.scan import Scan
 from ptycho_torch.objectives.objective import Objective
-from ptycho_torch.pinn.build import objective_of
+from ptycho_torch.pinn.build import loss_of, objective_of
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.training.clipping import clip_adaptively, clip_algorithm, clip_limit
 from ptycho_torch.training.schedules import make_optimizer, make_scheduler
@@ -42,27 +40,25 @@ class PtychoModule(lightning.LightningModule):
         self.pinn = pinn
         self.config = config
         self.execution = execution
-        self.objective = objective_of(config)
         self.monitor = monitor
 
     def on_fit_start(self) -> None:
         """Put the scans on the device, once."""
-        self.trainer.datamodule.load(self.device)
-
-    def _loss(self, scan: Scan, groups: Tensor, objective: Objective) -> Tensor:
-        batch = gather(scan, groups)
-        prediction = self.pinn(batch)
-        return objective(prediction.counts, batch.counts, scan.mask, prediction.canvas, prediction.coverage)
+        data = self.trainer.datamodule
+        data.load(self.device)
+        model = self.config.model
+        self.training_loss = loss_of(model, data.training, data.training_scan, objective_of(self.config))
+        self.validation_loss = loss_of(model, data.validation, data.validation_scan, JUDGE)
 
     def training_step(self, groups: Tensor, _index: int) -> Tensor:
         """Return the loss of one batch (region, member) of pattern indices."""
-        loss = self._loss(self.trainer.datamodule.training_scan, groups, self.objective)
+        loss = self.training_loss(self.pinn, groups)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=groups.numel())
         return loss
 
     def validation_step(self, groups: Tensor, _index: int) -> None:
-        """Log how well held-out patterns are explained."""
-        loss = self._loss(self.trainer.datamodule.validation_scan, groups, JUDGE)
+        """Log how well held-out patterns are explained, or how near their patches are to the labels."""
+        loss = self.validation_loss(self.pinn, groups)
         self.log("val_loss", loss, on_epoch=True, batch_size=groups.numel(), sync_dist=True)
 
     def configure_gradient_clipping(

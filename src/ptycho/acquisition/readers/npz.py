@@ -18,6 +18,7 @@ from ptycho.optics.intensity import CountRule
 logger = logging.getLogger(__name__)
 
 PATTERNS = ("diff3d", "diffraction")
+LABELS = ("Y", "label")
 REQUIRED = ("xcoords", "ycoords", "probeGuess")
 
 
@@ -74,7 +75,7 @@ def scan_arrays(archive: Archive) -> ScanArrays:
         x_start=_optional(archive, "xcoords_start"),
         y_start=_optional(archive, "ycoords_start"),
         object_=_optional(archive, "objectGuess"),
-        labels=_optional(archive, "Y"),
+        labels=_optional(archive, next((key for key in LABELS if key in archive), "Y")),
         scan_index=_optional(archive, "scan_index"),
         bad_pixels=_bad_pixels(archive),
         nphotons=_nphotons(archive),

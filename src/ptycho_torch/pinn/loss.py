@@ -1,0 +1,85 @@
+"""What training minimises, batch by batch: what the counts say, or what the labels say."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from ptycho_torch.data.batch import gather
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.objectives.exit_waves import exit_wave_error
+from ptycho_torch.objectives.objective import Objective
+from ptycho_torch.physics.detection import Intensity
+from ptycho_torch.physics.forward import probe_weight
+from ptycho_torch.physics.illumination import Illumination
+from ptycho_torch.physics.propagation import FarField
+from ptycho_torch.physics.subpixel import SubpixelShift
+from ptycho_torch.pinn.labels import Labels
+from ptycho_torch.pinn.pinn import PtychoPINN
+
+# (network, indices (region, member) of patterns) -> loss of the batch.
+Loss = Callable[[PtychoPINN, Int64[Tensor, "region member"]], Tensor]
+
+# Positions that the constant phase of the labels is taken from.
+SAMPLE = 256
+# A patch tells the flux when the object is known under this share of its light.
+KNOWN = 0.999
+
+
+@dataclass(frozen=True)
+class CountLoss:
+    """How well the merged object of a batch explains the counts of a scan."""
+
+    scan: Scan
+    objective: Objective
+
+    def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"]) -> Tensor:
+        """Return the loss of a batch."""
+        batch = gather(self.scan, groups)
+        prediction = pinn(batch)
+        return self.objective(prediction.counts, batch.counts, self.scan.mask, prediction.canvas, prediction.coverage)
+
+
+@dataclass(frozen=True)
+class LabelLoss:
+    """How far the exit waves of predicted patches are from those of the true patches of a scan.
+
+    L = sum |S_j(P_m O_j) - S_j(P_m) O_true|^2 / sum |S_j(P_m) O_true|^2, with S_j the sub-pixel shift that the forward
+    model gives the probe: the true object is not interpolated, and its expected counts are those that it has there.
+    Nothing is merged: each patch is compared with its own truth.
+
+    Counts do not know the constant phase of an object. That of the labels is removed once for the whole scan, by the
+    factor ``turn``, so that their mean over the light is real and positive, as that of a transparent object is.
+    """
+
+    scan: Scan
+    labels: Labels
+    turn: Tensor
+
+    @staticmethod
+    def of(scan: Scan, labels: Labels, light: Tensor) -> "LabelLoss":
+        """Return the loss over a scan; ``light`` (y, x) is |P|^2, counts."""
+        step = max(1, len(scan) // SAMPLE)
+        truth = labels.at(torch.arange(0, len(scan), step, device=scan.positions.device))
+        mean = (light * truth.patches).sum()
+        return LabelLoss(scan, labels, torch.polar(torch.ones_like(mean.real), -mean.angle()))
+
+    def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"]) -> Tensor:
+        """Return the loss of a batch; while it trains, the network learns from it the flux that the labels imply."""
+        members = groups.reshape(-1)
+        counts, truth = self.scan.counts(members), self.labels.at(members)
+        probe = pinn.probe.detach()
+        size, n_modes = probe.shape[-1], len(probe)
+        moved_probe = SubpixelShift(truth.remainder, size).spread(probe)
+        true_waves = Illumination(moved_probe)(self.turn * truth.patches)
+        waves = Illumination(probe[None])(pinn.predict(counts))
+        place = SubpixelShift(truth.remainder.repeat_interleave(n_modes, dim=0), size)
+        moved_waves = place(waves.flatten(0, 1)).view(waves.shape)
+        with torch.no_grad():
+            light = torch.stack([probe_weight(each) for each in moved_probe])
+            seen = (light * truth.known).sum(dim=(1, 2)) > KNOWN * light.sum(dim=(1, 2))
+            expected = (Intensity() @ FarField())(true_waves[seen])
+            pinn.remember_flux(counts[seen], expected * self.scan.mask)
+        return exit_wave_error(moved_waves, true_waves, truth.known)
