@@ -48,7 +48,7 @@ def raw_of(scan, kind=RawData, **changes):
 
 def choices(folder, **changes):
     model = ModelConfig(N=N, lean_width=8, gridsize=changes.pop("gridsize", 1))
-    return TrainingConfig(model, nepochs=1, output_dir=folder, neighbor_count=5, **changes)
+    return TrainingConfig(model, nepochs=1, output_dir=folder, **({"neighbor_count": 5} | changes))
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +302,7 @@ def test_both_scans_draw_the_same_groups(scan, gridsize):
         np.testing.assert_array_equal(value, other[key], err_msg=key)
 
 
-@pytest.mark.parametrize("gridsize", [1, 2])
+@pytest.mark.parametrize("gridsize", [1, 2, 3, 4, 5])
 def test_a_container_holds_groups_channel_last(scan, tmp_path, gridsize):
     raw = raw_of(scan)
     config = choices(tmp_path, gridsize=gridsize, n_groups=7, subsample_seed=3)

@@ -99,7 +99,7 @@ def test_the_patches_are_stitched_as_numpy_stitches_them():
     assert np.abs(coverage.numpy() - expected_coverage).max() < 1e-5 * expected_coverage.max()
 
 
-@pytest.mark.parametrize("gridsize", [1, 2])
+@pytest.mark.parametrize("gridsize", [1, 2, 5])
 def test_the_batch_size_does_not_matter(gridsize):
     pinn = pinn_of(gridsize=gridsize)
     one, other = (reconstruct(pinn, SCAN, device=CPU, batch_size=size).final for size in (64, 7))
@@ -107,8 +107,9 @@ def test_the_batch_size_does_not_matter(gridsize):
     assert np.abs(one.object_ - other.object_)[lit].max() < 1e-4
 
 
-def test_a_network_that_sees_groups_covers_the_scan():
-    found = reconstruct(pinn_of(gridsize=2), SCAN, device=CPU, iterations=30).final
+@pytest.mark.parametrize("gridsize", [2, 3, 4, 5])
+def test_a_network_that_sees_groups_covers_the_scan(gridsize):
+    found = reconstruct(pinn_of(gridsize=gridsize), SCAN, device=CPU, iterations=30).final
     assert compare(found, SCAN.object_).complex_nrmse < 0.05
 
 

@@ -38,7 +38,7 @@ def wake(net):
                 parameter.normal_(std=0.05)
 
 
-@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("channels", [1, 4, 9, 16, 25])
 @pytest.mark.parametrize("size", [64, 128])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_patterns_become_complex_patches_of_their_shape(name, size, channels):

@@ -24,12 +24,13 @@ from ptycho_torch.persistence.bundle import MEMBERS, read_bundle, write_bundle
 from ptycho_torch.pinn.build import Constants, build
 from tests.laws.scans import small_scan
 
-COUNTS = torch.poisson(20 * torch.rand(4, 32, 32, generator=torch.Generator().manual_seed(1)))
+COUNTS = torch.poisson(20 * torch.rand(100, 32, 32, generator=torch.Generator().manual_seed(1)))
 
 
-def trained(gridsize=1, **choices):
+def trained(gridsize=1, model_type="pinn", **choices):
     """A network that is not fresh: every weight and running sum has a value of its own."""
-    config = TrainingConfig(ModelConfig(N=32, gridsize=gridsize, lean_width=8), output_dir=Path("run"), **choices)
+    model = ModelConfig(N=32, gridsize=gridsize, model_type=model_type, lean_width=8)
+    config = TrainingConfig(model, output_dir=Path("run"), **choices)
     torch.manual_seed(3)
     pinn = build(config.model, config, Constants.of(small_scan(n_modes=2))).eval()
     with torch.no_grad():
@@ -81,7 +82,14 @@ def predicted(pinn):
 
 
 @pytest.mark.parametrize(
-    "choices", [{}, {"gridsize": 2}, {"probe_trainable": True, "intensity_scale_trainable": False}]
+    "choices",
+    [
+        {},
+        {"gridsize": 2},
+        {"gridsize": 5},
+        {"model_type": "supervised"},
+        {"probe_trainable": True, "intensity_scale_trainable": False},
+    ],
 )
 def test_a_bundle_gives_the_same_predictions_bit_for_bit(tmp_path, choices):
     pinn, config = trained(**choices)

@@ -1,6 +1,7 @@
 """Training on a small scan: it learns, repeats itself, goes on after an interruption, and says what is missing."""
 
 import csv
+import dataclasses
 import itertools
 
 import numpy as np
@@ -131,13 +132,34 @@ def test_without_held_out_patterns_the_training_loss_chooses_the_checkpoint(tmp_
     assert best.is_file()
 
 
+@pytest.mark.parametrize("gridsize", [2, 3, 4, 5])
 @pytest.mark.parametrize("architecture", ["lean", "cnn"])
-def test_groups_of_four_are_learned(tmp_path, architecture):
-    model = ModelConfig(N=64, gridsize=2, architecture=architecture, lean_width=8, n_filters_scale=1)
-    config = config_of(tmp_path, model=model, batch_size=3, n_groups=9, nepochs=3, validation_fraction=0.0)
-    done = fit(config, execution_of(learning_rate=1e-3), small_scan(N=64, n_positions=12))
+def test_groups_are_learned(tmp_path, architecture, gridsize):
+    model = ModelConfig(N=64, gridsize=gridsize, architecture=architecture, lean_width=8, n_filters_scale=1)
+    config = config_of(tmp_path, model=model, batch_size=2, n_groups=6, nepochs=4, validation_fraction=0.0)
+    done = fit(config, execution_of(learning_rate=1e-3), small_scan(N=64, n_positions=30))
     assert done.history["train_loss"][-1] < done.history["train_loss"][0]
-    assert done.n_patterns == 3 * 9 * 4
+    assert done.n_patterns == 4 * 6 * gridsize**2
+
+
+@pytest.mark.parametrize("gridsize", [1, 2, 3])
+def test_labels_are_learned_from_and_held_out_ones_judge(tmp_path, gridsize):
+    model = ModelConfig(N=32, gridsize=gridsize, lean_width=8, model_type="supervised")
+    done = fit(config_of(tmp_path, model=model, nepochs=8, validation_fraction=0.25), execution_of(), SCAN)
+    assert done.history.keys() == {"train_loss", "val_loss"}
+    for losses in done.history.values():
+        assert 0 < losses[-1] < 0.5 * losses[0] < 0.5
+
+
+def test_a_scan_without_labels_is_refused_before_anything_is_written(tmp_path):
+    config = config_of(tmp_path / "run", model=ModelConfig(N=32, lean_width=8, model_type="supervised"))
+    blank = dataclasses.replace(SCAN, object_=None)
+    for scans, named in (((blank,), "training scan"), ((SCAN, blank), "validation scan")):
+        with pytest.raises(DataError, match=rf"no true patches in the {named}, expected objectGuess, or Y or label"):
+            fit(config, execution_of(), *scans)
+    assert not (tmp_path / "run").exists()
+    labelled = dataclasses.replace(blank, labels=np.ones(SCAN.patterns.shape, np.complex64))
+    assert fit(config, execution_of(), labelled, labelled).history["train_loss"][0] < 1
 
 
 def test_mixed_precision_learns_too(tmp_path):

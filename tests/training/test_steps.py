@@ -1,5 +1,7 @@
 """Which patterns each step sees: held-out ones never, all others alike."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -145,6 +147,28 @@ def test_groups_of_four_are_neighbours():
     apart = np.linalg.norm(SCAN.positions[:, None] - SCAN.positions, axis=-1)
     rank = apart.argsort(axis=1).argsort(axis=1)
     assert all(len(set(group)) == 4 and rank[group[0], group].max() <= 5 for group in groups)
+
+
+@pytest.mark.parametrize("gridsize", [3, 4, 5])
+def test_groups_of_every_size_find_neighbours_and_say_so_once(gridsize, caplog):
+    """Clients leave neighbor_count at the 4 of groups of four."""
+    caplog.set_level(logging.INFO)
+    data = data_of(gridsize=gridsize, validation_fraction=0.0)
+    loader = data.train_dataloader()
+    groups = np.concatenate([step for number in range(2) for step in epoch(loader, number)])
+    assert groups.shape == (2 * 60, gridsize**2)
+    nearest = np.linalg.norm(SCAN.positions[:, None] - SCAN.positions, axis=-1).argsort(axis=1)
+    for group in groups:
+        assert set(group) == set(nearest[group[0], : gridsize**2])
+    assert caplog.messages == [f"neighbor_count is 4, too few for a group: members are drawn from {gridsize**2 - 1}"]
+
+
+def test_a_pool_of_oversampling_is_drawn_from_as_it_is_asked_for(caplog):
+    caplog.set_level(logging.INFO)
+    pool = {"neighbor_count": 1, "neighbor_pool_size": 6}
+    assert data_of(gridsize=2, enable_oversampling=True, **pool).n_neighbours == 6
+    assert not caplog.messages
+    assert data_of(gridsize=2, **pool).n_neighbours == 3
 
 
 def test_the_number_of_groups_is_the_one_asked_for():
