@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ptycho.acquisition.build import acquisition_from_arrays
-from ptycho.acquisition.checks import check, require
+from ptycho.acquisition.checks import check, require, require_labels
 from ptycho.acquisition.readers import read
 from ptycho.acquisition.summary import summary
 from ptycho.base.errors import DataError
@@ -116,6 +116,20 @@ def test_one_frame_is_a_scan_that_can_not_train(scan):
     one = replace(scan, patterns=scan.patterns[:1], positions=scan.positions[:1])
     assert [(found.level, found.what) for found in check(one)] == [("warn", "1 position")]
     assert summary(one).step == 0
+
+
+def test_supervised_training_asks_for_labels(scan):
+    with pytest.raises(DataError, match=r"no true patches in the training scan.*add one of them.*DATA-SUP-001"):
+        require_labels(scan, "training scan")
+    require_labels(replace(scan, labels=np.ones(scan.patterns.shape, np.complex64)), "training scan")
+    require_labels(replace(scan, object_=np.ones((60, 60), np.complex64)), "training scan")
+
+
+def test_an_object_that_no_position_looks_at_is_no_label(scan):
+    elsewhere = replace(scan, object_=np.ones((60, 60), np.complex64), positions=scan.positions - 300)
+    with pytest.raises(DataError, match=r"objectGuess of \(60, 60\) px and positions .* from \[-\d+") as refusal:
+        require_labels(elsewhere, "validation scan")
+    assert "\n" not in str(refusal.value)
 
 
 def test_the_summary_says_what_was_measured(scan):

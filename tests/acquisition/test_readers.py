@@ -45,6 +45,31 @@ def test_diff3d_wins_over_diffraction(file, arrays):
     np.testing.assert_array_equal(read(file(diffraction=other)).patterns, arrays()["diff3d"])
 
 
+@pytest.mark.parametrize("axes", ["n y x", "n y x 1", "y x n"])
+@pytest.mark.parametrize("key", ["Y", "label"])
+def test_true_patches_are_read_by_either_name(file, key, axes):
+    own = np.random.default_rng(0).normal(size=(25, 32, 32, 2)).astype(np.float32).view(np.complex64)[..., 0]
+    stored = {"n y x": own, "n y x 1": own[..., None], "y x n": np.moveaxis(own, 0, -1)}[axes]
+    np.testing.assert_array_equal(read(file(**{key: stored})).labels, own)
+    assert read(file()).labels is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.ones((25, 32, 32)),
+        np.ones((24, 32, 32), complex),
+        np.ones((25, 16, 16), complex),
+        np.full((25, 32, 32), np.nan, complex),
+        np.ones(3, complex),
+    ],
+    ids=["real", "too few", "too small", "NaN", "no patches"],
+)
+def test_true_patches_that_are_none_are_left_out_and_said(file, caplog, wrong):
+    assert read(file(Y=wrong)).labels is None
+    assert f"true patches (Y or label) of shape {wrong.shape}" in caplog.text
+
+
 def test_bad_pixels_and_mask_are_one_mask(file):
     bad, good = np.zeros((32, 32), bool), np.ones((32, 32), bool)
     bad[1, 2], good[3, 4] = True, False
@@ -227,6 +252,7 @@ def acquisitions(draw):
         count_scale=1.0 if quantity == "counts" else draw(st.floats(1e-3, 1e3)),
         origin=draw(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9)),
         object_=draw(st.none() | hnp.arrays(np.complex64, (5, 7), elements=complex64)),
+        labels=draw(st.none() | hnp.arrays(np.complex64, (n, size, size), elements=complex64)),
     )
 
 
@@ -240,9 +266,11 @@ def test_reading_what_was_written_gives_it_back(tmp_path_factory, scan):
         assert written.dtype == found.dtype
         np.testing.assert_array_equal(found, written, err_msg=name)
     assert (back.quantity, back.count_scale, back.origin) == (scan.quantity, scan.count_scale, scan.origin)
-    assert (back.object_ is None) == (scan.object_ is None)
-    if scan.object_ is not None:
-        np.testing.assert_array_equal(back.object_, scan.object_)
+    for name in ("object_", "labels"):
+        written, found = getattr(scan, name), getattr(back, name)
+        assert (found is None) == (written is None)
+        if written is not None:
+            np.testing.assert_array_equal(found, written, err_msg=name)
 
 
 def test_older_readers_find_their_keys(tmp_path, arrays, file):

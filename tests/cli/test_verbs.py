@@ -169,6 +169,12 @@ def test_another_scan_judges(scan_file, tmp_path):
     assert report["history"]["val_loss"] != alone["history"]["val_loss"]
 
 
+def test_labels_are_learned_from_when_asked(scan_file, tmp_path):
+    report = train(scan_file, tmp_path / "run", "--model.model_type", "supervised")
+    assert 0 < report["history"]["val_loss"][0] < 0.2
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["model"]["model_type"] == "supervised"
+
+
 def test_only_overwrite_replaces_a_network(trained, scan_file, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)

@@ -3,11 +3,13 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ptycho import params
+from ptycho.assembly.bilinear import cut
 from ptycho.base.errors import BundleError, ConfigError, DataError
 from ptycho.config import config as ptycho_config
 from ptycho.config.config import ModelConfig, PyTorchExecutionConfig, TrainingConfig
@@ -291,6 +293,10 @@ def test_the_flags_bring_back_the_object(done, scan, tmp_path, flags):
 # --- groups and containers --------------------------------------------------------------------------------------------
 
 
+def container_of(scan, gridsize=1, **changes):
+    return PtychoDataContainerTorch.from_raw_data(raw_of(scan, **changes), choices(Path(), gridsize=gridsize))
+
+
 @pytest.mark.parametrize("gridsize", [1, 2])
 def test_both_scans_draw_the_same_groups(scan, gridsize):
     one, other = (
@@ -360,6 +366,50 @@ def test_a_container_gives_its_scan_back(scan, tmp_path, gridsize):
     np.testing.assert_allclose(after, factor * before, rtol=1e-4, atol=1e-5 * after.max())
     turn = (back.probe * scan.probe.conj()).sum() / (np.abs(scan.probe) ** 2).sum()
     np.testing.assert_allclose(back.probe, turn * scan.probe, atol=1e-4 * np.abs(back.probe).max())
+
+
+@pytest.mark.parametrize("gridsize", [1, 2])
+def test_a_container_hands_its_truth_on(scan, gridsize):
+    with_object = container_of(scan, gridsize=gridsize).acquisition(nphotons=1e6)
+    np.testing.assert_array_equal(with_object.object_, scan.object_)
+    assert with_object.labels is None
+    raw = raw_of(scan, objectGuess=None)
+    raw.Y = cut(scan.object_, scan.positions, N)
+    held = PtychoDataContainerTorch.from_raw_data(raw, choices(Path(), gridsize=gridsize))
+    with_patches = held.acquisition(nphotons=1e6)
+    np.testing.assert_array_equal(with_patches.labels, raw.Y[np.unique(held.nn_indices.numpy())])
+    without = container_of(scan, objectGuess=None).acquisition(nphotons=1e6)
+    assert without.object_ is without.labels is None
+
+
+@pytest.mark.parametrize("gridsize", [3, 5])
+def test_groups_of_every_size_go_through_the_doors(scan, tmp_path, gridsize):
+    config = choices(tmp_path, gridsize=gridsize, neighbor_count=4, validation_fraction=0.0)
+    raw = raw_of(scan)
+    amplitude, _, results = components.run_cdi_example_torch(raw, None, config, execution_config=CPU)
+    assert amplitude is None
+    assert results["train_container"].X.shape[-1] == gridsize**2
+    assert np.isfinite(results["history"]["train_loss"]).all()
+    models, _ = components.load_inference_bundle_torch(tmp_path)
+    assert models["diffraction_to_obj"].channels == gridsize**2
+
+
+@pytest.mark.parametrize("held", [raw_of, container_of])
+def test_a_network_learns_from_labels_through_the_doors(scan, tmp_path, held):
+    config = choices(tmp_path)
+    config.model.model_type = "supervised"
+    amplitude, phase, results = components.run_cdi_example_torch(
+        held(scan), held(scan), config, do_stitching=True, execution_config=CPU
+    )
+    assert np.isfinite(amplitude).all()
+    assert np.isfinite(phase).all()
+    # Even a flat network is near the truth; the losses in counts are above 0.2.
+    assert 0 < results["history"]["val_loss"][0] < 0.2
+    assert components.load_inference_bundle_torch(tmp_path)[1]["model_type"] == "supervised"
+    with pytest.raises(DataError, match="no true patches in the training scan"):
+        components.train_cdi_model_torch(held(scan, objectGuess=None), None, config, CPU)
+    with pytest.raises(DataError, match="no true patches in the validation scan"):
+        components.train_cdi_model_torch(held(scan), held(scan, objectGuess=None), config, CPU)
 
 
 def test_a_network_trains_from_a_container(scan, tmp_path):

@@ -1,5 +1,7 @@
 """Neighbours, groups and their overlap."""
 
+import logging
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from ptycho.base.errors import ConfigError
 from ptycho.grouping.groups import Groups
 from ptycho.grouping.neighbours import nearest
 from ptycho.grouping.overlap import overlap
-from ptycho.grouping.sampling import draw_groups
+from ptycho.grouping.sampling import draw_groups, enough_neighbours
 
 
 def brute_force(positions, n_neighbours):
@@ -61,6 +63,14 @@ def test_groups_hold_their_seed_and_its_neighbours(positions, size, more, n_grou
     assert uses.max() - uses.min() <= 1
     again = draw_groups(positions, size, n_neighbours, n_groups, np.random.default_rng(seed))
     np.testing.assert_array_equal(groups.indices, again.indices)
+
+
+def test_too_few_neighbours_are_as_many_as_a_group_needs_and_it_is_said(caplog):
+    caplog.set_level(logging.INFO)
+    assert enough_neighbours(7, least=3) == enough_neighbours(7, least=7) == 7
+    assert not caplog.messages
+    assert enough_neighbours(4, least=24) == 24
+    assert caplog.messages == ["neighbor_count is 4, too few for a group: members are drawn from 24"]
 
 
 def test_all_neighbours_are_drawn_alike():

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptycho_torch.physics.forward import stack_regions
+from ptycho_torch.physics.forward import merge, stack_regions
+from tests.laws.contracts import random_complex
 
 
 @given(seed=st.integers(0, 999), n_regions=st.integers(1, 4), n_members=st.integers(1, 5))
@@ -24,6 +25,21 @@ def test_regions_share_no_pixel_and_members_keep_their_distances(seed, n_regions
     found = corners + placement.remainder.view(n_regions, n_members, 2)
     for region, members in zip(positions, found, strict=True):
         torch.testing.assert_close((members - members[0]).double(), region - region[0], rtol=0, atol=1e-4)
+
+
+def test_members_far_apart_are_seen_as_if_each_were_alone():
+    """The canvas is as large as the real offsets: nothing is wrapped, cropped or pulled towards a neighbour."""
+    size = 8
+    positions = torch.tensor([[[0.25, 0.0], [500.5, -3.0]], [[7.0, 900.75], [7.5, 900.0]]], dtype=torch.float64)
+    patches, weight = random_complex((4, size, size), 0), torch.rand(size, size) + 0.1
+    placement = stack_regions(positions, size)
+    assert placement.object_shape == (2 * (501 + size - 1), max(4, 2) + size - 1 + 0)
+    look = placement.look()
+    canvas, _ = merge(patches, weight, look, placement.place())
+    alone = stack_regions(positions.reshape(4, 1, 2), size)
+    looked, lonely = look(canvas), alone.look()(merge(patches, weight, alone.look(), alone.place())[0])
+    torch.testing.assert_close(looked[:2], lonely[:2])
+    assert not torch.allclose(looked[2:], lonely[2:], atol=0.1), "members that overlap are merged"
 
 
 def test_patches_that_lie_alike_are_placed_alike_wherever_the_scan_is():

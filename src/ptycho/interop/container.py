@@ -104,14 +104,22 @@ class GroupArrays:
     def acquisition(self, nphotons: float | None = None) -> Acquisition:
         """Return the scan that the groups were drawn from, every pattern once, in the order of their indices.
 
-        ``nphotons`` are the mean counts of a frame, used when the amplitudes don't say it themselves.
+        True patches go with it where there is no object to cut them from. ``nphotons`` are the mean counts of a frame,
+        used when the amplitudes don't say it themselves.
         """
         first = np.unique(self.nn_indices.reshape(-1), return_index=True)[1]
-        amplitude = np.moveaxis(self.X, -1, 1).reshape(-1, *self.X.shape[1:3])[first]
+        amplitude, truth = (
+            np.moveaxis(grouped, -1, 1).reshape(-1, *self.X.shape[1:3])[first] for grouped in (self.X, self.Y)
+        )
         xy = (self.centres - self.local_offsets)[:, 0]
         positions = np.moveaxis(xy, 1, -1).reshape(-1, 2)[first, ::-1]
         return acquisition_from_arrays(
-            amplitude, np.ascontiguousarray(positions), self.probe, object_=self.YY_full, nphotons=nphotons
+            amplitude,
+            np.ascontiguousarray(positions),
+            self.probe,
+            object_=self.YY_full,
+            labels=truth if self.known_truth and self.YY_full is None else None,
+            nphotons=nphotons,
         )
 
     def to_npz(self, path: Path | str) -> None:
