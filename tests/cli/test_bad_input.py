@@ -346,12 +346,12 @@ def test_no_byte_of_a_bundle_can_flip_unseen(refused, scan_file, trained, tmp_pa
         refused(["reconstruct", tmp_path, scan_file, "--output_dir", tmp_path / "out"], "wts.h5.zip")
 
 
-@pytest.mark.parametrize("given", ["folder", "none"])
-def test_a_run_without_a_bundle(refused, scan_file, tmp_path, given):
+@pytest.mark.parametrize(("given", "found"), [("folder", "holds no wts.h5.zip"), ("none", "does not exist")])
+def test_a_run_without_a_bundle(refused, scan_file, tmp_path, given, found):
     run = tmp_path / "run"
     if given == "folder":
         run.mkdir()
-    words = ["run", "does not exist", "expected a trained network", "ptycho train"]
+    words = ["run", found, "expected a trained network", "ptycho train"]
     refused(["reconstruct", run, scan_file, "--output_dir", tmp_path / "out"], *words)
 
 

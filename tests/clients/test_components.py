@@ -195,7 +195,7 @@ def test_the_normalised_call_of_older_clients_is_the_same_prediction(done, scan)
 
 def test_a_folder_without_a_bundle_is_refused(tmp_path):
     before = dict(params.cfg)
-    with pytest.raises(BundleError, match=r"wts\.h5\.zip does not exist"):
+    with pytest.raises(BundleError, match=r"holds no wts\.h5\.zip"):
         components.load_inference_bundle_torch(tmp_path)
     assert params.cfg == before
 

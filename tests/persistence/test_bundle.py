@@ -195,7 +195,7 @@ def test_a_truncated_file_is_refused(file, share):
 
 def test_what_is_not_there_and_what_is_no_bundle_are_refused(tmp_path):
     refused(tmp_path / "nothing.zip", "does not exist")
-    refused(tmp_path, "does not exist")
+    refused(tmp_path, r"holds no wts\.h5\.zip")
     (tmp_path / "text.zip").write_text("hello")
     refused(tmp_path / "text.zip", "can't be read")
 

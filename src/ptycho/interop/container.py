@@ -15,6 +15,7 @@ from ptycho.acquisition.build import acquisition_from_arrays
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import ConfigError, DataError
 from ptycho.config.training import TrainingConfig
+from ptycho.grouping.sampling import enough_neighbours
 from ptycho.interop.frames import framed
 from ptycho.interop.raw_data import ScanData
 
@@ -200,15 +201,12 @@ def load(
 
 
 def group_scan(raw: ScanData, config: TrainingConfig) -> dict[str, Any]:
-    """Draw the groups of a scan as a configuration says; without oversampling no position is a seed twice.
-
-    A group's members are drawn from ``neighbor_count`` neighbours, from as many as it has members where these are more.
-    """
+    """Draw the groups of a scan as a configuration says; without oversampling no position is a seed twice."""
     n_positions, size = len(raw.xcoords), config.model.gridsize**2
     n_groups = config.n_groups or n_positions
     return raw.generate_grouped_data(
         config.model.N,
-        K=max(config.neighbor_count, size),
+        K=enough_neighbours(config.neighbor_count, least=size),
         nsamples=n_groups if config.enable_oversampling else min(n_groups, n_positions),
         seed=config.subsample_seed,
         sequential_sampling=config.sequential_sampling,
