@@ -15,33 +15,6 @@ from ptycho.cli.main import main
 from tests.cli.conftest import TRAIN
 
 
-def contents(folder):
-    """Every file with its bytes and every folder below ``folder``, hidden ones too."""
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
-
-
-@pytest.fixture
-def refused(capsys, tmp_path, monkeypatch):
-    """Run a verb that must refuse: status 2, one line with the words, nothing written or changed."""
-    monkeypatch.delenv("PTYCHO_DEBUG", raising=False)
-
-    def run(argv, *words):
-        capsys.readouterr()
-        before = contents(tmp_path)
-        status = main([*map(str, argv), "--quiet"] if argv[0] in ("train", "reconstruct") else list(map(str, argv)))
-        said = capsys.readouterr()
-        lines = [line for line in said.err.splitlines() if not line.startswith("warning: ")]
-        assert status == 2
-        assert said.out == ""
-        assert len(lines) == 1, said.err
-        assert lines[0].startswith(f"ptycho {argv[0]}: error: ")
-        for word in words:
-            assert word in lines[0]
-        assert contents(tmp_path) == before
-
-    return run
-
-
 @pytest.fixture
 def spoilt(tmp_path, scan_arrays):
     """Write the scan with some keys changed, left out where None."""

@@ -136,7 +136,7 @@ def test_a_bundle_holds_what_it_says_and_is_the_same_each_time(file, tmp_path):
 def test_a_bundle_of_other_software_is_recognised(tmp_path):
     file = tmp_path / "wts.h5.zip"
     rewrite(file, {"manifest.dill": b"\x80\x04.", "diffraction_to_obj/model.keras": b"PK"})
-    refused(file, "written by other software.*`ptycho train`")
+    refused(file, "written by other software.*`ptycho convert.*`ptycho train`")
 
 
 @pytest.mark.parametrize(

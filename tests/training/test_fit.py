@@ -201,6 +201,16 @@ def test_adaptive_clipping_learns(tmp_path):
     assert done.history["train_loss"][-1] < done.history["train_loss"][0]
 
 
+@pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
+def test_a_training_asked_of_the_older_engine_says_once_who_does_it(tmp_path, caplog, backend):
+    config = config_of(tmp_path, backend=backend, nepochs=1)
+    validate_training(config)
+    fit(config, execution_of(), SCAN)
+    said = [record.getMessage() for record in caplog.records if "backend is tensorflow" in record.getMessage()]
+    assert len(said) == (backend == "tensorflow")
+    assert all("PyTorch, does the work" in line and "ptycho convert" in line for line in said)
+
+
 def test_the_pattern_size_must_be_the_configured_one(tmp_path):
     other = small_scan(N=64, n_positions=4)
     with pytest.raises(DataError, match=r"64 x 64 px but model\.N is 32; set model\.N to 64"):

@@ -43,7 +43,9 @@ def output_file(path: Path, *, overwrite: bool) -> Path:
     Raises
     ------
     OutputError
-        It exists already, or its folder can't be written to.
+        It exists already or is a folder, or its folder can't be written to.
     """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; expected a file to write; name one in it")
     output_folder(path.parent, [path.name], overwrite=overwrite)
     return path

@@ -42,7 +42,7 @@ class InferenceConfig:
     output_dir
         Folder for everything that the reconstruction writes.
     backend
-        Engine. "tensorflow" is accepted from older clients and means the same engine.
+        Engine. "pytorch" is this one; "tensorflow" is accepted from older clients, and this one does the work.
     """
 
     model: ModelConfig

@@ -73,7 +73,7 @@ class TrainingConfig:
     sequential_sampling
         Seed the groups from the first positions in the order of the scan, and do not shuffle.
     backend
-        Engine. "tensorflow" is accepted from older clients and means the same engine.
+        Engine. "pytorch" is this one; "tensorflow" is accepted from older clients, and this one does the work.
     torch_loss_mode
         "poisson": the sum that nll_weight and mae_weight describe; "mae": the amplitude error alone.
     torch_mae_pred_l2_match_target

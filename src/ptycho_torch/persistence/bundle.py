@@ -3,7 +3,6 @@
 import json
 import logging
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from ptycho.config.files import from_dict, to_dict
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_training
 from ptycho_torch.persistence.manifest import Manifest
+from ptycho_torch.persistence.zips import check_size, open_zip, read_members
 from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.pinn.pinn import PtychoPINN
 
@@ -129,33 +129,21 @@ def _found(path: Path) -> Path:
 def _unpacked(folder: Path) -> dict[str, bytes]:
     try:
         for name, limit in MEMBERS.items():
-            _check_size(folder, name, (folder / name).stat().st_size, limit)
+            check_size(str(folder), name, (folder / name).stat().st_size, limit, ADVICE)
         return {name: (folder / name).read_bytes() for name in MEMBERS}
     except OSError as error:
         raise BundleError(f"{folder} can't be read ({error.strerror}); make it readable, or {ADVICE}") from error
 
 
-def _check_size(where: Path, name: str, size: int, limit: int) -> None:
-    if size > limit:
-        raise BundleError(f"{where}: {name} unpacks to {size} bytes; expected {limit} at most; {ADVICE}")
-
-
 def _members(file: Path) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            found = archive.infolist()
-            names = sorted(info.filename for info in found)
-            if names != sorted(MEMBERS):
-                foreign = ": it was written by other software" if "manifest.dill" in names else ""
-                raise BundleError(f"{file} holds {names[:6]}{foreign}; expected {sorted(MEMBERS)}; {ADVICE}")
-            for info in found:
-                _check_size(file, info.filename, info.file_size, MEMBERS[info.filename])
-            return {info.filename: _read(archive, info) for info in found}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise BundleError(f"{file} can't be read ({error}); the file is damaged or no bundle; {ADVICE}") from error
-
-
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    # No more is unpacked than the entry promises: one that lies about its size fails its checksum.
-    with archive.open(info) as stream:
-        return stream.read(info.file_size)
+    with open_zip(file, str(file), ADVICE) as archive:
+        names = sorted(archive.namelist())
+        if "manifest.dill" in names:
+            raise BundleError(
+                f"{file} holds {names[:6]}: it was written by other software; expected {sorted(MEMBERS)}; make a "
+                "bundle of it with `ptycho convert OLD NEW --scan SCAN`, or give the wts.h5.zip that `ptycho train` "
+                "wrote"
+            )
+        if names != sorted(MEMBERS):
+            raise BundleError(f"{file} holds {names[:6]}; expected {sorted(MEMBERS)}; {ADVICE}")
+        return read_members(archive, MEMBERS, str(file), ADVICE)

@@ -98,6 +98,11 @@ def prepare(
         require_labels(training, "training scan")
         if validation is not None:
             require_labels(validation, "validation scan")
+    if config.backend == "tensorflow":
+        logger.warning(
+            "backend is tensorflow, and this engine, PyTorch, does the work; a network that the older one trained "
+            "becomes a bundle with `ptycho convert`"
+        )
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
     lightning.seed_everything(seed, verbose=False)
     data = ScanDataModule(config, execution, training, validation, seed)
