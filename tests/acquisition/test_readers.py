@@ -85,10 +85,11 @@ def amplitude(arrays):
     return np.random.default_rng(0).gamma(2.0, size=arrays()["diff3d"].shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("label", ["key", "metadata"])
+@pytest.mark.parametrize("label", ["key", "metadata", "pickled metadata"])
 def test_photons_of_a_label(file, arrays, label):
     text = json.dumps({"physics_parameters": {"nphotons": 5e4}})
-    extra = {"nphotons": 5e4} if label == "key" else {"_metadata": np.array(text)}
+    dtype = object if label.startswith("pickled") else str
+    extra = {"nphotons": 5e4} if label == "key" else {"_metadata": np.array(text, dtype=dtype)}
     scan = read(file(diff3d=amplitude(arrays), **extra), nphotons=1e3)
     assert scan.counts_per_frame().mean() == pytest.approx(5e4, rel=1e-4)
     assert read(file(diff3d=amplitude(arrays)), nphotons=1e3).counts_per_frame().mean() == pytest.approx(1e3, rel=1e-4)
@@ -98,7 +99,7 @@ def test_pickled_companions_are_left_out_and_said(file, caplog):
     caplog.set_level(logging.INFO)
     scan = read(file(_metadata=np.array({"a": 1}, dtype=object), objectGuess=np.array(None, dtype=object)))
     assert scan.object_ is None
-    assert "'_metadata' holds pickled objects" in caplog.text
+    assert "_metadata is not of the documented layout" in caplog.text
     assert "'objectGuess' holds pickled objects" in caplog.text
 
 

@@ -90,6 +90,7 @@ HEAVY = ("torch", "lightning", "scipy", "h5py", "jsonargparse", "matplotlib", "s
         ("ptycho.assembly.stitch", ()),
         ("ptycho.grouping.sampling", ()),
         ("ptycho.raw_data", ("yaml",)),
+        ("ptycho.metadata", ("yaml",)),
         ("ptycho_torch.workflows.components", ("yaml",)),
     ],
 )

@@ -46,6 +46,21 @@ class Archive:
         with _damage_reported(), self._file.open(f"{key}.npy") as stream:
             return _header(stream)[1].hasobject
 
+    def content(self, key: str, longest: int) -> bytes:
+        """Return the bytes of ``key`` behind its header, as they are stored.
+
+        Raises
+        ------
+        DataError
+            They are more than ``longest``, or damaged.
+        """
+        with _damage_reported(), self._file.open(f"{key}.npy") as stream:
+            _header(stream)
+            found: bytes = stream.read(longest + 1)
+        if len(found) > longest:
+            raise DataError(f"{key!r} is longer than {longest} bytes; expected a short text; leave it out")
+        return found
+
     def get(self, key: str) -> NDArray[Any] | None:
         """Return the array called ``key``, or None when there is none."""
         return self[key] if key in self.keys else None

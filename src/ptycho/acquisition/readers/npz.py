@@ -1,6 +1,5 @@
 """Read the documented npz layout: diff3d, xcoords, ycoords, probeGuess and their companions."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.build import number
 from ptycho.acquisition.readers.archive import Archive, open_archive
+from ptycho.acquisition.readers.metadata import read_metadata
 from ptycho.acquisition.scan_arrays import ScanArrays
 from ptycho.base.errors import DataError
 from ptycho.optics.intensity import CountRule
@@ -103,14 +103,11 @@ def _bad_pixels(archive: Archive) -> NDArray[Any] | None:
 def _nphotons(archive: Archive) -> float | None:
     if "nphotons" in archive:
         return number("nphotons", archive["nphotons"])
-    metadata = _optional(archive, "_metadata")
-    if metadata is None:
-        return None
     try:
-        value = json.loads(str(metadata)).get("physics_parameters", {}).get("nphotons")
+        value = ((read_metadata(archive) or {}).get("physics_parameters") or {}).get("nphotons")
         return None if value is None else float(value)
-    except (ValueError, TypeError, AttributeError):
-        logger.info("_metadata is not the JSON text of the documented layout; it is left out")
+    except (DataError, ValueError, TypeError, AttributeError) as error:
+        logger.info("_metadata is not of the documented layout (%s); it is left out", error)
         return None
 
 

@@ -1,0 +1,175 @@
+"""What a file says about itself, ``_metadata``: who wrote it, with which parameters, and what was done to it since."""
+
+import copy
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho.acquisition.readers.archive import open_archive
+from ptycho.acquisition.readers.metadata import KEY, read_metadata
+from ptycho.base.atomic import atomic_path
+from ptycho.base.errors import DataError
+from ptycho.config.inference import InferenceConfig
+from ptycho.config.training import TrainingConfig
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = "1.0.0"
+PHYSICS, TRANSFORMATIONS, ADDITIONAL = "physics_parameters", "data_transformations", "additional_parameters"
+COMPARED = ("nphotons", "N", "gridsize")
+
+Metadata = dict[str, Any]
+
+
+def create_metadata(config: TrainingConfig, script_name: str, **extra: Any) -> Metadata:
+    """Return metadata of schema 1.0.0 for data that ``script_name`` makes with the parameters of ``config``.
+
+    ``extra`` goes to ``additional_parameters``. The name of the machine stays empty: data are passed on, and where they
+    were made is for their owner to say.
+    """
+    model = config.model
+    return {
+        "schema_version": SCHEMA,
+        "creation_info": _creation(script_name),
+        PHYSICS: {
+            "nphotons": config.nphotons,
+            "gridsize": model.gridsize,
+            "N": model.N,
+            "probe_trainable": config.probe_trainable,
+            "intensity_scale_trainable": config.intensity_scale_trainable,
+            "nll_weight": config.nll_weight,
+            "model_type": model.model_type,
+        },
+        "training_parameters": {
+            "n_images": config.n_groups,
+            "batch_size": config.batch_size,
+            "nepochs": config.nepochs,
+        },
+        TRANSFORMATIONS: [],
+        ADDITIONAL: extra,
+    }
+
+
+def save_with_metadata(path: Path | str, data_dict: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> None:
+    """Write arrays and what is said of them as npz, whole or not at all; the metadata is plain JSON text in it.
+
+    Raises
+    ------
+    DataError
+        An array holds Python objects, or the metadata holds something that JSON does not know.
+    OutputError
+        The file can't be written.
+    """
+    arrays = {key: np.asarray(value) for key, value in data_dict.items() if value is not None}
+    objects = [key for key, array in arrays.items() if array.dtype.hasobject]
+    if objects:
+        raise DataError(f"{', '.join(objects)} would be pickled; expected arrays of numbers; convert or leave them out")
+    try:
+        text = json.dumps(metadata, default=_plain)
+    except TypeError as error:
+        raise DataError(f"metadata can't be written as JSON ({error}); expected text, numbers, lists") from error
+    with atomic_path(Path(path)) as partial, partial.open("wb") as stream:
+        np.savez(stream, **(arrays | {KEY: np.array(text)}))  # type: ignore[arg-type]
+
+
+def load_with_metadata(path: Path | str) -> tuple[dict[str, NDArray[Any]], Metadata | None]:
+    """Return the arrays of an npz and what it says of them, None where it says nothing.
+
+    Metadata that older software pickled is read without unpickling; other pickled objects are left out, and said.
+
+    Raises
+    ------
+    DataError
+        The file or its metadata can't be used.
+    """
+    with open_archive(Path(path)) as archive:
+        pickled = [key for key in sorted(archive.keys - {KEY}) if archive.is_pickled(key)]
+        if pickled:
+            logger.info("%s: %s hold pickled objects, which are not loaded", path, ", ".join(pickled))
+        keys = sorted(archive.keys - {KEY, *pickled})
+        return {key: archive[key] for key in keys}, read_metadata(archive)
+
+
+def validate_parameters(
+    metadata: Mapping[str, Any] | None, current_config: TrainingConfig | InferenceConfig
+) -> list[str]:
+    """Return where a file's photons, pattern size or gridsize disagree with a configuration, one sentence each.
+
+    Every sentence is logged as a warning too; what the file or the configuration does not say is not compared.
+    """
+    said = (metadata or {}).get(PHYSICS) or {}
+    given: dict[str, float] = {"N": current_config.model.N, "gridsize": current_config.model.gridsize}
+    if isinstance(current_config, TrainingConfig):
+        given["nphotons"] = current_config.nphotons
+    found = [
+        f"{name} is {said[name]} in the file and {given[name]} in the configuration; set {name} to {said[name]}"
+        for name in COMPARED
+        if said.get(name) is not None and name in given and said[name] != given[name]
+    ]
+    for sentence in found:
+        logger.warning("%s", sentence)
+    return found
+
+
+def add_transformation_record(
+    metadata: Mapping[str, Any], tool_name: str, operation: str, parameters: Mapping[str, Any] | None = None
+) -> Metadata:
+    """Return metadata with one more line of history: which tool did what to the data, and how."""
+    record = {"tool": tool_name, "timestamp": _now(), "operation": operation, "parameters": dict(parameters or {})}
+    return {**copy.deepcopy(dict(metadata)), TRANSFORMATIONS: [*(metadata.get(TRANSFORMATIONS) or []), record]}
+
+
+def get_nphotons(metadata: Mapping[str, Any] | None, default: float = 1e9) -> float:
+    """Return the mean counts of a frame that a file states, else ``default``."""
+    value = ((metadata or {}).get(PHYSICS) or {}).get("nphotons")
+    return default if value is None else float(value)
+
+
+def merge_metadata(metadata_list: Sequence[Mapping[str, Any]], script_name: str = "merge_metadata") -> Metadata:
+    """Return metadata for data joined from several files.
+
+    Of the first file's statements those stay in which all files agree; where they differ the statement is left out
+    and a warning names it. Histories follow one another.
+
+    Raises
+    ------
+    DataError
+        There is nothing to merge.
+    """
+    if not metadata_list:
+        raise DataError("found no metadata to merge; give that of one file at least")
+    first = metadata_list[0]
+    merged = {name: copy.deepcopy(value) for name, value in first.items() if not isinstance(value, Mapping)}
+    for name in (PHYSICS, "training_parameters", ADDITIONAL):
+        groups = [metadata.get(name) or {} for metadata in metadata_list]
+        differing = [key for key in groups[0] if any(group.get(key) != groups[0][key] for group in groups)]
+        if differing:
+            logger.warning("files disagree on %s of %s, which is left out", ", ".join(differing), name)
+        merged[name] = {key: copy.deepcopy(value) for key, value in groups[0].items() if key not in differing}
+    merged["creation_info"] = _creation(script_name)
+    merged[TRANSFORMATIONS] = [record for metadata in metadata_list for record in metadata.get(TRANSFORMATIONS) or []]
+    return merged
+
+
+def _creation(script: str) -> dict[str, str]:
+    return {"timestamp": _now(), "script": script, "hostname": "", "ptychopinn_version": version("ptychopinn")}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON knows for a number or array of NumPy and for a path."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} {value!r}")
