@@ -1,12 +1,15 @@
 """The text of a file about itself, ``_metadata``: JSON in an array without axes, plain or pickled by older software."""
 
 import json
+import logging
 import pickletools
 from collections.abc import Iterator
 from typing import Any, cast
 
 from ptycho.acquisition.readers.archive import Archive
 from ptycho.base.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 KEY = "_metadata"
 LONGEST = 2**20  # bytes; what somebody says of a scan is a page or two
@@ -30,6 +33,15 @@ def read_metadata(archive: Archive) -> dict[str, Any] | None:
     if len(found) != 1:
         raise DataError(f"found {len(found)} JSON objects in {KEY}, expected one as text; correct it or leave it out")
     return found[0]
+
+
+def usable_metadata(archive: Archive) -> dict[str, Any] | None:
+    """Return what a file says about itself; what can't be used is left out, and that is said."""
+    try:
+        return read_metadata(archive)
+    except DataError as error:
+        logger.info("_metadata is not of the documented layout (%s); it is left out", error)
+        return None
 
 
 def _plain_text(archive: Archive) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.build import number
 from ptycho.acquisition.readers.archive import Archive, open_archive
-from ptycho.acquisition.readers.metadata import read_metadata
+from ptycho.acquisition.readers.metadata import usable_metadata
 from ptycho.acquisition.scan_arrays import ScanArrays
 from ptycho.base.errors import DataError
 from ptycho.optics.intensity import CountRule
@@ -104,10 +104,10 @@ def _nphotons(archive: Archive) -> float | None:
     if "nphotons" in archive:
         return number("nphotons", archive["nphotons"])
     try:
-        value = ((read_metadata(archive) or {}).get("physics_parameters") or {}).get("nphotons")
+        value = ((usable_metadata(archive) or {}).get("physics_parameters") or {}).get("nphotons")
         return None if value is None else float(value)
-    except (DataError, ValueError, TypeError, AttributeError) as error:
-        logger.info("_metadata is not of the documented layout (%s); it is left out", error)
+    except (ValueError, TypeError, AttributeError) as error:
+        logger.info("the photons in _metadata are no number (%s); they are left out", error)
         return None
 
 
