@@ -14,15 +14,15 @@ class _Plain(logging.Formatter):
         return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
 
 
-def configure(*, quiet: bool = False, verbose: bool = False) -> None:
-    """Send the messages of both packages to stderr: everything when verbose, only warnings when quiet.
+def configure(*, quiet: bool = False, verbose: bool = False, level: int = logging.INFO) -> None:
+    """Send the messages of both packages to stderr: everything when verbose, only warnings when quiet, else ``level``.
 
     Calling it again replaces what the call before set up.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.set_name(__name__)
     handler.setFormatter(_Plain())
-    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    level = logging.WARNING if quiet else logging.DEBUG if verbose else level
     for name in LOGGERS:
         logger = logging.getLogger(name)
         for former in [h for h in logger.handlers if h.get_name() == __name__]:

@@ -16,9 +16,10 @@ from ptycho.base.atomic import write_text
 from ptycho.base.errors import extra_missing
 from ptycho.cli.compare import table
 from ptycho.cli.folders import output_folder
-from ptycho.cli.parsing import at_least, reader, verb_parser
+from ptycho.cli.parsing import at_least, verb_parser
 from ptycho.cli.reconstruct import summary, write_results
 from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.flags import reader
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import Comparison, compare

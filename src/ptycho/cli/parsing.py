@@ -2,8 +2,7 @@
 
 import argparse
 import inspect
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
@@ -12,9 +11,9 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from ptycho.base import logs
 from ptycho.base.errors import ConfigError
-from ptycho.config.checks import nearest
-from ptycho.config.convert import convert, convert_text, placeholder
+from ptycho.config.convert import placeholder
 from ptycho.config.files import C, Config, from_dict, load_yaml_config
+from ptycho.config.flags import field_docs, reader, refusal, typed
 
 # A choice that says this of itself stays a flag, for older scripts, and stays out of the help.
 UNREAD = ("read by Fourier networks only.", "not read.")
@@ -91,17 +90,12 @@ class VerbParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print one line that says what is wrong, with the nearest flag, and exit with 2."""
-        line = " ".join(message.split())
-        line = re.sub(r"^argument (\S+): (?=\1 )", "", line)
-        line = re.sub(r'^Parser key "([^"]+)": ', r"--\1: ", line)
-        unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", line)
-        if unknown:
-            line += nearest(unknown[1], [flag for action in self._actions for flag in action.option_strings])
+        line = refusal(message, [flag for action in self._actions for flag in action.option_strings])
         self.exit(2, f"{self.prog}: error: {line}; see {self.prog} --help\n")
 
     def _add_fields(self, cls: type[Any], prefix: str, skip: Sequence[str]) -> None:
         group = self.add_argument_group((inspect.getdoc(cls) or "").split(".\n")[0])
-        hints, docs = get_type_hints(cls), _field_docs(cls)
+        hints, docs = get_type_hints(cls), field_docs(cls)
         for field in fields(cls):
             name, hint = field.name, hints[field.name]
             if name in skip:
@@ -109,7 +103,7 @@ class VerbParser(ArgumentParser):
             if is_dataclass(hint) and isinstance(hint, type):
                 self._add_fields(hint, f"{prefix}{name}.", ())
                 continue
-            shown = "" if field.default is MISSING else f" [{_in_yaml(field.default)}]"
+            shown = "" if field.default is MISSING else f" [{typed(field.default)}]"
             group.add_argument(
                 f"--{prefix}{name}",
                 type=reader(f"--{prefix}{name}", hint),
@@ -141,19 +135,6 @@ def verb_parser(verb: str, description: str) -> VerbParser:
     return parser
 
 
-def reader(flag: str, hint: Any) -> Callable[[Any], Any]:
-    """Return the function that reads the text after a flag as a value of type ``hint``."""
-
-    def read(value: Any) -> Any:
-        # jsonargparse validates what was read by reading it once more.
-        try:
-            return convert_text(value, hint, flag) if isinstance(value, str) else convert(value, hint, flag)
-        except ConfigError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return read
-
-
 def at_least(arguments: Namespace, **least: int) -> None:
     """Refuse arguments of a verb that are smaller than they may be.
 
@@ -165,20 +146,6 @@ def at_least(arguments: Namespace, **least: int) -> None:
     for name, smallest in least.items():
         if arguments[name] < smallest:
             raise ConfigError(f"--{name} is {arguments[name]}; expected {smallest} or more; correct it")
-
-
-def _field_docs(cls: type[Any]) -> dict[str, str]:
-    """Return what the Attributes section of a class says of every field, each in one line."""
-    section = (inspect.getdoc(cls) or "").split("Attributes\n----------\n")[1].split("\n\n")[0]
-    blocks = re.findall(r"^(\w+)\n((?:    .+\n?)+)", section, flags=re.MULTILINE)
-    return {name: " ".join(text.split()).replace("``", "") for name, text in blocks}
-
-
-def _in_yaml(default: Any) -> str:
-    """Return a default as somebody would type it."""
-    if default is None or isinstance(default, bool):
-        return {None: "null", True: "true", False: "false"}[default]
-    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def _over(below: Any, above: Mapping[str, Any]) -> Any:

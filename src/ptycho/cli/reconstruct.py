@@ -13,7 +13,8 @@ from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import ConfigError, extra_missing
 from ptycho.cli.folders import output_folder
-from ptycho.cli.parsing import at_least, reader, verb_parser
+from ptycho.cli.parsing import at_least, verb_parser
+from ptycho.config.flags import reader
 from ptycho.report.figures import save_amplitude, save_phase
 from ptycho.report.tables import text_table
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from ptycho.acquisition.writers import write_npz
 from ptycho.cli.folders import output_file
-from ptycho.cli.parsing import at_least, reader, verb_parser
+from ptycho.cli.parsing import at_least, verb_parser
 from ptycho.config.convert import placeholder
+from ptycho.config.flags import reader
 from ptycho.simulation.objects import OBJECTS
 from ptycho.simulation.probes import PROBES
 from ptycho.simulation.scans import SCANS
