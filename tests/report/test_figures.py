@@ -5,7 +5,7 @@ import pytest
 from matplotlib import image as pictures
 
 from ptycho.assembly.reconstruction import Reconstruction
-from ptycho.base.errors import BackendNotInstalledError, DataError, OutputError
+from ptycho.base.errors import BackendNotInstalledError, ConfigError, DataError, OutputError
 from ptycho.metrics.summary import compare
 from ptycho.report.demo_page import Curves, save_demo_page
 from ptycho.report.drawing import free_turn, hues, phase_colours, robust_limits
@@ -51,6 +51,16 @@ def test_a_picture_shows_the_object(tmp_path, reconstruction, save):
     middle = [picture[200:-200:3, 200:-300:3, 1].std() for picture in (real, uniform)]
     assert middle[0] > 2 * middle[1], "the object must be visible and a flat one must look flat"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.png", "real.png"], "no partial file stays"
+
+
+def test_the_limits_of_a_phase_can_be_chosen(tmp_path, reconstruction):
+    save_phase(tmp_path / "dark.png", reconstruction, (50.0, 60.0))
+    save_phase(tmp_path / "own.png", reconstruction)
+    dark, own = (pictures.imread(tmp_path / name)[200:-200:3, 200:-300:3, 1] for name in ("dark.png", "own.png"))
+    assert dark.std() < own.std(), "a phase far below the first colour has one colour"
+    with pytest.raises(ConfigError, match="run from 60 to 50"):
+        save_phase(tmp_path / "wrong.png", reconstruction, (60.0, 50.0))
+    assert not (tmp_path / "wrong.png").exists()
 
 
 @pytest.mark.parametrize("factor", [1e-4 * np.exp(1j), np.exp(3j)])

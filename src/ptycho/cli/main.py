@@ -1,11 +1,11 @@
 """``ptycho VERB``: finds the verb, and turns what went wrong into one line."""
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
-from ptycho.base.errors import ConfigError, PtychoError
+from ptycho.base.errors import ConfigError
+from ptycho.cli.status import FAILED, exit_status
 from ptycho.config.checks import nearest
 
 VERBS = {
@@ -18,9 +18,6 @@ VERBS = {
     "convert": "turn a trained network of the older software into ours",
     "doctor": "say what is installed, what is missing, and how to get it",
 }
-FAILED = 2
-INTERRUPTED = 130
-READER_GONE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,24 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     With ``PTYCHO_DEBUG=1`` in the environment an error shows its traceback instead of one line.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        status = _run(arguments)
-        sys.stdout.flush()
-        return status
-    except KeyboardInterrupt:
-        return _fail(arguments, "interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # Nobody reads stdout any more (`ptycho inspect scan.npz | head`): leave without a word, as other tools do.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_GONE
-    except (PtychoError, OSError, MemoryError) as error:
-        if os.environ.get("PTYCHO_DEBUG") == "1":
-            raise
-        return _fail(arguments, _in_words(error), FAILED)
+    known = [argument for argument in arguments[:1] if argument in VERBS]
+    return exit_status(" ".join(["ptycho", *known]), lambda: _run(arguments))
 
 
 def _run(arguments: list[str]) -> int:
-    """Run the verb that ``arguments`` begin with; a parser that has printed help or an error ends in its status."""
+    """Run the verb that ``arguments`` begin with."""
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(_help())
         return 0 if arguments else FAILED
@@ -58,10 +43,7 @@ def _run(arguments: list[str]) -> int:
         raise ConfigError(
             f"{verb!r} is not a verb{nearest(verb, VERBS)}; expected one of {', '.join(VERBS)}; see ptycho --help"
         )
-    try:
-        return int(importlib.import_module(f"ptycho.cli.{verb}").run(rest))
-    except SystemExit as stop:
-        return int(stop.code or 0)
+    return int(importlib.import_module(f"ptycho.cli.{verb}").run(rest))
 
 
 def _version() -> str:
@@ -79,22 +61,6 @@ def _help() -> str:
         f"verbs:\n{verbs}\n\n"
         "`ptycho VERB --help` lists the choices of a verb; `ptycho --version` says which version this is.\n"
     )
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, PtychoError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "out of memory; expected room for the scan and the network; take a smaller batch_size or fewer positions"
-    found = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-    return f"{found}; expected a file that can be read or written; check its path and the free space"
-
-
-def _fail(arguments: list[str], message: str, status: int) -> int:
-    """Print one line and return ``status``."""
-    known = [argument for argument in arguments[:1] if argument in VERBS]
-    sys.stderr.write(f"{' '.join(['ptycho', *known])}: error: {' '.join(message.split())}\n")
-    return status
 
 
 if __name__ == "__main__":

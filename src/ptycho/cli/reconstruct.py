@@ -2,9 +2,13 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Int64
+from numpy import ndarray
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require
@@ -50,31 +54,74 @@ def run(argv: Sequence[str]) -> int:
     if asked.refine_probe and not asked.refine:
         raise ConfigError("--refine_probe without iterations; expected --refine K beside it; add --refine 60")
     output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite)
+    result, scan, device = reconstruct_file(
+        asked.run,
+        asked.data,
+        accelerator=asked.accelerator,
+        batch_size=asked.batch_size,
+        iterations=asked.refine,
+        refine_probe=asked.refine_probe,
+    )
+    from ptycho_torch.persistence.manifest import package_versions
+
+    write_results(asked.output_dir, result.final, summary(result, scan, package_versions(), device))
+    logger.info("%s", text_table(["", "value"], [["deviance", result.deviance], ["R-factor", result.r_factor]]))
+    logger.info("wrote %s to %s", ", ".join(PRODUCTS), asked.output_dir)
+    return 0
+
+
+def reconstruct_file(
+    run: Path,
+    data: Path,
+    *,
+    accelerator: str,
+    batch_size: int,
+    iterations: int = 0,
+    refine_probe: bool = False,
+    part: Callable[[int], Int64[ndarray, " position"]] | None = None,
+) -> tuple["Result", Acquisition, str]:
+    """Return what a trained network and likelihood iterations make of a scan, the scan, and the device that did it.
+
+    Parameters
+    ----------
+    run, data
+        Bundle or the folder that holds it; scan.
+    accelerator, batch_size, iterations, refine_probe
+        As `ptycho_torch.inference.reconstruct.reconstruct` has them.
+    part
+        Number of positions -> indices of those to use; all when None.
+
+    Raises
+    ------
+    BackendNotInstalledError
+        PyTorch is not there.
+    BundleError, DataError
+        A file can't be used.
+    """
     try:
         from ptycho_torch.base.devices import resolve_device
         from ptycho_torch.inference.reconstruct import reconstruct
         from ptycho_torch.persistence.bundle import read_bundle
-        from ptycho_torch.persistence.manifest import package_versions
     except ModuleNotFoundError as error:
         raise extra_missing(error.name or "torch", "torch") from error
-    device = resolve_device(asked.accelerator)
-    bundle = read_bundle(asked.run)
-    scan = read(asked.data, nphotons=bundle.config.nphotons)
+    device = resolve_device(accelerator)
+    bundle = read_bundle(run)
+    scan = read(data, nphotons=bundle.config.nphotons)
+    if part is not None:
+        kept = part(scan.n_positions)
+        scan = replace(scan, patterns=scan.patterns[kept], positions=scan.positions[kept])
     for finding in require(scan):
         logger.warning("%s", finding)
     result = reconstruct(
         bundle.pinn,
         scan,
         device=device,
-        batch_size=asked.batch_size,
-        iterations=asked.refine,
-        refine_probe=asked.refine_probe,
+        batch_size=batch_size,
+        iterations=iterations,
+        refine_probe=refine_probe,
         n_neighbours=bundle.config.neighbor_count,
     )
-    write_results(asked.output_dir, result.final, summary(result, scan, package_versions(), str(device)))
-    logger.info("%s", text_table(["", "value"], [["deviance", result.deviance], ["R-factor", result.r_factor]]))
-    logger.info("wrote %s to %s", ", ".join(PRODUCTS), asked.output_dir)
-    return 0
+    return result, scan, str(device)
 
 
 def write_results(folder: Path, reconstruction: Reconstruction, facts: dict[str, Any]) -> None:

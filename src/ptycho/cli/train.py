@@ -17,6 +17,7 @@ from ptycho.config.validate import validate_model, validate_training
 
 logger = logging.getLogger(__name__)
 
+BUNDLE = "wts.h5.zip"
 FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
 
 
@@ -37,11 +38,26 @@ def run(argv: Sequence[str]) -> int:
     execution = given.config(PyTorchExecutionConfig)
     execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
     validate_training(config, execution)
-    output_folder(asked.output_dir, ["wts.h5.zip"], overwrite=asked.overwrite)
+    output_folder(asked.output_dir, [BUNDLE], overwrite=asked.overwrite)
     checkpoint = asked.output_dir / "checkpoints" / "last.ckpt"
     if asked.resume and not checkpoint.is_file():
         raise ConfigError(f"nothing to resume: {checkpoint} does not exist; give the folder of an interrupted run")
-    scans = [read(path, nphotons=config.nphotons) for path in (asked.train, asked.validate) if path]
+    train(config, execution, resume=checkpoint if asked.resume else None)
+    return 0
+
+
+def train(config: TrainingConfig, execution: PyTorchExecutionConfig, *, resume: Path | None = None) -> None:
+    """Train on the scan in ``train_data_file``, judged by ``test_data_file``; write all to ``output_dir``.
+
+    Raises
+    ------
+    BackendNotInstalledError
+        PyTorch is not there.
+    ConfigError, DataError
+        A choice or a file can't be used.
+    """
+    paths = [path for path in (config.train_data_file, config.test_data_file) if path]
+    scans = [read(path, nphotons=config.nphotons) for path in paths]
     for scan in scans:
         logger.info("%d patterns of %d x %d px: %s", scan.n_positions, scan.size, scan.size, scan.origin)
         for finding in require(scan):
@@ -53,10 +69,10 @@ def run(argv: Sequence[str]) -> int:
         from ptycho_torch.training.fit import fit
     except ModuleNotFoundError as error:
         raise extra_missing(error.name or "torch", "torch") from error
-    done = fit(config, execution, *scans, resume=checkpoint if asked.resume else None)
-    write_bundle(asked.output_dir / "wts.h5.zip", done.pinn, config)
+    done = fit(config, execution, *scans, resume=resume)
+    folder = config.output_dir
+    write_bundle(folder / BUNDLE, done.pinn, config)
     rate = done.n_patterns / max(done.seconds, 1e-9)
     report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate}
-    write_text(asked.output_dir / "training.json", json.dumps(report, indent=2))
-    logger.info("trained in %.0f s (%.0f patterns/s); wrote %s", done.seconds, rate, asked.output_dir / "wts.h5.zip")
-    return 0
+    write_text(folder / "training.json", json.dumps(report, indent=2))
+    logger.info("trained in %.0f s (%.0f patterns/s); wrote %s", done.seconds, rate, folder / BUNDLE)

@@ -7,10 +7,11 @@ import numpy as np
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.arrays import Mask
 from ptycho.base.atomic import atomic_path
-from ptycho.base.errors import DataError, extra_missing
+from ptycho.base.errors import ConfigError, DataError, extra_missing
 from ptycho.metrics.region import bounding_box, covered, eroded
 from ptycho.report.drawing import (
     AMPLITUDE_COLOURS,
+    PHASE_COLOURS,
     Limits,
     Map,
     colour_bar,
@@ -61,13 +62,22 @@ def save_amplitude(path: Path, reconstruction: Reconstruction) -> None:
     _save_object(path, reconstruction, amplitude, mask, AMPLITUDE_COLOURS, robust_limits(amplitude, inner), "amplitude")
 
 
-def save_phase(path: Path, reconstruction: Reconstruction) -> None:
+def save_phase(
+    path: Path, reconstruction: Reconstruction, limits: tuple[float | None, float | None] = (None, None)
+) -> None:
     """Draw the phase of the covered object less its mean, which is free, with the scan positions.
+
+    Parameters
+    ----------
+    limits
+        Phases, rad, of the first and the last colour; None for what the picture itself suggests.
 
     Raises
     ------
     BackendNotInstalledError
         matplotlib is not installed.
+    ConfigError
+        The first phase is not below the last.
     DataError
         The reconstruction covers nothing.
     OutputError
@@ -75,7 +85,16 @@ def save_phase(path: Path, reconstruction: Reconstruction) -> None:
     """
     mask, inner = _seen(reconstruction)
     phase = np.angle(reconstruction.object_ * free_turn(reconstruction.object_, inner))
-    _save_object(path, reconstruction, phase, mask, *phase_colours(phase, inner), "phase less its mean (rad)")
+    colours, (low, high) = phase_colours(phase, inner)
+    if limits != (None, None):
+        # A circle of colours makes sense over a whole turn only.
+        colours = PHASE_COLOURS
+        low, high = (given if given is not None else own for given, own in zip(limits, (low, high), strict=True))
+        if not low < high:
+            raise ConfigError(
+                f"phase colours run from {low:g} to {high:g} rad; expected a first phase below the last; correct them"
+            )
+    _save_object(path, reconstruction, phase, mask, colours, (low, high), "phase less its mean (rad)")
 
 
 def _seen(reconstruction: Reconstruction) -> tuple[Mask, Mask]:

@@ -1,0 +1,186 @@
+"""``ptycho_train``, ``ptycho_inference`` and ``ptycho_evaluate``: the flags and file names of older scripts."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.base import logs
+from ptycho.base.atomic import atomic_path
+from ptycho.base.errors import ConfigError
+from ptycho.cli import compare as comparison
+from ptycho.cli.folders import output_folder
+from ptycho.cli.reconstruct import reconstruct_file
+from ptycho.cli.status import exit_status
+from ptycho.cli.train import BUNDLE, train
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.files import from_dict
+from ptycho.config.flags import reader
+from ptycho.config.inference import InferenceConfig
+from ptycho.config.validate import validate_inference, validate_training
+from ptycho.interop.arguments import (
+    ScriptParser,
+    configuration,
+    execution_configuration,
+    parse_arguments,
+    setup_configuration,
+)
+from ptycho.interop.loading import taken
+from ptycho.metrics.summary import compare
+from ptycho.report.demo_page import save_demo_page
+from ptycho.report.figures import save_amplitude, save_phase
+
+logger = logging.getLogger(__name__)
+
+AMPLITUDE, PHASE = "reconstructed_amplitude.png", "reconstructed_phase.png"
+OBJECT = "reconstruction.npz"
+COMPARISON = "comparison_plot.png"
+DUMP = "debug_dump.npz"
+SEED = 42
+BATCH = 64
+# Choices of `InferenceConfig` that are flags of the script under their own names.
+INFERENCE_FLAGS = ("output_dir", "n_images", "n_subsample", "subsample_seed", "debug", "backend")
+# Flag -> choice of the machine.
+MACHINE_FLAGS = {
+    "--torch-accelerator": "accelerator",
+    "--torch-num-workers": "num_workers",
+    "--torch-inference-batch-size": "inference_batch_size",
+}
+
+
+def run_train(argv: Sequence[str] | None = None) -> int:
+    """Run ``ptycho_train``: train on a scan and, with ``--do_stitching``, reconstruct the other one."""
+    return exit_status("ptycho_train", lambda: _train(parse_arguments(argv)))
+
+
+def run_inference(argv: Sequence[str] | None = None) -> int:
+    """Run ``ptycho_inference``: reconstruct a scan with a trained network."""
+    return exit_status("ptycho_inference", lambda: _inference(_inference_arguments(argv)))
+
+
+def run_evaluate(argv: Sequence[str] | None = None) -> int:
+    """Run ``ptycho_evaluate``: `ptycho compare` under another name."""
+    return exit_status("ptycho_evaluate", lambda: comparison.run(sys.argv[1:] if argv is None else argv))
+
+
+def _train(asked: argparse.Namespace) -> int:
+    _start_log(asked, asked.verbose)
+    config = setup_configuration(asked, asked.config)
+    execution = execution_configuration(asked, asked.config)
+    execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
+    if config.train_data_file is None:
+        raise ConfigError("train_data_file is not given; expected a scan to train on; add --train_data_file FILE")
+    validate_training(config, execution)
+    _say_engine(config.backend)
+    stitching = asked.do_stitching and config.test_data_file is not None
+    if asked.do_stitching and not stitching:
+        logger.warning("--do_stitching has nothing to reconstruct: --test_data_file is not given")
+    folder = output_folder(config.output_dir, [BUNDLE], overwrite=True)
+    train(config, execution)
+    if stitching and config.test_data_file is not None:
+        result, _, _ = reconstruct_file(
+            folder,
+            config.test_data_file,
+            accelerator=execution.accelerator,
+            batch_size=execution.inference_batch_size or BATCH,
+        )
+        _draw(folder, result.final, (None, None))
+    return 0
+
+
+def _inference_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = ScriptParser("ptycho_inference", "Reconstruct a scan, with the flags of older scripts.")
+    parser.add_argument("--model_path", type=Path, required=True, help="folder of a training run, or its wts.h5.zip")
+    parser.add_argument(
+        "--test_data", dest="test_data_file", type=Path, required=True, metavar="FILE", help="scan to reconstruct"
+    )
+    for name in INFERENCE_FLAGS:
+        parser.add_choice(f"--{name}", InferenceConfig, name)
+    for flag, name in MACHINE_FLAGS.items():
+        parser.add_choice(flag, PyTorchExecutionConfig, name)
+    parser.add_argument(
+        "--comparison_plot", action="store_true", help=f"draw {COMPARISON} where the scan holds its objectGuess"
+    )
+    for end in ("vmin", "vmax"):
+        flag = f"--phase_{end}"
+        parser.add_argument(flag, type=reader(flag, float), metavar="RAD", help="end of the colours of the phase, rad")
+    parser.add_argument(
+        "--debug_dump",
+        nargs="?",
+        type=Path,
+        const=True,
+        metavar="DIR",
+        help=f"write {DUMP} to DIR, or to the output folder",
+    )
+    return parser.parse_args(sys.argv[1:] if argv is None else list(argv))
+
+
+def _inference(asked: argparse.Namespace) -> int:
+    _start_log(asked, asked.verbose or bool(asked.debug))
+    config = configuration(InferenceConfig, vars(asked), asked.config)
+    validate_inference(config)
+    machine = {name: vars(asked)[flag.strip("-").replace("-", "_")] for flag, name in MACHINE_FLAGS.items()}
+    execution = from_dict({k: v for k, v in machine.items() if v is not None}, PyTorchExecutionConfig, "the flags")
+    _say_engine(config.backend)
+    folder = output_folder(config.output_dir, [AMPLITUDE], overwrite=True)
+    wanted = config.n_groups if config.n_subsample is None else config.n_subsample
+    seed = SEED if config.subsample_seed is None else config.subsample_seed
+    result, scan, _ = reconstruct_file(
+        config.model_path,
+        config.test_data_file,
+        accelerator=execution.accelerator,
+        batch_size=execution.inference_batch_size or BATCH,
+        part=partial(taken, wanted=wanted, seed=seed),
+    )
+    result.final.write(folder / OBJECT)
+    _draw(folder, result.final, (asked.phase_vmin, asked.phase_vmax))
+    if asked.debug_dump is not None:
+        _dump((folder if asked.debug_dump is True else asked.debug_dump) / DUMP, result.stitched, scan)
+    if asked.comparison_plot:
+        _draw_comparison(folder / COMPARISON, result.final, scan)
+    logger.info("wrote %s, %s and %s to %s", OBJECT, AMPLITUDE, PHASE, folder)
+    return 0
+
+
+def _start_log(asked: argparse.Namespace, verbose: bool) -> None:
+    level = logging.getLevelNamesMapping()[asked.console_level]
+    logs.configure(quiet=asked.quiet, verbose=verbose, level=level)
+
+
+def _say_engine(backend: str) -> None:
+    if backend == "tensorflow":
+        logger.warning("backend is 'tensorflow', a word that older scripts may use: the PyTorch engine does the work")
+
+
+def _draw(folder: Path, reconstruction: Reconstruction, limits: tuple[float | None, float | None]) -> None:
+    save_amplitude(folder / AMPLITUDE, reconstruction)
+    save_phase(folder / PHASE, reconstruction, limits)
+
+
+def _draw_comparison(path: Path, reconstruction: Reconstruction, scan: Acquisition) -> None:
+    if scan.object_ is None:
+        logger.warning("%s is not drawn: the scan holds no objectGuess to compare with", path.name)
+        return
+    found = compare(reconstruction, scan.object_)
+    save_demo_page(path, title="Reconstruction and objectGuess", scan=scan, comparisons={"network": found})
+
+
+def _dump(path: Path, stitched: Reconstruction, scan: Acquisition) -> None:
+    """Write what the network was given and what it made of it."""
+    with atomic_path(path) as partial_path, partial_path.open("wb") as stream:
+        np.savez(
+            stream,
+            counts=scan.counts(),
+            positions=scan.positions,
+            mask=scan.mask,
+            probe=stitched.probe,
+            object=stitched.object_,
+            coverage=stitched.coverage,
+            origin=stitched.origin,
+        )

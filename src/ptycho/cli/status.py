@@ -1,0 +1,50 @@
+"""What a program leaves behind: its exit status, and one line where something went wrong."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from ptycho.base.errors import PtychoError
+
+FAILED = 2
+INTERRUPTED = 130
+READER_GONE = 141
+
+
+def exit_status(name: str, work: Callable[[], int]) -> int:
+    """Do the work of the program ``name`` and return its exit status: 2 after an error, 130 when interrupted.
+
+    A parser that has printed help or an error ends in its own status. With ``PTYCHO_DEBUG=1`` in the environment an
+    error shows its traceback instead of one line.
+    """
+    try:
+        status = work()
+        sys.stdout.flush()
+        return status
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except KeyboardInterrupt:
+        return _fail(name, "interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # Nobody reads stdout any more (`ptycho inspect scan.npz | head`): leave without a word, as other tools do.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except (PtychoError, OSError, MemoryError) as error:
+        if os.environ.get("PTYCHO_DEBUG") == "1":
+            raise
+        return _fail(name, _in_words(error), FAILED)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, PtychoError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory; expected room for the scan and the network; take a smaller batch_size or fewer positions"
+    found = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    return f"{found}; expected a file that can be read or written; check its path and the free space"
+
+
+def _fail(name: str, message: str, status: int) -> int:
+    """Print one line and return ``status``."""
+    sys.stderr.write(f"{name}: error: {' '.join(message.split())}\n")
+    return status
