@@ -91,6 +91,7 @@ HEAVY = ("torch", "lightning", "scipy", "h5py", "jsonargparse", "matplotlib", "s
         ("ptycho.grouping.sampling", ()),
         ("ptycho.raw_data", ("yaml",)),
         ("ptycho.metadata", ("yaml",)),
+        ("ptycho_torch.memmap_bridge", ("yaml",)),
         ("ptycho_torch.workflows.components", ("yaml",)),
     ],
 )

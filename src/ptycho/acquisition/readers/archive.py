@@ -3,10 +3,12 @@
 import bz2
 import io
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,25 @@ KINDS = {b"\x89HDF": "an HDF5 file", b"\x93NUM": "a single npy array"}
 NPZ = "an npz file with diff3d, xcoords, ycoords and probeGuess"
 
 
-class Archive:
-    """The arrays of an open npz, by key."""
+@dataclass(frozen=True)
+class Layout:
+    """How the values of an array lie in its file: shape, dtype, and whether the first axis runs fastest (Fortran)."""
 
-    def __init__(self, file: zipfile.ZipFile) -> None:
-        self._file = file
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class Archive:
+    """The arrays of an open npz, by key; ``path`` is its file, or None where the whole of it was unpacked first."""
+
+    def __init__(self, file: zipfile.ZipFile, path: Path | None) -> None:
+        self._file, self._path = file, path
         self.keys = frozenset(n.removesuffix(".npy") for n in file.namelist() if n.endswith(".npy"))
 
     def __contains__(self, key: str) -> bool:
@@ -37,14 +53,14 @@ class Archive:
         found = {}
         for key in sorted(self.keys):
             with _damage_reported(), self._file.open(f"{key}.npy") as stream:
-                shape, dtype = _header(stream)
-            found[key] = (shape, "pickled objects" if dtype.hasobject else str(dtype))
+                layout = _header(stream)
+            found[key] = (layout.shape, "pickled objects" if layout.dtype.hasobject else str(layout.dtype))
         return found
 
     def is_pickled(self, key: str) -> bool:
         """Say whether ``key`` holds Python objects, which are never loaded."""
         with _damage_reported(), self._file.open(f"{key}.npy") as stream:
-            return _header(stream)[1].hasobject
+            return _header(stream).dtype.hasobject
 
     def content(self, key: str, longest: int) -> bytes:
         """Return the bytes of ``key`` behind its header, as they are stored.
@@ -73,24 +89,67 @@ class Archive:
         DataError
             There is none, it is pickled, it is too large, or it is incomplete.
         """
+        self.layout(key, LARGEST_ARRAY)
+        with _damage_reported(), self._file.open(f"{key}.npy") as stream:
+            array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+        return array
+
+    def layout(self, key: str, largest: float = math.inf) -> Layout:
+        """Return how the values of ``key`` lie in the file, without reading them.
+
+        Raises
+        ------
+        DataError
+            There is no such array, it is pickled, it has more than ``largest`` bytes, or it is incomplete.
+        """
         if key not in self.keys:
             raise DataError(f"found keys {sorted(self.keys)}, expected {key!r}; add it")
         member = self._file.getinfo(f"{key}.npy")
         with _damage_reported(), self._file.open(member) as stream:
-            shape, dtype = _header(stream)
-        declared = math.prod(shape) * dtype.itemsize
-        if dtype.hasobject:
+            layout = _header(stream)
+        if layout.dtype.hasobject:
             raise DataError(f"{key!r} holds pickled objects, which are not loaded; store plain numbers")
-        if declared > LARGEST_ARRAY:
+        if layout.nbytes > largest:
             raise DataError(
-                f"{key!r} declares {declared / 2**30:.0f} GiB, expected at most {LARGEST_ARRAY / 2**30:.0f}; "
+                f"{key!r} declares {layout.nbytes / 2**30:.0f} GiB, expected at most {largest / 2**30:.0f}; "
                 "split the scan"
             )
-        if declared > member.file_size:
+        if layout.nbytes > member.file_size:
             raise DataError(f"{key!r} is cut short; copy or download the file again")
-        with _damage_reported(), self._file.open(member) as stream:
-            array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-        return array
+        return layout
+
+    def blocks(self, key: str, n_bytes: int) -> Iterator[NDArray[Any]]:
+        """Yield the values of ``key`` in the order of the file, ``n_bytes`` at a time.
+
+        Raises
+        ------
+        DataError
+            As `layout`, or they end too early.
+        """
+        layout = self.layout(key)
+        left = layout.nbytes
+        with _damage_reported(), self._file.open(f"{key}.npy") as stream:
+            _header(stream)
+            while left:
+                block = stream.read(min(n_bytes, left))
+                if len(block) < min(n_bytes, left):
+                    raise DataError(f"{key!r} is cut short; copy or download the file again")
+                left -= len(block)
+                yield np.frombuffer(block, layout.dtype)
+
+    def place(self, key: str) -> int | None:
+        """Return the byte of the file where the values of ``key`` begin; None where they are compressed."""
+        member = self._file.getinfo(f"{key}.npy")
+        if self._path is None or member.compress_type != zipfile.ZIP_STORED:
+            return None
+        with _damage_reported():
+            with self._file.open(member) as stream:
+                _header(stream)
+                header = stream.tell()
+            with self._path.open("rb") as file:
+                file.seek(member.header_offset + 26)
+                name, extra = struct.unpack("<HH", file.read(4))
+        return int(member.header_offset + 30 + name + extra + header)
 
 
 @contextmanager
@@ -107,9 +166,10 @@ def open_archive(path: Path) -> Iterator[Archive]:
         _check_kind(path)
         with path.open("rb") as stream:
             with _damage_reported():
-                file = zipfile.ZipFile(_decompressed(stream))
+                content = _decompressed(stream)
+                file = zipfile.ZipFile(content)
             with file:
-                yield Archive(file)
+                yield Archive(file, path if content is stream else None)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -120,7 +180,7 @@ def _damage_reported() -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise DataError(
             f"can't be read as an npz ({' '.join(str(error).split())}); it is damaged or incomplete: "
             "copy or download it again"
@@ -155,8 +215,8 @@ def _decompressed(stream: io.BufferedReader) -> io.BufferedReader | io.BytesIO:
     return io.BytesIO(content)
 
 
-def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(stream: Any) -> Layout:
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    return shape, dtype
+    shape, fortran, dtype = read(stream)
+    return Layout(shape, dtype, fortran)

@@ -60,6 +60,17 @@ def scan_arrays(archive: Archive) -> ScanArrays:
     DataError
         A required key is missing or an array can't be loaded.
     """
+    return companions(archive, archive[patterns_key(archive)], true_patches(archive))
+
+
+def patterns_key(archive: Archive) -> str:
+    """Return the key of the patterns in an archive of the documented layout.
+
+    Raises
+    ------
+    DataError
+        A required key is missing.
+    """
     patterns = next((key for key in PATTERNS if key in archive), None)
     missing = [key for key in REQUIRED if key not in archive] + ([] if patterns else ["diff3d (or diffraction)"])
     if patterns is None or missing:
@@ -67,15 +78,25 @@ def scan_arrays(archive: Archive) -> ScanArrays:
             f"found keys {sorted(archive.keys)}, missing {', '.join(missing)}; "
             "expected diff3d or diffraction, xcoords, ycoords and probeGuess: add what is missing"
         )
+    return patterns
+
+
+def true_patches(archive: Archive) -> NDArray[Any] | None:
+    """Return the true patch of every position that an archive holds, None where it holds none."""
+    return _optional(archive, next((key for key in LABELS if key in archive), LABELS[0]))
+
+
+def companions(archive: Archive, patterns: NDArray[Any], labels: NDArray[Any] | None) -> ScanArrays:
+    """Return the arrays of an archive beside patterns, and true patches of them, that are at hand already."""
     return ScanArrays(
-        patterns=archive[patterns],
+        patterns=patterns,
         x=archive["xcoords"],
         y=archive["ycoords"],
         probe=archive["probeGuess"],
         x_start=_optional(archive, "xcoords_start"),
         y_start=_optional(archive, "ycoords_start"),
         object_=_optional(archive, "objectGuess"),
-        labels=_optional(archive, next((key for key in LABELS if key in archive), "Y")),
+        labels=labels,
         scan_index=_optional(archive, "scan_index"),
         bad_pixels=_bad_pixels(archive),
         nphotons=_nphotons(archive),
