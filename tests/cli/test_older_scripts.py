@@ -74,7 +74,7 @@ def test_stitching_without_a_scan_to_stitch_and_another_engine_are_said(tmp_path
     flags = ["--train_data_file", str(scan_file), "--output_dir", str(tmp_path / "run"), "--do_stitching"]
     assert run_train([*flags, "--backend", "tensorflow", *TRAIN]) == 0
     said = capsys.readouterr().err
-    assert said.count("the PyTorch engine does the work") == 1
+    assert said.count("does the work") == 1
     assert said.count("--test_data_file is not given") == 1
 
 
@@ -111,6 +111,11 @@ def test_more_that_can_be_asked_for(tmp_path, run, scan_file, scan_arrays):
     with np.load(tmp_path / "dump" / "debug_dump.npz", allow_pickle=False) as dump:
         np.testing.assert_allclose(dump["counts"], scan_arrays["diff3d"])
         assert dump["object"].shape == dump["coverage"].shape
+
+
+def test_another_engine_is_said_once(tmp_path, run, scan_file, capsys):
+    assert infer(run, scan_file, tmp_path / "out", "--backend", "tensorflow") == 0
+    assert capsys.readouterr().err.count("does the work") == 1
 
 
 def test_a_dump_without_a_folder_goes_to_the_output(tmp_path, run, scan_file):

@@ -9,8 +9,9 @@ from ptycho.acquisition.checks import require
 from ptycho.acquisition.readers import read
 from ptycho.base.errors import ConfigError, extra_missing
 from ptycho.cli.folders import output_file
-from ptycho.cli.parsing import reader, verb_parser
+from ptycho.cli.parsing import verb_parser
 from ptycho.config.checks import number
+from ptycho.config.flags import reader
 
 logger = logging.getLogger(__name__)
 

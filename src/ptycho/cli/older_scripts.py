@@ -77,7 +77,6 @@ def _train(asked: argparse.Namespace) -> int:
     if config.train_data_file is None:
         raise ConfigError("train_data_file is not given; expected a scan to train on; add --train_data_file FILE")
     validate_training(config, execution)
-    _say_engine(config.backend)
     stitching = asked.do_stitching and config.test_data_file is not None
     if asked.do_stitching and not stitching:
         logger.warning("--do_stitching has nothing to reconstruct: --test_data_file is not given")
@@ -127,7 +126,8 @@ def _inference(asked: argparse.Namespace) -> int:
     validate_inference(config)
     machine = {name: vars(asked)[flag.strip("-").replace("-", "_")] for flag, name in MACHINE_FLAGS.items()}
     execution = from_dict({k: v for k, v in machine.items() if v is not None}, PyTorchExecutionConfig, "the flags")
-    _say_engine(config.backend)
+    if config.backend == "tensorflow":
+        logger.warning("backend is tensorflow, and this engine, PyTorch, does the work")
     folder = output_folder(config.output_dir, [AMPLITUDE], overwrite=True)
     wanted = config.n_groups if config.n_subsample is None else config.n_subsample
     seed = SEED if config.subsample_seed is None else config.subsample_seed
@@ -151,11 +151,6 @@ def _inference(asked: argparse.Namespace) -> int:
 def _start_log(asked: argparse.Namespace, verbose: bool) -> None:
     level = logging.getLevelNamesMapping()[asked.console_level]
     logs.configure(quiet=asked.quiet, verbose=verbose, level=level)
-
-
-def _say_engine(backend: str) -> None:
-    if backend == "tensorflow":
-        logger.warning("backend is 'tensorflow', a word that older scripts may use: the PyTorch engine does the work")
 
 
 def _draw(folder: Path, reconstruction: Reconstruction, limits: tuple[float | None, float | None]) -> None:

@@ -25,7 +25,7 @@ def mapped_arrays(path: Path, folder: Path) -> ScanArrays:
 
     Patterns that are stored uncompressed, frame after frame, are mapped where they are. Others are unpacked once, block
     by block, into ``folder``, beside a manifest of the file that they come from; when that file has changed they are
-    unpacked again. True patches (``Y``) are left out.
+    unpacked again. True patches (``Y``, ``label``) are left out.
 
     Parameters
     ----------
