@@ -142,3 +142,14 @@ def test_arrays_that_cannot_be_used_are_refused_in_one_line(parts, name, change)
 def test_companions_that_cannot_be_used_are_refused(parts, extra):
     with pytest.raises(DataError, match="expected"):
         acquisition_from_arrays(**parts, **extra)
+
+
+def test_a_part_of_a_scan_keeps_what_belongs_together(parts):
+    labels = (np.arange(len(parts["patterns"]))[:, None, None] * np.ones(parts["patterns"].shape[1:])).astype(complex)
+    for kept in (labels, None):
+        scan = acquisition_from_arrays(**parts, labels=kept)
+        part = scan.part(np.array([5, 2]))
+        np.testing.assert_array_equal(part.patterns, scan.patterns[[5, 2]])
+        np.testing.assert_array_equal(part.positions, scan.positions[[5, 2]])
+        assert part.labels is None if kept is None else np.array_equal(part.labels, labels[[5, 2]])
+        assert part.probe is scan.probe

@@ -1,6 +1,6 @@
 """The acquisition: one scan as measured, in one set of units."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -60,6 +60,15 @@ class Acquisition:
     def size(self) -> int:
         """Side N of a pattern, px."""
         return int(self.patterns.shape[-1])
+
+    def part(self, indices: Int[ndarray, " position"]) -> "Acquisition":
+        """Return the scan with some of its positions only, in the order of ``indices``."""
+        return replace(
+            self,
+            patterns=self.patterns[indices],
+            positions=self.positions[indices],
+            labels=None if self.labels is None else self.labels[indices],
+        )
 
     def counts(self, indices: Int[ndarray, " position"] | slice = slice(None)) -> Float32[ndarray, "position y x"]:
         """Return the patterns of ``indices`` in counts, float32."""

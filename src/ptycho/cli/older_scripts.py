@@ -4,7 +4,6 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,6 @@ from ptycho.interop.arguments import (
     parse_arguments,
     setup_configuration,
 )
-from ptycho.interop.loading import taken
 from ptycho.metrics.summary import compare
 from ptycho.report.demo_page import save_demo_page
 from ptycho.report.figures import save_amplitude, save_phase
@@ -129,14 +127,13 @@ def _inference(asked: argparse.Namespace) -> int:
     if config.backend == "tensorflow":
         logger.warning("backend is tensorflow, and this engine, PyTorch, does the work")
     folder = output_folder(config.output_dir, [AMPLITUDE], overwrite=True)
-    wanted = config.n_groups if config.n_subsample is None else config.n_subsample
-    seed = SEED if config.subsample_seed is None else config.subsample_seed
     result, scan, _ = reconstruct_file(
         config.model_path,
         config.test_data_file,
         accelerator=execution.accelerator,
         batch_size=execution.inference_batch_size or BATCH,
-        part=partial(taken, wanted=wanted, seed=seed),
+        n_positions=config.n_groups if config.n_subsample is None else config.n_subsample,
+        seed=SEED if config.subsample_seed is None else config.subsample_seed,
     )
     result.final.write(folder / OBJECT)
     _draw(folder, result.final, (asked.phase_vmin, asked.phase_vmax))

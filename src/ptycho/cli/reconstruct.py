@@ -2,13 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from jaxtyping import Int64
-from numpy import ndarray
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require
@@ -19,6 +15,7 @@ from ptycho.base.errors import ConfigError, extra_missing
 from ptycho.cli.folders import output_folder
 from ptycho.cli.parsing import at_least, verb_parser
 from ptycho.config.flags import reader
+from ptycho.interop.loading import taken
 from ptycho.report.figures import save_amplitude, save_phase
 from ptycho.report.tables import text_table
 
@@ -78,7 +75,8 @@ def reconstruct_file(
     batch_size: int,
     iterations: int = 0,
     refine_probe: bool = False,
-    part: Callable[[int], Int64[ndarray, " position"]] | None = None,
+    n_positions: int | None = None,
+    seed: int | None = None,
 ) -> tuple["Result", Acquisition, str]:
     """Return what a trained network and likelihood iterations make of a scan, the scan, and the device that did it.
 
@@ -88,8 +86,8 @@ def reconstruct_file(
         Bundle or the folder that holds it; scan.
     accelerator, batch_size, iterations, refine_probe
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
-    part
-        Number of positions -> indices of those to use; all when None.
+    n_positions, seed
+        Positions to use, drawn at random by the seed; all of the scan when None.
 
     Raises
     ------
@@ -107,9 +105,8 @@ def reconstruct_file(
     device = resolve_device(accelerator)
     bundle = read_bundle(run)
     scan = read(data, nphotons=bundle.config.nphotons)
-    if part is not None:
-        kept = part(scan.n_positions)
-        scan = replace(scan, patterns=scan.patterns[kept], positions=scan.positions[kept])
+    if n_positions is not None and n_positions < scan.n_positions:
+        scan = scan.part(taken(scan.n_positions, n_positions, seed))
     for finding in require(scan):
         logger.warning("%s", finding)
     result = reconstruct(
