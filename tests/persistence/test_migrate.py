@@ -3,6 +3,7 @@
 import io
 import logging
 import pickle
+import warnings
 import zipfile
 
 import h5py
@@ -589,6 +590,23 @@ def test_weights_of_the_older_port_that_are_none_are_refused(tmp_path, raw):
     file = write_torch_archive(tmp_path, torch_state(PORT))
     rezip(file, lambda members: {"diffraction_to_obj/model.pth": raw})
     refused(file, "model.pth can't be read")
+
+
+@pytest.mark.parametrize(
+    "pickled", [b"\x80\x01K\x07Q.", b"\x80\x02", b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R."]
+)
+def test_pickles_that_torch_stumbles_over_are_refused_without_a_warning(tmp_path, pickled):
+    file = write_torch_archive(tmp_path, torch_state(PORT))
+    torch.save(7, whole := io.BytesIO())
+    rezip(
+        whole,
+        lambda members: {next(n for n in members if n.endswith("data.pkl")): pickled},
+        target=(bad := io.BytesIO()),
+    )
+    rezip(file, lambda members: {"diffraction_to_obj/model.pth": bad.getvalue()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        refused(file, "model.pth holds more than tensors, or is damaged")
 
 
 def test_weights_of_the_older_port_are_bounded_inside_too(tmp_path, monkeypatch):

@@ -107,5 +107,5 @@ def _opened(raw: bytes, where: str) -> Iterator[h5py.File]:
             yield file
     except BundleError:
         raise
-    except (OSError, RuntimeError, SystemError, LookupError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, SystemError, LookupError, ValueError, TypeError, OverflowError) as error:
         raise BundleError(f"{where} can't be read ({error}); the file is damaged or no HDF5; {ADVICE}") from error

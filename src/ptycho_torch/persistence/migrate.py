@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from ptycho.acquisition.acquisition import Acquisition
-from ptycho.base.errors import BundleError, ConfigError, DataError
+from ptycho.base.errors import BundleError, BundleNotFoundError, ConfigError, DataError
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_training
 from ptycho.optics.probe import normalised_probe
@@ -54,7 +54,7 @@ def read_archive(file: Path) -> OlderNetwork:
     if file.is_dir():
         raise BundleError(f"{file} is a folder; expected an archive; give the wts.h5.zip in it")
     if not file.is_file():
-        raise BundleError(f"{file} does not exist; expected an archive of the older software; {ADVICE}")
+        raise BundleNotFoundError(f"{file} does not exist; expected an archive of the older software; {ADVICE}")
     with open_zip(file, str(file), ADVICE) as archive:
         names = archive.namelist()
     if KERAS_MODEL in names:

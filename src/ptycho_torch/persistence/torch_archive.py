@@ -3,6 +3,7 @@
 import io
 import pickle
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,7 +32,19 @@ MODEL, METADATA = "diffraction_to_obj/model.pth", "torch_scaling_metadata.pt"
 PARTS = {"encoder": "encoder", "amp": "amplitude", "amplitude": "amplitude", "phase": "phase"}
 # Choices of that port -> the value that our network was made for; with another the weights mean something else.
 EXPECTED = {"cnn_output_mode": "amp_phase", "physics_forward_mode": "amplitude", "pad_object": True}
-UNREADABLE = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError, pickle.UnpicklingError)
+UNREADABLE = (
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    ImportError,
+    OSError,
+    EOFError,
+    pickle.UnpicklingError,
+)
 
 
 def read_torch_archive(file: Path) -> OlderNetwork:
@@ -121,7 +134,9 @@ def _load(raw: bytes, where: str) -> Any:
         size = sum(info.file_size for info in archive.infolist())
     if size > LARGEST:
         raise BundleError(f"{where} unpacks to {size} bytes; expected {LARGEST} at most; {ADVICE}")
-    return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
 
 
 def _state(raw: bytes, where: str) -> dict[str, Tensor]:
