@@ -48,7 +48,7 @@ def error(scan, patches, groups=GROUPS):
     constants = Constants.of(scan)
     said = np.asarray(patches)[groups.reshape(-1)].astype(np.complex64)
     pinn = PtychoPINN(Oracle(said), constants.probe, constants.input_scale, groups.shape[1], back_projected=False)
-    return float(supervised(scan)(pinn.eval(), groups))
+    return float(supervised(scan)(pinn.eval(), groups).detach())
 
 
 def turned(scan):
