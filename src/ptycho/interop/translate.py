@@ -57,12 +57,12 @@ def to_model_config(
     translated = {
         "N": data.N,
         "gridsize": rows,
-        "model_type": _word("mode", model.mode, MODES),
-        "amp_activation": _word("activation", model.amp_activation, ACTIVATIONS),
+        "model_type": one_of("mode", model.mode, MODES),
+        "amp_activation": one_of("activation", model.amp_activation, ACTIVATIONS),
         "probe_mask": masks_probe(model),
         "probe_scale": data.probe_scale,
     }
-    return ModelConfig(**_overridden(ModelConfig, translated | _same(model, MODEL_FIELDS), overrides))
+    return ModelConfig(**_overridden(ModelConfig, translated | same(model, MODEL_FIELDS), overrides))
 
 
 def to_training_config(
@@ -161,7 +161,7 @@ def training_choices(
         "backend": "pytorch",
         "scheduler": SCHEDULES.get(training.scheduler, training.scheduler),
     }
-    return translated | _same(training, TRAINING_FIELDS)
+    return translated | same(training, TRAINING_FIELDS)
 
 
 def gridsize_of(data: torch_choices.DataConfig) -> int:
@@ -190,7 +190,14 @@ def masks_probe(model: torch_choices.ModelConfig) -> bool:
     return model.probe_mask is not None or model.probe_mask_tensor is not None
 
 
-def _word(kind: str, found: str, words: Mapping[str, str]) -> str:
+def one_of(kind: str, found: str, words: Mapping[str, str]) -> str:
+    """Return what a word of the older library is called here.
+
+    Raises
+    ------
+    ConfigError
+        It is none of the words.
+    """
     if found not in words:
         problem = "Unknown" if kind == "activation" else "Invalid"
         raise ConfigError(
@@ -200,7 +207,8 @@ def _word(kind: str, found: str, words: Mapping[str, str]) -> str:
     return words[found]
 
 
-def _same(config: torch_choices.Choices, names: Iterable[str]) -> dict[str, Any]:
+def same(config: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return fields of a configuration by name."""
     return {name: getattr(config, name) for name in names}
 
 
