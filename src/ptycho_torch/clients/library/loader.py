@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
@@ -109,9 +110,11 @@ class PtychoDataLoader:
     def scan(self) -> ScanOnGrid:
         """The scan to reconstruct: the one that was held out, or the one that was trained on."""
         scan = self.training if self.validation is None else self.validation
-        # A position that names pixel N // 2 counts the object's pixels as one that names the middle does, but for half.
-        shape = centred_shape(2 * scan.positions - from_middle(scan.positions, scan.size))
-        return ScanOnGrid(scan, shape if scan.object_ is None else scan.object_.shape)
+        if scan.object_ is not None:
+            return ScanOnGrid(scan, scan.object_.shape)
+        # Without an object the client's frame is a guess, and so is half a pixel of it.
+        half = from_middle(np.zeros((1, 2)), scan.size)
+        return ScanOnGrid(scan, centred_shape(scan.positions - half))
 
 
 def find_scans(folder: Path) -> tuple[Path, Path | None]:
