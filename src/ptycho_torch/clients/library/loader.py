@@ -159,8 +159,6 @@ def _folder_of_run(parent: Path) -> Path:
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
-            if not parent.is_dir():
-                raise OutputError(f"{parent} is a file; expected a folder for results; choose another") from None
             continue
         except OSError as error:
             raise OutputError(
