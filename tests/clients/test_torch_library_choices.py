@@ -210,7 +210,7 @@ def test_what_the_client_always_passes_is_not_worth_a_line(caplog):
     "config",
     [
         OurTraining(OurModel(N=32)),
-        OurTraining(OurModel(N=64, gridsize=2, architecture="cnn", amp_activation="swish"), neighbor_count=7),
+        OurTraining(OurModel(N=32, gridsize=2, architecture="cnn", amp_activation="swish"), neighbor_count=7),
         OurTraining(OurModel(N=32, probe_mask=True, object_big=False), torch_loss_mode="mae", subsample_seed=3),
         OurTraining(OurModel(N=32), optimizer="adamw", nepochs=9, scheduler="Exponential", lr_min_ratio=0.2),
     ],
@@ -219,12 +219,11 @@ def test_the_choices_of_a_trained_network_lead_back_to_it(config):
     """Choices that a bundle implies describe the network and the training that wrote it."""
     config = replace(config, train_data_file=FILES["train_file"])
     data, model, training, _ = choices_of(config)
-    scan = replace(SCAN, patterns=np.ones((30, config.model.N, config.model.N)))
     again, _ = training_of(
         data,
         model,
         replace(training, device="cpu"),
-        scan,
+        SCAN,
         train_file=config.train_data_file,
         test_file=config.test_data_file,
         folder=config.output_dir,
