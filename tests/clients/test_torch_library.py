@@ -317,12 +317,8 @@ def test_patches_are_those_of_their_patterns(done):
     assert abs(alike) > (0.99 if done.manager.data_config.C > 1 else 0.999999)
 
 
-def test_the_object_lies_where_the_client_has_it(tmp_path):
-    """Learned, and placed to a fraction of the half pixel that two conventions differ by."""
-    scan = product(n_positions=60)
-    scan.export(tmp_path / "train_data.npz")
-    _, _, checkpoint = train(tmp_path, tmp_path / "out", choices(epochs=10, batch_size=15, learning_rate=3e-3))
-    found = reconstruct(checkpoint, scan)
+def assert_learned(found, scan):
+    """Nearer to the truth than a flat object, and in its place to a fraction of the half pixel between conventions."""
     seen = np.zeros(found.shape, bool)
     seen[N // 2 : -N // 2, N // 2 : -N // 2] = True
     aligned = align(found, scan.object_, seen)
@@ -330,6 +326,37 @@ def test_the_object_lies_where_the_client_has_it(tmp_path):
     truth = scan.object_[seen]
     left, flat = (norm(image - truth) for image in (aligned.image[seen], np.full_like(truth, truth.mean())))
     assert left < 0.4 * flat
+
+
+def test_the_object_lies_where_the_client_has_it(tmp_path):
+    scan = product(n_positions=60)
+    scan.export(tmp_path / "train_data.npz")
+    _, _, checkpoint = train(tmp_path, tmp_path / "out", choices(epochs=10, batch_size=15, learning_rate=3e-3))
+    assert_learned(reconstruct(checkpoint, scan), scan)
+
+
+def test_a_network_of_labels_is_trained_and_reconstructs_as_any_other(tmp_path):
+    """Learned from patches of the known object, and placed as exactly: no half pixel is lost between the two."""
+    scan = product(n_positions=60)
+    scan.export(tmp_path / "train_data.npz")
+    manager = choices(epochs=10, batch_size=15, learning_rate=3e-3)
+    manager.update(model_config={"mode": "Supervised"})
+    _, losses, checkpoint = train(tmp_path, tmp_path / "out", manager)
+    assert losses["train"][-1][1] < losses["train"][0][1]
+    assert load(checkpoint)[1].model_config.mode == "Supervised"
+    assert_learned(reconstruct(checkpoint, scan), scan)
+
+
+def test_a_network_of_labels_needs_a_known_object(tmp_path):
+    scan = product()
+    scan.export(tmp_path / "train_data.npz")
+    with np.load(tmp_path / "train_data.npz") as file:
+        unlabelled = {key: file[key] for key in file.files if key != "objectGuess"}
+    np.savez(tmp_path / "train_data.npz", **unlabelled)
+    manager = choices()
+    manager.update(model_config={"mode": "Supervised"})
+    with pytest.raises(DataError, match="objectGuess"):
+        train(tmp_path, tmp_path / "out", manager)
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

@@ -60,15 +60,10 @@ def test_a_number_of_groups_that_was_chosen_is_kept():
     assert config_of(n_groups=17).n_groups == 17
 
 
-@pytest.mark.parametrize(("C", "K", "neighbours"), [(4, 6, 6), (4, 1, 3), (9, 6, 8), (1, 0, 0)])
+@pytest.mark.parametrize(("C", "K", "neighbours"), [(4, 6, 6), (4, 1, 3), (9, 6, 8), (1, 0, 1)])
 def test_there_are_neighbours_enough_for_a_group(C, K, neighbours):
     side = round(C**0.5)
-    data = {"C": C, "grid_size": (side, side), "K": K}
-    if neighbours < 1:
-        with pytest.raises(ConfigError, match="neighbor_count is 0"):
-            config_of(data)
-    else:
-        assert config_of(data).neighbor_count == neighbours
+    assert config_of({"C": C, "grid_size": (side, side), "K": K}).neighbor_count == neighbours
 
 
 @pytest.mark.parametrize(
@@ -98,6 +93,11 @@ def test_groups_that_are_no_square_are_refused(data, fragment):
 def test_losses(model, training, loss):
     config = config_of(None, model, **training)
     assert config.torch_loss_mode == loss
+
+
+@pytest.mark.parametrize(("mode", "ours"), [("Unsupervised", "pinn"), ("Supervised", "supervised")])
+def test_modes(mode, ours):
+    assert config_of(None, {"mode": mode}).model.model_type == ours
 
 
 def test_an_unknown_loss_is_refused():
@@ -212,6 +212,7 @@ def test_what_the_client_always_passes_is_not_worth_a_line(caplog):
         OurTraining(OurModel(N=32)),
         OurTraining(OurModel(N=32, gridsize=2, architecture="cnn", amp_activation="swish"), neighbor_count=7),
         OurTraining(OurModel(N=32, probe_mask=True, object_big=False), torch_loss_mode="mae", subsample_seed=3),
+        OurTraining(OurModel(N=32, model_type="supervised"), neighbor_count=2),
         OurTraining(OurModel(N=32), optimizer="adamw", nepochs=9, scheduler="Exponential", lr_min_ratio=0.2),
     ],
 )

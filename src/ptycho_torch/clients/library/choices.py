@@ -83,7 +83,7 @@ def training_of(
         "train_data_file": train_file,
         "test_data_file": test_file,
         "output_dir": folder,
-        "neighbor_count": max(data.K, data.C - 1),
+        "neighbor_count": max(data.K, data.C - 1, 1),
         "torch_loss_mode": training.torch_loss_mode if training.nll and loss == "poisson" else "mae",
         "nll_weight": 1.0,
     }
