@@ -12,6 +12,7 @@ from ptycho.base.errors import BackendNotInstalledError, ConfigError, DataError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
+from ptycho.config.validate import validate_training
 from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.training.callbacks import Curves
 from ptycho_torch.training.fit import fit
