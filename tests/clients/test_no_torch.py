@@ -44,7 +44,9 @@ def test_everything_outside_the_torch_rooms_opens_without_torch():
     doors = [
         name for name in modules_of(ptycho_torch) if name.split(".")[1:2] == [] or name.split(".")[1] not in TORCH_ROOMS
     ]
-    assert {"ptycho_torch.workflows.components", "ptycho_torch.raw_data_bridge"} <= set(doors)
+    assert {"ptycho_torch.workflows.components", "ptycho_torch.api.base_api", "ptycho_torch.config_params"} <= set(
+        doors
+    )
     opened = run(WITHOUT, json.dumps([*modules_of(ptycho), *doors]))
     assert opened.stdout == "all open\n", opened.stderr
 
@@ -93,6 +95,12 @@ HEAVY = ("torch", "lightning", "scipy", "h5py", "jsonargparse", "matplotlib", "s
         ("ptycho.metadata", ("yaml",)),
         ("ptycho_torch.memmap_bridge", ("yaml",)),
         ("ptycho_torch.workflows.components", ("yaml",)),
+        ("ptycho_torch.config_params", ()),
+        ("ptycho_torch.config_bridge", ()),
+        ("ptycho_torch.api.base_api", ()),
+        ("ptycho_torch.lightning_utils", ()),
+        ("ptycho_torch.model", ()),
+        ("ptycho_torch.model_manager", ("yaml",)),
     ],
 )
 def test_opening_a_room_loads_nothing_heavy(module, allowed):
@@ -100,6 +108,18 @@ def test_opening_a_room_loads_nothing_heavy(module, allowed):
     opened = run(code)
     assert opened.returncode == 0, opened.stderr
     assert set(opened.stdout.split()) <= set(allowed)
+
+
+def test_the_doors_that_reconstruct_load_no_lightning():
+    """It takes seconds that a client would wait for before every reconstruction."""
+    used = (
+        "import sys\n"
+        "from ptycho_torch.api.base_api import ConfigManager, InferenceEngine, PtychoDataLoader, PtychoModel\n"
+        "from ptycho_torch.model import PtychoPINN_Lightning\n"
+        "print('torch' in sys.modules, 'lightning' in sys.modules)\n"
+    )
+    opened = run(used)
+    assert opened.stdout.split() == ["True", "False"], opened.stderr
 
 
 def test_the_bare_packages_load_no_numpy_either():

@@ -180,6 +180,13 @@ def test_the_number_of_groups_is_the_one_asked_for():
     assert n_groups(n_groups=150, enable_oversampling=True) == 150
 
 
+def test_a_held_out_pattern_seeds_one_group_however_many_train():
+    data = data_of(gridsize=2, n_groups=150, enable_oversampling=True, validation_fraction=0.3)
+    assert len(np.concatenate(epoch(data.train_dataloader()))) == 150
+    judged = np.concatenate(epoch(data.val_dataloader()[0]))
+    np.testing.assert_array_equal(np.sort(judged[:, 0]), data.split.validation)
+
+
 def test_sequential_sampling_goes_through_the_scan_in_its_order():
     data = data_of(gridsize=2, sequential_sampling=True, n_groups=20, validation_fraction=0.0)
     loader = data.train_dataloader()

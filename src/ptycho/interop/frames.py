@@ -4,6 +4,7 @@ An older client hands patches and positions to a stitching function as plain arr
 remember a little more, so that the stitched object can lie where the client's own object says.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,16 @@ from jaxtyping import Complex64, Float, Float64
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from ptycho.acquisition.checks import LARGEST_CANVAS
 from ptycho.assembly.reassemble import reassemble
 from ptycho.assembly.stitch import stitch
+from ptycho.base.arrays import Positions
+from ptycho.base.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+# px that the sides of an object may miss a whole number by, from rounding of metres.
+WHOLE = 0.05
 
 
 class FramedOffsets(ndarray):
@@ -115,3 +124,40 @@ def on_grid(
     height, width = inside.shape
     inside[...] = object_[max(-top, 0) : max(-top, 0) + height, max(-left, 0) : max(-left, 0) + width]
     return laid
+
+
+def centred_shape(positions: Positions) -> tuple[int, int]:
+    """Return the shape (height, width) px of the client's object when its middle is the middle of the scan.
+
+    Positions count from the object's first pixel, so the middle of the scan, (min + max) / 2, is the middle of an
+    object of side L, (L - 1) / 2, when L = min + max + 1. Ptychodus lays its own objects out like that and puts the
+    middle of a reconstruction where the middle of its object was, without saying how large that was. When the scan lies
+    elsewhere on the object this gives no whole number, or a wrong one, and the reconstruction appears beside its place.
+
+    Parameters
+    ----------
+    positions
+        (position, 2), (y, x) px, as the client counts them: a position names the middle of a patch.
+
+    Raises
+    ------
+    DataError
+        No object of a usable size has its middle there.
+    """
+    sides = positions.min(axis=0) + positions.max(axis=0) + 1
+    height, width = (int(side) for side in np.rint(sides))
+    if min(height, width) < 1 or height * width > LARGEST_CANVAS:
+        raise DataError(
+            f"found positions that are centred on an object of {height} x {width} px, expected one that can hold the "
+            "scan; count positions from the object's first pixel"
+        )
+    if (np.abs(sides - np.rint(sides)) > WHOLE).any():
+        logger.warning(
+            "the scan isn't centred on its object, whose shape isn't known: for the middle of the scan it would be "
+            "%.2f x %.2f px; the reconstruction has %d x %d px and may appear beside its place: centre the object on "
+            "the scan",
+            *sides,
+            height,
+            width,
+        )
+    return height, width

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 from torch import Tensor
@@ -20,9 +21,10 @@ class Scan:
 
     @staticmethod
     def of(acquisition: Acquisition, device: torch.device | str = "cpu") -> "Scan":
-        """Return the scan of an acquisition without copying its patterns on the CPU."""
+        """Return the scan of an acquisition; on the CPU only patterns of a foreign byte order are copied."""
+        native = acquisition.patterns.dtype.newbyteorder("=")
         return Scan(
-            torch.as_tensor(acquisition.patterns, device=device),
+            torch.as_tensor(np.ascontiguousarray(acquisition.patterns, native), device=device),
             torch.as_tensor(acquisition.positions, device=device),
             torch.as_tensor(acquisition.mask, device=device),
             None if acquisition.quantity == "counts" else acquisition.count_scale,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
@@ -92,19 +93,14 @@ def reconstruct(
     ConfigError
         The scan has fewer positions than a group.
     """
-    size = int(pinn.probe.shape[-1])
-    if acquisition.size != size:
-        raise DataError(
-            f"patterns are {acquisition.size} x {acquisition.size} px but the network was trained on {size} x {size}; "
-            f"give a scan of {size} px patterns or train on this one"
-        )
+    check_size(pinn, acquisition)
     clock = _Clock()
     pinn = pinn.to(device).eval()
     scan = Scan.of(acquisition, device)
-    flux = _exposure(pinn, acquisition)
+    flux = exposure(pinn, acquisition)
     _compare_probes(pinn, acquisition)
-    placement, origin = place_on_canvas(scan.positions, size)
-    groups = _groups(acquisition, pinn.channels, n_neighbours).to(device)
+    placement, origin = place_on_canvas(scan.positions, scan.size)
+    groups = groups_of(acquisition, pinn.channels, n_neighbours).to(device)
     object_, coverage = stitch(pinn, scan, placement, groups, batch_size=batch_size, flux=flux)
     probe = pinn.probe.detach() * (flux * float(pinn.flux)) ** 0.5
     coverage = coverage * (flux * float(pinn.flux))
@@ -131,6 +127,22 @@ def reconstruct(
         iterations=0 if refined is None else len(refined.history["deviance"]) - 1,
         stopped_early=False if refined is None else refined.stopped_early,
     )
+
+
+def check_size(pinn: PtychoPINN, acquisition: Acquisition) -> None:
+    """Refuse a scan whose patterns are not as large as the network's.
+
+    Raises
+    ------
+    DataError
+        With both sizes.
+    """
+    size = int(pinn.probe.shape[-1])
+    if acquisition.size != size:
+        raise DataError(
+            f"patterns are {acquisition.size} x {acquisition.size} px but the network was trained on {size} x {size}; "
+            f"give a scan of {size} px patterns or train on this one"
+        )
 
 
 class _Clock:
@@ -166,7 +178,8 @@ def _reconstruction(
     )
 
 
-def _groups(acquisition: Acquisition, channels: int, n_neighbours: int) -> Tensor:
+def groups_of(acquisition: Acquisition, channels: int, n_neighbours: int) -> Int64[Tensor, "group member"]:
+    """Return the groups of patterns that a network of so many channels sees together; every pattern is first once."""
     n = acquisition.n_positions
     if channels == 1:
         return torch.arange(n)[:, None]
@@ -175,7 +188,8 @@ def _groups(acquisition: Acquisition, channels: int, n_neighbours: int) -> Tenso
     return torch.from_numpy(draw_groups(acquisition.positions, channels, n_neighbours, n, rng).indices)
 
 
-def _exposure(pinn: PtychoPINN, acquisition: Acquisition) -> float:
+def exposure(pinn: PtychoPINN, acquisition: Acquisition) -> float:
+    """Return the counts of a scan over those of the training scan; 1 where they differ by less than a factor of 1.5."""
     size = acquisition.size
     trained = (size / 2 / float(pinn.input_scale)) ** 2
     measured = float(acquisition.counts_per_frame().mean(dtype=np.float64))

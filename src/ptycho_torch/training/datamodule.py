@@ -61,7 +61,15 @@ class _Steps(Sampler[ndarray]):
     """
 
     def __init__(
-        self, config: TrainingConfig, positions: ndarray, members: Indices, n_neighbours: int, seed: int, *, fixed: bool
+        self,
+        config: TrainingConfig,
+        positions: ndarray,
+        members: Indices,
+        n_neighbours: int,
+        seed: int,
+        *,
+        fixed: bool,
+        oversampled: bool,
     ) -> None:
         self.positions = positions[members]
         self.members = members
@@ -70,6 +78,7 @@ class _Steps(Sampler[ndarray]):
         self.config = config
         self.n_neighbours = n_neighbours
         self.fixed = fixed
+        self.oversampled = oversampled
         self.seed = seed
         self.epoch = 0
         self._start_regions()
@@ -81,7 +90,7 @@ class _Steps(Sampler[ndarray]):
         if self.config.model.gridsize == 1:
             return len(self.members)
         wanted = self.config.n_groups or len(self.members)
-        return wanted if self.config.enable_oversampling else min(wanted, len(self.members))
+        return wanted if self.oversampled else min(wanted, len(self.members))
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next steps belong to; one that is fixed is always the first."""
@@ -166,10 +175,13 @@ class ScanDataModule(lightning.LightningDataModule):
         """Whether there are patterns enough for one validation step."""
         return len(self.split.validation) >= max(2, self.config.model.gridsize**2)
 
-    def _loader(self, acquisition: Acquisition, members: Indices, *, fixed: bool) -> DataLoader[Tensor]:
+    def _loader(
+        self, acquisition: Acquisition, members: Indices, *, fixed: bool, oversampled: bool
+    ) -> DataLoader[Tensor]:
         rank = self.trainer.global_rank if self.trainer is not None else 0
         seed = self.seed + 7919 * rank
-        steps = _Steps(self.config, acquisition.positions, members, self.n_neighbours, seed, fixed=fixed)
+        positions, neighbours = acquisition.positions, self.n_neighbours
+        steps = _Steps(self.config, positions, members, neighbours, seed, fixed=fixed, oversampled=oversampled)
         workers = self.execution.num_workers
         return DataLoader(
             _AsTensor(),
@@ -183,8 +195,14 @@ class ScanDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Return the steps of training; every epoch draws its own."""
-        return self._loader(self.training, self.split.training, fixed=self.config.sequential_sampling)
+        fixed, oversampled = self.config.sequential_sampling, self.config.enable_oversampling
+        return self._loader(self.training, self.split.training, fixed=fixed, oversampled=oversampled)
 
     def val_dataloader(self) -> list[DataLoader[Tensor]]:
-        """Return the steps of validation, the same in every epoch; none without held-out patterns."""
-        return [self._loader(self.validation, self.split.validation, fixed=True)] if self.validates else []
+        """Return the steps of validation, the same in every epoch; none without held-out patterns.
+
+        Every pattern seeds one group at most: more would say the same again.
+        """
+        if not self.validates:
+            return []
+        return [self._loader(self.validation, self.split.validation, fixed=True, oversampled=False)]
