@@ -1,0 +1,304 @@
+"""The real Ptychodus, unmodified and without a screen, trains and reconstructs with this package.
+
+The patterns come from Ptychodus' own forward model, and the answer must lie where Ptychodus puts it: on the true
+object, at no shift.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ptychodus.api.io import load_product, save_ptychopinn_training_data
+from ptychodus.api.reconstruct import ReconstructInput
+from ptychodus.plugins.cxi_file import CXIProductFileIO
+from ptychodus.plugins.npz_product_file import NPZProductFileIO
+
+from ptycho.raw_data import RawData
+from tests.clients.ptychodus_batch import batch, session, write_settings
+from tests.clients.ptychodus_scans import COLUMNS, ROWS, N, Scan, best_shift, correlation, measured_scan, seen_where
+
+pytest.importorskip("lightning")
+
+N_POSITIONS = ROWS * COLUMNS
+LIKENESS = 0.9  # of the found object with the truth, after the mean of both is taken away
+SUB_PIXEL = 0.25  # px
+
+TENSORFLOW_NAMED = ("ptychopinn_pinn", "ptychopinn_supervised")
+TORCH_NAMED = ("ptychopinn-torch_unsupervised", "ptychopinn-torch_supervised")
+TRAINED_FILE = {"ptychopinn": "wts.h5.zip", "ptychopinn-torch": "*.ckpt"}
+MODEL_FILE = {"ptychopinn": "model.zip", "ptychopinn-torch": "model.ckpt"}
+
+
+def library_of(key):
+    return key.partition("_")[0]
+
+
+def settings(key, *, epochs, batch_size=16, gridsize=1, n_samples=N_POSITIONS, more=None):
+    """Settings as a user writes them; all that isn't named keeps the default of Ptychodus."""
+    chosen = settings_of_library(library_of(key), epochs, batch_size, gridsize, n_samples)
+    for section, keys in (more or {}).items():
+        chosen[section] |= keys
+    return {"Processing": {"Algorithm": key}} | chosen
+
+
+def settings_of_library(library, epochs, batch_size, gridsize, n_samples):
+    if library == "ptychopinn":
+        return {
+            "PtychoPINNModel": {"GridSize": gridsize},
+            "PtychoPINNTraining": {"NumEpochs": epochs, "BatchSize": batch_size},
+            "PtychoPINNInference": {"NumSamples": n_samples, "NumNearestNeighbors": 7},
+        }
+    return {
+        "PtychoPINNTorchData": {"grid_size_x": gridsize, "grid_size_y": gridsize, "num_channels": gridsize**2},
+        "PtychoPINNTorchTraining": {"epochs": epochs, "batch_size": batch_size, "num_dataloader_workers": 0},
+    }
+
+
+QUALITY = {
+    "ptychopinn_pinn": {"scan": {"centred": False}, "epochs": 40},
+    "ptychopinn_supervised": {
+        "scan": {"modes": 3, "dtype": "uint32", "bad_pixels": True, "centred": False},
+        "epochs": 40,
+    },
+    "ptychopinn-torch_unsupervised": {"scan": {"modes": 3, "dtype": "uint32", "bad_pixels": True}, "epochs": 40},
+    "ptychopinn-torch_supervised": {"scan": {}, "epochs": 40},
+}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(key, marks=pytest.mark.xdist_group(key)) for key in QUALITY], ids=str
+)
+def done(request, tmp_path_factory):
+    """A whole session: its reconstructor, its scan, its folder and the folder it was started from."""
+    key, folder, cwd = request.param, tmp_path_factory.mktemp("session"), tmp_path_factory.mktemp("cwd")
+    case = QUALITY[key]
+    scan = measured_scan(**case["scan"])
+    scan.write(folder, scan.truth)
+    (folder / "product.h5").rename(folder / "truth.h5")
+    scan.write(folder, scan.start)
+    (folder / "product.h5").rename(folder / "start.h5")
+    write_settings(folder / "settings.ini", settings(key, epochs=case["epochs"]))
+    session(folder, key, cwd)
+    return key, scan, folder, cwd
+
+
+def test_the_object_is_found_where_ptychodus_puts_it(done):
+    _, scan, folder, _ = done
+    found = load_product(folder / "first.h5").object_
+    likeness = correlation(found, scan.truth)
+    coarse, fine = best_shift(found, scan.truth, 3, 1), best_shift(found, scan.truth, 0.5, 0.05)
+    said = f"likeness {likeness:.3f}, best whole shift {coarse} px, best shift {fine} px"
+    assert coarse == (0, 0), said
+    assert max(np.abs(fine)) < SUB_PIXEL, said
+    assert likeness > LIKENESS, said
+
+
+def test_the_object_has_the_grid_of_the_start(done):
+    _, scan, folder, _ = done
+    found = load_product(folder / "first.h5").object_
+    assert found.get_geometry() == scan.truth.object_.get_geometry()
+    assert np.isfinite(found.get_array()).all()
+
+
+def test_a_saved_and_moved_model_gives_the_same_object(done):
+    _, _, folder, _ = done
+    first, again = (load_product(folder / name).object_.get_array() for name in ("first.h5", "again.h5"))
+    np.testing.assert_allclose(again, first, rtol=1e-4, atol=1e-4)
+
+
+def test_every_format_of_ptychodus_reads_back(done):
+    _, scan, folder, _ = done
+    written = load_product(folder / "again.h5")
+    rows, columns = seen_where(scan.truth)
+    assert len(written.probe_positions) == N_POSITIONS
+    assert np.abs(written.object_.get_layer(0)[rows.astype(int), columns.astype(int)]).min() > 0
+    for read in (
+        NPZProductFileIO().read(folder / "again.npz"),
+        CXIProductFileIO().read(folder / "again.cxi"),
+    ):
+        np.testing.assert_array_equal(read.object_.get_array(), written.object_.get_array())
+        np.testing.assert_array_equal(read.probes.get_array(), written.probes.get_array())
+
+
+def test_losses_arrive_where_the_client_has_a_place_for_them(done):
+    key, _, folder, _ = done
+    told = json.loads((folder / "training.json").read_text())
+    assert len(told) == 1
+    if key in TENSORFLOW_NAMED:  # its child sends an empty answer, whatever the training returned
+        assert told[0] == {"training_loss": [], "validation_loss": [], "progress": 0, "status": 0}
+        return
+    losses = [loss["value"] for loss in told[0]["training_loss"]]
+    assert [loss["epoch"] for loss in told[0]["training_loss"]] == list(range(QUALITY[key]["epochs"]))
+    assert told[0]["progress"] == QUALITY[key]["epochs"]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+    assert [loss["epoch"] for loss in told[0]["validation_loss"]] == list(range(QUALITY[key]["epochs"]))
+
+
+def test_nothing_is_written_to_the_folder_it_was_started_from(done):
+    _, _, _, cwd = done
+    assert list(cwd.iterdir()) == []
+
+
+def test_exported_patterns_are_the_counts(done):
+    _, scan, folder, _ = done
+    exported = np.load(folder / "data" / "train_data.npz")
+    measured, good = scan.diffraction.get_patterns(), ~scan.diffraction.get_bad_pixels()
+    assert exported["diff3d"].dtype == measured.dtype
+    np.testing.assert_array_equal(exported["diff3d"][:, good], measured[:, good])
+    np.testing.assert_array_equal(exported["bad_pixels"], ~good)
+    raw = RawData.from_file(folder / "data" / "train_data.npz")
+    assert raw.diff3d.shape == measured.shape
+    assert raw.probeGuess.shape[-2:] == (N, N)
+
+
+BATCHES = {
+    "ptychopinn_pinn, 3 modes, bad pixels, gridsize 2": {
+        "key": "ptychopinn_pinn",
+        "scan": {"modes": 3, "bad_pixels": True, "centred": False},
+        "gridsize": 2,
+    },
+    "ptychopinn_pinn, bright": {
+        "key": "ptychopinn_pinn",
+        "scan": {"dtype": "uint32", "photons": 1e6},
+    },
+    "ptychopinn-torch_unsupervised, 3 modes, bright": {
+        "key": "ptychopinn-torch_unsupervised",
+        "scan": {"modes": 3, "dtype": "uint32", "photons": 1e6},
+        "more": {"PtychoPINNTorchTraining": {"learning_rate_scheduler": "Cosine"}},
+    },
+    "ptychopinn-torch_unsupervised, bad pixels, gridsize 2": {
+        "key": "ptychopinn-torch_unsupervised",
+        "scan": {"bad_pixels": True},
+        "gridsize": 2,
+    },
+}
+GRIDSIZE_2, BRIGHT, TORCH_BRIGHT, TORCH_GRIDSIZE_2 = BATCHES
+
+
+def each(*cases):
+    """Run a test after the training of each case, which one worker does once for all of them."""
+    marked = [pytest.param(case, marks=pytest.mark.xdist_group(case)) for case in cases]
+    return pytest.mark.parametrize("trained", marked, indirect=True)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A batch training that is over: what it was given, what it wrote and said, and where it was started."""
+
+    key: str
+    scan: Scan
+    gridsize: int
+    given: Path
+    output: Path
+    cwd: Path
+    said: str
+
+
+def prepare(folder, scan, key, **chosen):
+    """Write what ``ptychodus -b train`` asks for."""
+    scan.write(folder, scan.truth)
+    write_settings(folder / "settings.ini", settings(key, **chosen))
+    exported = ReconstructInput(scan.diffraction.get_patterns(), scan.diffraction.get_bad_pixels(), scan.truth)
+    for name in ("train_data.npz", "test_data.npz"):
+        save_ptychopinn_training_data(folder / name, exported)
+
+
+@pytest.fixture(scope="module")
+def trained(request, tmp_path_factory):
+    """A batch training of one epoch."""
+    case = BATCHES[request.param]
+    key, scan, gridsize = case["key"], measured_scan(**case["scan"]), case.get("gridsize", 1)
+    given, output, cwd = (tmp_path_factory.mktemp(name) for name in ("given", "output", "cwd"))
+    prepare(given, scan, key, epochs=1, gridsize=gridsize, more=case.get("more"))
+    done = batch("train", given, output, cwd)
+    assert done.returncode == 0, done.stdout
+    return Trained(key, scan, gridsize, given, output, cwd, done.stdout)
+
+
+@pytest.fixture
+def ready(trained, tmp_path):
+    """What ``ptychodus -b reconstruct`` asks for: start, settings, and the model under the name it looks for."""
+    trained.scan.write(tmp_path, trained.scan.start)
+    shutil.copy(trained.given / "settings.ini", tmp_path)
+    (model,) = trained.output.rglob(TRAINED_FILE[library_of(trained.key)])
+    shutil.copy(model, tmp_path / MODEL_FILE[library_of(trained.key)])
+    return tmp_path
+
+
+def reconstructed(ready, cwd):
+    """Reconstruct and return the object, and what was said."""
+    done = batch("reconstruct", ready, ready / "output", cwd)
+    assert done.returncode == 0, done.stdout
+    (file,) = (ready / "output").glob("product.*.h5")  # Ptychodus puts the progress into the name
+    return load_product(file).object_, done.stdout
+
+
+def refused(ready, cwd):
+    """Try to reconstruct and return what was said."""
+    done = batch("reconstruct", ready, ready / "output", cwd)
+    assert done.returncode == 1, done.stdout
+    assert not list((ready / "output").glob("product*")), "a failed run left an answer"
+    return done.stdout
+
+
+@each(*BATCHES)
+def test_batch_train_and_reconstruct(trained, ready):
+    assert f"PtychoPINN {version('ptychopinn')}" in trained.said
+    found, _ = reconstructed(ready, trained.cwd)
+    assert np.isfinite(found.get_array()).all()
+    assert found.get_geometry() == trained.scan.truth.object_.get_geometry()
+    assert correlation(found, trained.scan.truth) > 0.1, "nothing of the object is in the answer"
+    assert list(trained.cwd.iterdir()) == []
+
+
+@each(BRIGHT)
+def test_one_sample_is_one_patch_and_a_warning(trained, ready):
+    write_settings(ready / "settings.ini", settings(trained.key, epochs=1, n_samples=1))
+    found, said = reconstructed(ready, trained.cwd)
+    warned = [line for line in said.splitlines() if "[WARNING]" in line and "NumSamples" in line]
+    assert warned, said
+    assert str(N_POSITIONS) in warned[0]
+    layer = found.get_layer(0)
+    assert np.isfinite(layer).all()
+    assert np.count_nonzero(layer) < N**2 + 1 < layer.size
+
+
+@each(BRIGHT)
+def test_an_archive_of_the_whole_run_folder_is_a_model_too(trained, ready):
+    (ready / "model.zip").unlink()
+    shutil.make_archive(str(ready / "model"), "zip", root_dir=trained.output)
+    found, _ = reconstructed(ready, trained.cwd)
+    assert np.isfinite(found.get_array()).all()
+
+
+@each(BRIGHT, TORCH_BRIGHT)
+def test_patterns_of_another_size_than_the_model_was_trained_on_are_refused(trained, ready):
+    other = measured_scan(n=40)
+    other.write(ready, other.start)
+    said = refused(ready, trained.cwd)
+    assert "40" in said.split("DataError")[-1], said
+
+
+@each(BRIGHT)
+def test_a_gridsize_that_the_model_was_not_trained_with_is_told(trained, ready):
+    write_settings(ready / "settings.ini", settings(trained.key, epochs=1, gridsize=2))
+    _, said = reconstructed(ready, trained.cwd)
+    assert [line for line in said.splitlines() if "[WARNING]" in line and "gridsize" in line], said
+
+
+@pytest.mark.parametrize("key", ["ptychopinn_pinn", "ptychopinn-torch_unsupervised"])
+def test_a_missing_training_file_ends_the_training_with_its_name(key, tmp_path):
+    given, output, cwd = (tmp_path / name for name in ("given", "output", "cwd"))
+    given.mkdir()
+    cwd.mkdir()
+    prepare(given, measured_scan(), key, epochs=1)
+    (given / "train_data.npz").unlink()
+    done = batch("train", given, output, cwd)
+    assert done.returncode == 1, done.stdout
+    assert "train_data.npz" in done.stdout.split("Traceback")[-1], done.stdout
+    assert list(cwd.iterdir()) == []
