@@ -25,7 +25,6 @@ def test_no_placeholder_is_left_and_every_picture_and_link_is_there(document):
 
 INTERFACE = ROOT / "docs" / "reference" / "interface.md"
 STATES = {"same", "same with a fix", "replaced", "dropped", "not interface"}
-PLANNED = "planned: "
 # Choices that the older software did not have.
 OURS = ("ModelConfig.lean_width", "TrainingConfig.canvas_size", "TrainingConfig.validation_fraction")
 PROGRAMS = {"ptycho_train": run_train, "ptycho_inference": run_inference}
@@ -60,7 +59,7 @@ def spelled_out(names):
 def test_every_name_of_the_interface_has_a_known_state():
     listed = list(rows())
     assert len(listed) > 70
-    assert {state.removeprefix(PLANNED) for _, state, _ in listed} == STATES
+    assert {state for _, state, _ in listed} == STATES
     assert all(note for _, state, note in listed if state in ("replaced", "dropped"))
 
 
@@ -69,14 +68,6 @@ def test_what_is_the_same_can_be_imported():
         if state in ("same", "same with a fix") and names[0] not in PROGRAMS:
             for name in spelled_out(names):
                 assert found(name) is not None, name
-
-
-def test_what_is_planned_is_not_there_yet():
-    for names, state, _ in rows():
-        if state.startswith(PLANNED):
-            for name in spelled_out(names):
-                with pytest.raises((ModuleNotFoundError, AttributeError)):
-                    found(name)
 
 
 def test_what_replaces_a_name_is_there():

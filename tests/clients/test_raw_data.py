@@ -6,9 +6,13 @@ import sys
 import numpy as np
 import pytest
 
+from ptycho import params
 from ptycho.assembly.bilinear import cut
 from ptycho.base.errors import ConfigError, DataError
+from ptycho.config.config import ModelConfig, TrainingConfig
+from ptycho.interop.metadata import create_metadata, save_with_metadata
 from ptycho.raw_data import RawData, normalize_data
+from ptycho.simulation.simulate import Simulation, simulate
 
 N = 16
 
@@ -170,3 +174,35 @@ def test_shapes_that_disagree(change, said):
 def test_the_door_opens_without_torch():
     code = "import sys, ptycho.raw_data; sys.exit('torch' in sys.modules or 'scipy.spatial' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return simulate(Simulation(N=32, n_positions=20, photons=3e4), np.random.default_rng(3))
+
+
+def test_two_files_are_read_with_what_they_say_of_themselves(tmp_path, scan, caplog):
+    y, x = scan.positions.T
+    arrays = {"diff3d": scan.patterns, "xcoords": x, "ycoords": y, "probeGuess": scan.probe[0]}
+    config = TrainingConfig(ModelConfig(N=128), nphotons=1e5)
+    for name in ("train", "test"):
+        save_with_metadata(tmp_path / f"{name}.npz", arrays, create_metadata(config, name))
+    train, test = RawData.from_files(tmp_path / "train.npz", tmp_path / "test.npz")
+    assert train.metadata["creation_info"] != test.metadata["creation_info"]
+    RawData.from_file(tmp_path / "train.npz", validate_config=True, current_config=config)
+    assert "N is" not in caplog.text
+    other = TrainingConfig(ModelConfig(N=64), nphotons=1e5)
+    RawData.from_file(tmp_path / "train.npz", validate_config=True, current_config=other)
+    assert "N is 128 in the file and 64 in the configuration" in caplog.text
+
+
+def test_a_simulated_scan_holds_the_photons_that_the_dictionary_asks_for(scan, monkeypatch):
+    y, x = scan.positions.T
+    monkeypatch.setitem(params.cfg, "nphotons", 2e4)
+    raw = RawData.from_simulation(x, y, scan.probe[0], scan.object_)
+    counts = raw.acquisition().counts_per_frame()
+    np.testing.assert_allclose(counts.mean(), 2e4, rtol=0.01)
+    again = RawData.from_simulation(x, y, scan.probe[0], scan.object_)
+    np.testing.assert_array_equal(raw.diff3d, again.diff3d)
+    monkeypatch.setitem(params.cfg, "npseed", 43)
+    assert not np.array_equal(raw.diff3d, RawData.from_simulation(x, y, scan.probe[0], scan.object_).diff3d)

@@ -247,3 +247,22 @@ def test_saving_without_a_network_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="run_cdi_example"):
         ptycho.model_manager.save(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_flags_become_a_configuration_that_the_dictionary_follows_until_it_is_sealed(tmp_path, caplog):
+    (tmp_path / "choices.yaml").write_text("nepochs: 7\nbatch_size: 8\nmodel:\n  gridsize: 2\n")
+    config = components.setup_configuration(components.parse_arguments(["--nepochs", "3"]), tmp_path / "choices.yaml")
+    assert (config.nepochs, config.batch_size, config.model.gridsize) == (3, 8, 2)
+    assert (params.cfg["nepochs"], params.cfg["gridsize"]) == (3, 2)
+    params.set("gridsize", 1)
+    assert "post-seal" in caplog.text
+    params.unseal()
+
+
+def test_a_file_is_loaded_as_a_scan_that_trains(scan, tmp_path):
+    raw_of(scan, probe=scan.probe[0]).to_file(tmp_path / "scan.npz")
+    loaded = components.load_data(tmp_path / "scan.npz", n_subsample=20, subsample_seed=3)
+    assert type(loaded) is RawData
+    assert len(loaded.xcoords) == len(loaded.sample_indices) == 20
+    config = TrainingConfig(ModelConfig(N=N, lean_width=8), nepochs=1, output_dir=tmp_path)
+    assert len(components.train_cdi_model(loaded, None, config)["history"]["train_loss"]) == 1

@@ -214,3 +214,18 @@ def group_scan(raw: ScanData, config: TrainingConfig) -> dict[str, Any]:
         enable_oversampling=config.enable_oversampling,
         neighbor_pool_size=config.neighbor_pool_size,
     )
+
+
+def container_of(data: Any, config: TrainingConfig) -> GroupArrays:
+    """Return the container of a scan, grouped as the configuration says; a container as it is.
+
+    Raises
+    ------
+    TypeError
+        It is neither.
+    """
+    if isinstance(data, ScanData):
+        return group_arrays(group_scan(data, config), data.probeGuess)
+    if not isinstance(data, GroupArrays):
+        raise TypeError(f"data must be either RawData or PtychoDataContainer, found {type(data).__name__}")
+    return data

@@ -9,8 +9,6 @@ from jaxtyping import Int64
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from ptycho.acquisition.readers.archive import open_archive
-from ptycho.acquisition.readers.metadata import usable_metadata
 from ptycho.base.errors import ConfigError
 from ptycho.interop.raw_data import ScanData
 
@@ -59,8 +57,6 @@ def load_data(
         The file can't be used.
     """
     raw = kind.from_file(file_path)
-    with open_archive(Path(file_path)) as archive:
-        raw.metadata = usable_metadata(archive)
     raw.xcoords, raw.ycoords = _turned(raw.xcoords, raw.ycoords, flip_x, flip_y, swap_xy, coord_scale)
     if raw.xcoords_start is not None and raw.ycoords_start is not None:
         raw.xcoords_start, raw.ycoords_start = _turned(

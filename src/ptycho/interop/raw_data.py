@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.build import align_frames
 from ptycho.acquisition.readers.archive import open_archive
+from ptycho.acquisition.readers.metadata import usable_metadata
 from ptycho.acquisition.readers.npz import scan_arrays
 from ptycho.acquisition.scan_arrays import ScanArrays
 from ptycho.acquisition.writers import write_arrays
 from ptycho.assembly.bilinear import cut
 from ptycho.base.errors import DataError
+from ptycho.config.training import TrainingConfig
 from ptycho.grouping.compatible import draw_groups_legacy
 from ptycho.grouping.materialise import channels_last, materialise
+from ptycho.interop.metadata import validate_parameters
 from ptycho.optics.intensity import CountRule, quantity
 
 logger = logging.getLogger(__name__)
@@ -87,8 +90,13 @@ class ScanData:
         return cls(xcoords, ycoords, xcoords, ycoords, diff3d, probeGuess, scan_index, objectGuess)
 
     @classmethod
-    def from_file(cls: type[S], path: Path | str) -> S:
-        """Read a file of the documented npz layout; a ``DataError`` says what is wrong with it."""
+    def from_file(
+        cls: type[S], path: Path | str, validate_config: bool = False, current_config: TrainingConfig | None = None
+    ) -> S:
+        """Read a file of the documented npz layout; a ``DataError`` says what is wrong with it.
+
+        With ``validate_config`` a parameter of ``current_config`` that the file's metadata contradict is warned about.
+        """
         with open_archive(Path(path)) as archive:
             stored = scan_arrays(archive)
             raw = cls(
@@ -101,9 +109,17 @@ class ScanData:
                 scan_index=np.zeros(len(stored.x), int) if stored.scan_index is None else stored.scan_index,
                 objectGuess=stored.object_,
                 Y=stored.labels,
+                metadata=usable_metadata(archive),
             )
             raw.bad_pixels, raw.nphotons, raw.rule = stored.bad_pixels, stored.nphotons, stored.rule
+        if validate_config and current_config is not None:
+            validate_parameters(raw.metadata, current_config)
         return raw
+
+    @classmethod
+    def from_files(cls: type[S], train: Path | str, test: Path | str) -> tuple[S, S]:
+        """Read two files, to train on and to judge by."""
+        return cls.from_file(train), cls.from_file(test)
 
     def to_file(self, path: Path | str) -> None:
         """Write the documented npz layout, whole or not at all."""

@@ -1,5 +1,6 @@
 """Door: train, reconstruct, load and save as older clients call it, on the PyTorch engine."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ from numpy.typing import NDArray
 
 from ptycho import params
 from ptycho.config import config as ptycho_config
-from ptycho.interop.container import GivesAcquisition, GroupArrays, group_arrays, group_scan
+from ptycho.interop import arguments, loading
+from ptycho.interop.arguments import parse_arguments
+from ptycho.interop.container import GivesAcquisition, container_of
 from ptycho.legacy.trained import recall, remember
 from ptycho.model_manager import ModelManager, load_multiple_models
 from ptycho.raw_data import RawData
@@ -15,14 +18,30 @@ from ptycho.raw_data import RawData
 __all__ = [
     "ModelManager",
     "create_ptycho_data_container",
+    "load_data",
     "load_inference_bundle",
+    "parse_arguments",
     "reassemble_cdi_image",
     "run_cdi_example",
     "save_outputs",
+    "setup_configuration",
     "train_cdi_model",
 ]
 
 Image = NDArray[Any]
+
+
+load_data = partial(loading.load_data, RawData)
+create_ptycho_data_container = container_of
+
+
+def setup_configuration(args: Any, yaml_path: Path | str | None = None) -> ptycho_config.TrainingConfig:
+    """Return the configuration of flags over a YAML file over defaults; the dictionary follows it and is sealed."""
+    params.unseal()
+    config = arguments.setup_configuration(args, yaml_path)
+    ptycho_config.update_legacy_dict(params.cfg, config)
+    params.seal()
+    return config
 
 
 def run_cdi_example(
@@ -52,8 +71,7 @@ def train_cdi_model(
 ) -> dict[str, Any]:
     """Train on a scan, judged by another where it is given; nothing is written.
 
-    Results: ``history`` (losses by epoch), ``model_instance``, ``models``, ``intensity_scale``, ``train_container``,
-    ``test_container``.
+    Results: ``history`` (losses by epoch), ``model_instance``, ``models``, ``intensity_scale``, both containers.
     """
     ptycho_config.update_legacy_dict(params.cfg, config)
     from ptycho_torch.clients.predictor import Predictor
@@ -63,7 +81,7 @@ def train_cdi_model(
     params.cfg["intensity_scale"] = results["intensity_scale"]
     model = Predictor(results["models"]["diffraction_to_obj"])
     remember(model, config)
-    containers = [data and create_ptycho_data_container(data, config) for data in (train_data, test_data)]
+    containers = [None if data is None else container_of(data, config) for data in (train_data, test_data)]
     return results | {"model_instance": model, "train_container": containers[0], "test_container": containers[1]}
 
 
@@ -87,20 +105,8 @@ def reassemble_cdi_image(
     return results["recon_amp"][..., None], results["recon_phase"][..., None], results
 
 
-def create_ptycho_data_container(data: Any, config: ptycho_config.TrainingConfig) -> GroupArrays:
-    """Return the container of a scan, grouped as the configuration says; a container as it is."""
-    if isinstance(data, RawData):
-        return group_arrays(group_scan(data, config), data.probeGuess)
-    if not isinstance(data, GroupArrays):
-        raise TypeError(f"data must be either RawData or PtychoDataContainer, found {type(data).__name__}")
-    return data
-
-
 def load_inference_bundle(model_dir: Path | str) -> tuple[Any, dict[str, Any]]:
-    """Return the network in a run folder, with ``predict``, and the older dictionary, which is restored too.
-
-    The folder holds ``wts.h5.zip``, or its unpacked members, or run folders. A ``BundleError`` says what is wrong.
-    """
+    """Return the network in a run folder, with ``predict``, and the older dictionary, which is restored too."""
     return load_multiple_models(Path(model_dir))["diffraction_to_obj"], dict(params.cfg)
 
 
