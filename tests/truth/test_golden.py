@@ -8,7 +8,7 @@ import pytest
 from ptycho.assembly.bilinear import cut, translate
 from ptycho.assembly.reassemble import reassemble
 from ptycho.optics.intensity import intensity_scale
-from ptycho.optics.probe import normalised_probe, probe_modes, support_mask
+from ptycho.optics.probe import default_probe, normalised_probe, probe_modes, support_mask
 from ptycho.optics.propagate import expected_counts
 from ptycho.raw_data import RawData, normalize_data
 
@@ -84,6 +84,38 @@ def test_normalised_probe(golden):
     np.testing.assert_array_equal(support_mask(64), case["mask"])
     probe = normalised_probe(probe_modes(case["probe_guess"]), float(case["probe_scale"]))
     np.testing.assert_allclose(probe[0], case["probe_normalised"], rtol=1e-6)
+
+
+def test_default_probe(golden):
+    case = golden("probe_N64")
+    np.testing.assert_allclose(default_probe(64), case["default_probe"], rtol=1e-12, atol=1e-12)
+
+
+def test_a_group_of_four_from_patches_to_diffraction(golden):
+    """Members move by minus their relative coordinates onto the canvas of the group, and back by plus them."""
+    case = golden("gs2_chain_centre_support")
+    patches, side = case["patches"], int(case["padded_size"])
+    shifts = np.moveaxis(case["coords_relative"][:, 0], 1, -1)[..., ::-1]
+    known = np.zeros((64, 64), np.float32)
+    known[16:48, 16:48] = 1
+    margin = (side - 64) // 2
+    bound = interpolation_error(np.moveaxis(patches, -1, 1), side, patches_a_pixel=4)
+    for group in range(len(patches)):
+        members = np.pad(np.moveaxis(patches[group], -1, 0), ((0, 0), (margin, margin), (margin, margin)))
+        mask = np.pad(np.broadcast_to(known, (4, 64, 64)), ((0, 0), (margin, margin), (margin, margin)))
+        placed, covered = translate(members, -shifts[group]), translate(mask, -shifts[group])
+        canvas = placed.sum(axis=0) / (covered.sum(axis=0) + np.float32(0.001))
+        expected = case["reassembled"][group, ..., 0]
+        inside = covered.sum(axis=0) > 0.5
+        assert np.abs(canvas - expected)[inside].max() < 4 * bound
+        np.testing.assert_array_equal(canvas[margin:-margin, margin:-margin].shape, case["trimmed"].shape[1:3])
+        back = translate(np.broadcast_to(expected, (4, side, side)), shifts[group])[:, margin:-margin, margin:-margin]
+        extracted = case["extracted_flat"].reshape(len(patches), 4, 64, 64)[group]
+        assert np.abs(back - extracted).max() < interpolation_error(expected, side)
+        amplitude = np.sqrt(expected_counts(case["probe"][None], extracted))
+        np.testing.assert_allclose(
+            amplitude, np.moveaxis(case["amplitude_channels"][group], -1, 0), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_far_field_amplitude(golden):

@@ -38,6 +38,21 @@ def support_mask(size: int) -> Mask:
     return inside
 
 
+def default_probe(size: int) -> NDArray[np.float64]:
+    """Return the probe of the older interface for scans without one: a disk with soft edges, peak 1, (y, x).
+
+    The outer product of a Gaussian window of standard deviation N / (0.7 pi^2) px with itself, cut at one half,
+    smoothed by a Gaussian of 1 px, plus 1e-9.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    axis = np.arange(size) - (size - 1) / 2
+    window = np.exp(-0.5 * (axis / (size / (0.7 * np.pi**2))) ** 2)
+    disk = (np.outer(window, window) > 0.5).astype(np.float64)
+    soft: NDArray[np.float64] = gaussian_filter(disk, sigma=1) + 1e-9
+    return soft
+
+
 def normalised_probe(probe: Probe, probe_scale: float) -> Probe:
     """Return the probe divided by ``probe_scale`` times the mean of its amplitude inside the support.
 
