@@ -27,8 +27,6 @@ N_POSITIONS = ROWS * COLUMNS
 LIKENESS = 0.9  # of the found object with the truth, after the mean of both is taken away
 SUB_PIXEL = 0.25  # px
 
-TENSORFLOW_NAMED = ("ptychopinn_pinn", "ptychopinn_supervised")
-TORCH_NAMED = ("ptychopinn-torch_unsupervised", "ptychopinn-torch_supervised")
 TRAINED_FILE = {"ptychopinn": "wts.h5.zip", "ptychopinn-torch": "best-checkpoint.ckpt"}
 MODEL_FILE = {"ptychopinn": "model.zip", "ptychopinn-torch": "model.ckpt"}
 
@@ -58,36 +56,44 @@ def settings_of_library(library, epochs, batch_size, gridsize, n_samples):
     }
 
 
-QUALITY = {
-    "ptychopinn_pinn": {"scan": {"centred": False}, "epochs": 40},
-    "ptychopinn_supervised": {
-        "scan": {"modes": 3, "dtype": "uint32", "bad_pixels": True, "centred": False},
-        "epochs": 40,
-    },
-    "ptychopinn-torch_unsupervised": {"scan": {"modes": 3, "dtype": "uint32", "bad_pixels": True}, "epochs": 40},
-    "ptychopinn-torch_supervised": {"scan": {}, "epochs": 40},
-}
+PATTERNS = {"epochs": 80, "batch_size": 32}
+LABELS = {"epochs": 50, "batch_size": 16}
+HARD = {"modes": 3, "dtype": "uint32", "bad_pixels": True}
+SESSIONS = [
+    pytest.param("ptychopinn_pinn", {"centred": False}, PATTERNS, id="ptychopinn_pinn"),
+    pytest.param("ptychopinn_supervised", HARD | {"centred": False}, LABELS, id="ptychopinn_supervised"),
+    pytest.param("ptychopinn-torch_unsupervised", {"dtype": "uint32"}, PATTERNS, id="ptychopinn-torch_unsupervised"),
+    pytest.param("ptychopinn-torch_supervised", {}, LABELS, id="ptychopinn-torch_supervised"),
+    pytest.param(
+        "ptychopinn_pinn", HARD, PATTERNS | {"epochs": 160}, id="3 modes and bad pixels", marks=pytest.mark.slow
+    ),
+]
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(key, marks=pytest.mark.xdist_group(key)) for key in QUALITY], ids=str
-)
-def done(request, tmp_path_factory):
-    """A whole session: its reconstructor, its scan, its folder and the folder it was started from."""
-    key, folder, cwd = request.param, tmp_path_factory.mktemp("session"), tmp_path_factory.mktemp("cwd")
-    case = QUALITY[key]
-    scan = measured_scan(**case["scan"])
+@dataclass(frozen=True)
+class Done:
+    """A session that is over."""
+
+    key: str
+    epochs: int
+    scan: Scan
+    folder: Path
+    cwd: Path
+
+
+def finished_session(folder, cwd, key, chosen, effort):
+    scan = measured_scan(**chosen)
     scan.write(folder, scan.truth)
     (folder / "product.h5").rename(folder / "truth.h5")
     scan.write(folder, scan.start)
     (folder / "product.h5").rename(folder / "start.h5")
-    write_settings(folder / "settings.ini", settings(key, epochs=case["epochs"]))
+    write_settings(folder / "settings.ini", settings(key, **effort))
     session(folder, key, cwd)
-    return key, scan, folder, cwd
+    return Done(key, effort["epochs"], scan, folder, cwd)
 
 
-def test_the_object_is_found_where_ptychodus_puts_it(done):
-    _, scan, folder, _ = done
+def the_object_is_found_where_ptychodus_puts_it(done):
+    scan, folder = done.scan, done.folder
     found = load_product(folder / "first.h5").object_
     likeness = correlation(found, scan.truth)
     coarse, fine = best_shift(found, scan.truth, 3, 1), best_shift(found, scan.truth, 0.5, 0.05)
@@ -97,21 +103,21 @@ def test_the_object_is_found_where_ptychodus_puts_it(done):
     assert likeness > LIKENESS, said
 
 
-def test_the_object_has_the_grid_of_the_start(done):
-    _, scan, folder, _ = done
+def the_object_has_the_grid_of_the_start(done):
+    scan, folder = done.scan, done.folder
     found = load_product(folder / "first.h5").object_
     assert found.get_geometry() == scan.truth.object_.get_geometry()
     assert np.isfinite(found.get_array()).all()
 
 
-def test_a_saved_and_moved_model_gives_the_same_object(done):
-    _, _, folder, _ = done
+def a_saved_and_moved_model_gives_the_same_object(done):
+    folder = done.folder
     first, again = (load_product(folder / name).object_.get_array() for name in ("first.h5", "again.h5"))
     np.testing.assert_allclose(again, first, rtol=1e-4, atol=1e-4)
 
 
-def test_every_format_of_ptychodus_reads_back(done):
-    _, scan, folder, _ = done
+def every_format_of_ptychodus_reads_back(done):
+    scan, folder = done.scan, done.folder
     written = load_product(folder / "again.h5")
     rows, columns = seen_where(scan.truth)
     assert len(written.probe_positions) == N_POSITIONS
@@ -124,28 +130,27 @@ def test_every_format_of_ptychodus_reads_back(done):
         np.testing.assert_array_equal(read.probes.get_array(), written.probes.get_array())
 
 
-def test_losses_arrive_where_the_client_has_a_place_for_them(done):
-    key, _, folder, _ = done
+def losses_arrive_where_the_client_has_a_place_for_them(done):
+    folder = done.folder
     told = json.loads((folder / "training.json").read_text())
     assert len(told) == 1
-    if key in TENSORFLOW_NAMED:  # its child sends an empty answer, whatever the training returned
+    if library_of(done.key) == "ptychopinn":  # its child sends an empty answer, whatever the training returned
         assert told[0] == {"training_loss": [], "validation_loss": [], "progress": 0, "status": 0}
         return
     losses = [loss["value"] for loss in told[0]["training_loss"]]
-    assert [loss["epoch"] for loss in told[0]["training_loss"]] == list(range(QUALITY[key]["epochs"]))
-    assert told[0]["progress"] == QUALITY[key]["epochs"]
+    assert [loss["epoch"] for loss in told[0]["training_loss"]] == list(range(done.epochs))
+    assert told[0]["progress"] == done.epochs
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
-    assert [loss["epoch"] for loss in told[0]["validation_loss"]] == list(range(QUALITY[key]["epochs"]))
+    assert [loss["epoch"] for loss in told[0]["validation_loss"]] == list(range(done.epochs))
 
 
-def test_nothing_is_written_to_the_folder_it_was_started_from(done):
-    _, _, _, cwd = done
-    assert list(cwd.iterdir()) == []
+def nothing_is_written_to_the_folder_it_was_started_from(done):
+    assert list(done.cwd.iterdir()) == []
 
 
-def test_exported_patterns_are_the_counts(done):
-    _, scan, folder, _ = done
+def exported_patterns_are_the_counts(done):
+    scan, folder = done.scan, done.folder
     exported = np.load(folder / "data" / "train_data.npz")
     measured, good = scan.diffraction.get_patterns(), ~scan.diffraction.get_bad_pixels()
     assert exported["diff3d"].dtype == measured.dtype
@@ -154,6 +159,26 @@ def test_exported_patterns_are_the_counts(done):
     raw = RawData.from_file(folder / "data" / "train_data.npz")
     assert raw.diff3d.shape == measured.shape
     assert raw.probeGuess.shape[-2:] == (N, N)
+
+
+FACTS = (
+    the_object_is_found_where_ptychodus_puts_it,
+    the_object_has_the_grid_of_the_start,
+    a_saved_and_moved_model_gives_the_same_object,
+    every_format_of_ptychodus_reads_back,
+    losses_arrive_where_the_client_has_a_place_for_them,
+    nothing_is_written_to_the_folder_it_was_started_from,
+    exported_patterns_are_the_counts,
+)
+
+
+@pytest.mark.parametrize(("key", "chosen", "effort"), SESSIONS)
+def test_a_whole_session(key, chosen, effort, tmp_path_factory):
+    """One test, because a session is dear and workers share no fixture; a failure names the fact."""
+    folder, cwd = tmp_path_factory.mktemp("session"), tmp_path_factory.mktemp("cwd")
+    done = finished_session(folder, cwd, key, chosen, effort)
+    for fact in FACTS:
+        fact(done)
 
 
 BATCHES = {
@@ -181,9 +206,8 @@ GRIDSIZE_2, BRIGHT, TORCH_BRIGHT, TORCH_GRIDSIZE_2 = BATCHES
 
 
 def each(*cases):
-    """Run a test after the training of each case, which one worker does once for all of them."""
-    marked = [pytest.param(case, marks=pytest.mark.xdist_group(case)) for case in cases]
-    return pytest.mark.parametrize("trained", marked, indirect=True)
+    """Run a test after the training of each case."""
+    return pytest.mark.parametrize("trained", cases, indirect=True)
 
 
 @dataclass(frozen=True)
