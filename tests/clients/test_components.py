@@ -27,15 +27,6 @@ N = 32
 CPU = PyTorchExecutionConfig(accelerator="cpu", enable_checkpointing=False)
 
 
-@pytest.fixture(autouse=True)
-def restored():
-    """Older clients share one dictionary; every test finds it as it was."""
-    before = dict(params.cfg)
-    yield
-    params.cfg.clear()
-    params.cfg.update(before)
-
-
 @pytest.fixture(scope="module")
 def scan():
     return simulate(Simulation(N=N, n_positions=40), np.random.default_rng(3))

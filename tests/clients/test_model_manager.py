@@ -18,15 +18,6 @@ from tests.laws.scans import small_scan  # noqa: E402
 CONFIG = TrainingConfig(ModelConfig(N=32, lean_width=8), nepochs=3, n_subsample=20)
 
 
-@pytest.fixture(autouse=True)
-def restored():
-    """Older clients share one dictionary; every test finds it as it was."""
-    before = dict(params.cfg)
-    yield
-    params.cfg.clear()
-    params.cfg.update(before)
-
-
 @pytest.fixture(scope="module")
 def models():
     pinn = build(CONFIG.model, CONFIG, Constants.of(small_scan()))

@@ -3,19 +3,9 @@
 import subprocess
 import sys
 
-import pytest
-
 from ptycho import params
 from ptycho.config.config import ModelConfig, TrainingConfig, update_legacy_dict
 from ptycho.legacy import parameters
-
-
-@pytest.fixture(autouse=True)
-def restored():
-    before = dict(params.cfg)
-    yield
-    params.cfg.clear()
-    params.cfg.update(before)
 
 
 def test_the_door_shows_the_one_dictionary():

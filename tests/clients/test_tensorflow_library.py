@@ -26,14 +26,6 @@ from ptycho.workflows import components
 N = 32
 
 
-@pytest.fixture(autouse=True)
-def restored():
-    before = dict(params.cfg)
-    yield
-    params.cfg.clear()
-    params.cfg.update(before)
-
-
 @pytest.fixture(scope="module")
 def scan():
     return simulate(Simulation(N=N, n_positions=40, photons=3e4), np.random.default_rng(3))
