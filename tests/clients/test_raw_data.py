@@ -206,3 +206,13 @@ def test_a_simulated_scan_holds_the_photons_that_the_dictionary_asks_for(scan, m
     np.testing.assert_array_equal(raw.diff3d, again.diff3d)
     monkeypatch.setitem(params.cfg, "npseed", 43)
     assert not np.array_equal(raw.diff3d, RawData.from_simulation(x, y, scan.probe[0], scan.object_).diff3d)
+
+
+def test_what_the_patterns_hold_is_said_once(scan, caplog):
+    caplog.set_level("INFO")
+    y, x = scan.positions.T
+    raw = RawData.from_coords_without_pc(x, y, scan.patterns.astype(np.uint16), scan.probe, np.zeros(len(x), int))
+    raw.generate_grouped_data(32, nsamples=20, gridsize=1)
+    raw.generate_grouped_data(32, nsamples=20, gridsize=1)
+    raw.acquisition()
+    assert [m for m in caplog.messages if "taken for" in m] == ["the patterns are taken for counts (uint16)"]

@@ -75,6 +75,7 @@ class ScanData:
         self.rule: CountRule | None = None
         self.sample_indices: Array | None = None
         self.subsample_seed: int | None = None
+        self._told = False
 
     @classmethod
     def from_coords_without_pc(
@@ -127,7 +128,15 @@ class ScanData:
 
     def acquisition(self, nphotons: float | None = None) -> Acquisition:
         """Return the scan as the rooms know it; ``nphotons`` as in ``ptycho.acquisition.readers.read``."""
-        return self._arrays().acquisition(nphotons)
+        acquisition = self._arrays().acquisition(nphotons)
+        self._tell(acquisition.origin)
+        return acquisition
+
+    def _tell(self, what: str) -> None:
+        """Say once what the patterns hold: older clients hand over counts where amplitude was agreed upon."""
+        if not self._told:
+            logger.info("the patterns are taken for %s", what)
+        self._told = True
 
     def generate_grouped_data(
         self,
@@ -167,6 +176,7 @@ class ScanData:
             pool=neighbor_pool_size,
         )
         held = self.rule.quantity if self.rule else quantity(self.diff3d, np.ones(self.diff3d.shape[1:], bool))
+        self._tell(f"{held} ({self.diff3d.dtype})")
         grouped = materialise(indices, self.diff3d, held, arrays.positions, arrays.start_positions, N)
         grouped |= {"Y": self._truth(indices, arrays.positions, N), "objectGuess": self.objectGuess}
         return grouped if self.sample_indices is None else grouped | {"sample_indices": self.sample_indices}

@@ -1,6 +1,5 @@
 """Train on a client's scan and turn another into an image, as the older interface puts it."""
 
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.inference.reconstruct import reconstruct
 from ptycho_torch.persistence.bundle import NAME, write_bundle
 from ptycho_torch.pinn.pinn import PtychoPINN
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,6 @@ def scan_of(data: Any, config: TrainingConfig, axes: Axes) -> Acquisition:
     if axes.coord_scale != 1:
         scan = replace(scan, positions=scan.positions * axes.coord_scale, object_=None)
     require(scan)
-    logger.info("the patterns are %s", scan.origin)
     return scan
 
 
