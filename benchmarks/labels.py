@@ -1,4 +1,4 @@
-"""Which true patch explains the counts of a position: one cut by interpolation, or one at whole pixels with the probe moved.
+"""Which true patch explains the counts of a position: interpolated, or cut at whole pixels with the probe moved.
 
     python benchmarks/labels.py [--scans FOLDER]
 
