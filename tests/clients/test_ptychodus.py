@@ -57,7 +57,7 @@ def settings_of_library(library, epochs, batch_size, gridsize, n_samples):
 
 
 PATTERNS = {"epochs": 80, "batch_size": 32}
-LABELS = {"epochs": 50, "batch_size": 16}
+LABELS = {"epochs": 100, "batch_size": 32}
 HARD = {"modes": 3, "dtype": "uint32", "bad_pixels": True}
 SESSIONS = [
     pytest.param("ptychopinn_pinn", {"centred": False}, PATTERNS, id="ptychopinn_pinn"),
