@@ -61,9 +61,9 @@ LABELS = {"epochs": 100, "batch_size": 32}
 HARD = {"modes": 3, "dtype": "uint32", "bad_pixels": True}
 SESSIONS = [
     pytest.param("ptychopinn_pinn", {"centred": False}, PATTERNS, id="ptychopinn_pinn"),
-    pytest.param("ptychopinn_supervised", HARD | {"centred": False}, LABELS, id="ptychopinn_supervised"),
-    pytest.param("ptychopinn-torch_unsupervised", {"dtype": "uint32"}, PATTERNS, id="ptychopinn-torch_unsupervised"),
-    pytest.param("ptychopinn-torch_supervised", {}, LABELS, id="ptychopinn-torch_supervised"),
+    pytest.param("ptychopinn_supervised", {"centred": False, "dtype": "uint32"}, LABELS, id="ptychopinn_supervised"),
+    pytest.param("ptychopinn-torch_unsupervised", {}, PATTERNS, id="ptychopinn-torch_unsupervised"),
+    pytest.param("ptychopinn-torch_supervised", HARD, LABELS, id="ptychopinn-torch_supervised"),
     pytest.param(
         "ptychopinn_pinn", HARD, PATTERNS | {"epochs": 160}, id="3 modes and bad pixels", marks=pytest.mark.slow
     ),
