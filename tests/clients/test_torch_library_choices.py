@@ -133,6 +133,10 @@ def test_the_end_of_the_learning_rate_has_two_names():
     assert (older.lr_warmup_epochs, older.lr_min_ratio) == (3, 0.3)
 
 
+def test_the_learning_rate_may_end_at_nothing():
+    assert 0 < config_of(min_lr_ratio=0.0).lr_min_ratio < 1e-3
+
+
 def test_the_optimiser_and_the_machine():
     config, execution = translated(
         epochs=7, batch_size=12, learning_rate=2e-4, optimizer="sgd", momentum=0.5, gradient_clip_val=2.0, accum_steps=3

@@ -25,6 +25,8 @@ from ptycho.interop.translate import (
 logger = logging.getLogger(__name__)
 
 LOSSES = {"Poisson": "poisson", "MAE": "mae"}
+# Clients let the learning rate end at 0, which an exponential can't; a millionth of it is as good.
+SMALLEST_RATIO = 1e-6
 # Fields that decide something here, that follow from others, or that only name a run.
 READ = {
     torch_choices.DataConfig: {"N", "C", "K", "n_subsample", "subsample_seed", "grid_size", "nphotons"},
@@ -90,7 +92,7 @@ def training_of(
     if training.warmup_epochs is not None:
         choices["lr_warmup_epochs"] = training.warmup_epochs
     if training.min_lr_ratio is not None:
-        choices["lr_min_ratio"] = training.min_lr_ratio
+        choices["lr_min_ratio"] = max(training.min_lr_ratio, SMALLEST_RATIO)
     if gridsize > 1:
         choices["n_groups"] = training.n_groups or data.n_subsample * scan.n_positions
         choices["enable_oversampling"] = True
