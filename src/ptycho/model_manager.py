@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from ptycho import params
-from ptycho.config import config as ptycho_config
 from ptycho.legacy.trained import recall, remember
 
 __all__ = ["ModelManager", "load_multiple_models", "save"]
@@ -24,12 +23,12 @@ def save(out_prefix: Path | str) -> None:
 def load_multiple_models(base_path: Path | str, model_names: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the models in ``base_path.zip``, or in a folder, by name, and restore the older dictionary."""
     from ptycho_torch.clients.predictor import Predictor
+    from ptycho_torch.model_manager import restored
     from ptycho_torch.persistence.bundle import read_bundle
 
     path = Path(base_path)
     bundle = read_bundle(path if path.is_dir() or path.suffix == ".zip" else path.with_name(f"{path.name}.zip"))
-    ptycho_config.update_legacy_dict(params.cfg, bundle.config)
-    params.cfg["intensity_scale"] = bundle.pinn.intensity_scale
+    restored(bundle)
     model = Predictor(bundle.pinn)
     remember(model, bundle.config)
     return dict.fromkeys(model_names or MODELS, model)

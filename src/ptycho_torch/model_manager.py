@@ -8,6 +8,7 @@ from ptycho import params
 from ptycho.config import config as ptycho_config
 
 if TYPE_CHECKING:
+    from ptycho_torch.persistence.bundle import Bundle
     from ptycho_torch.pinn.pinn import PtychoPINN
 
 __all__ = ["load_torch_bundle", "save_torch_bundle"]
@@ -32,6 +33,11 @@ def load_torch_bundle(
     from ptycho_torch.clients import archive, workflow
 
     bundle = archive.load(Path(f"{base_path}.zip"), model_name)
+    return workflow.models_of(bundle.pinn), restored(bundle)
+
+
+def restored(bundle: "Bundle") -> dict[str, Any]:
+    """Bring the older dictionary to the choices and the scale of a bundle; return a copy."""
     ptycho_config.update_legacy_dict(params.cfg, bundle.config)
     params.cfg["intensity_scale"] = bundle.pinn.intensity_scale
-    return workflow.models_of(bundle.pinn), dict(params.cfg)
+    return dict(params.cfg)

@@ -130,7 +130,9 @@ def test_without_stitching_there_are_no_images(scan, tmp_path):
     raw = raw_of(scan)
     amplitude, phase, results = components.run_cdi_example_torch(raw, raw, choices(tmp_path), execution_config=CPU)
     assert amplitude is phase is None
-    assert results.keys() == {"history", "train_container", "test_container", "models", "intensity_scale"}
+    assert results.keys() == {
+        *("history", "history_epochs", "train_container", "test_container", "models", "intensity_scale")
+    }
     assert results["history"].keys() == {"train_loss", "val_loss"}
     assert len(results["history"]["train_loss"]) == len(results["history"]["val_loss"]) == 1
     assert results["models"].keys() == {"diffraction_to_obj", "autoencoder"}
@@ -439,3 +441,13 @@ def test_every_door_opens_without_torch():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == 'torch is not installed; this step needs it: pip install "ptychopinn[torch]"\n'
+
+
+def test_fields_of_the_configuration_are_overridden_by_name(scan, tmp_path):
+    overrides = {"nepochs": 2, "lean_width": 16}
+    results = components.train_cdi_model_torch(raw_of(scan), None, choices(tmp_path), CPU, overrides=overrides)
+    assert results["history_epochs"] == [0, 1]
+    _, parameters = components.load_inference_bundle_torch(bundle_dir=tmp_path, model_name="diffraction_to_obj")
+    assert parameters["lean_width"] == 16
+    with pytest.raises(ConfigError, match="nepoch"):
+        components.train_cdi_model_torch(raw_of(scan), None, choices(tmp_path), CPU, overrides={"nepoch": 2})

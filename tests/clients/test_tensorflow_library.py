@@ -258,3 +258,56 @@ def test_a_file_is_loaded_as_a_scan_that_trains(scan, tmp_path):
     assert len(loaded.xcoords) == len(loaded.sample_indices) == 20
     config = TrainingConfig(ModelConfig(N=N, lean_width=8), nepochs=1, output_dir=tmp_path)
     assert len(components.train_cdi_model(loaded, None, config)["history"]["train_loss"]) == 1
+
+
+@pytest.mark.parametrize("labels", [np.complex128, np.float64, np.complex64])
+def test_labels_of_any_kind_do_not_cost_a_training(scan, labels):
+    raw = raw_of(scan)
+    raw.Y = np.ones(scan.patterns.shape, labels)
+    config = TrainingConfig(ModelConfig(N=N, lean_width=8), nepochs=1)
+    results = components.train_cdi_model(raw, None, config)
+    assert results["train_container"].Y.dtype == np.complex64
+
+
+def test_bad_pixels_reach_groups_and_containers(scan):
+    hot = scan.patterns.astype(np.float32)
+    hot[:, 3, 4] = 60000.37
+    raw, clean = raw_of(scan, np.float32), raw_of(scan, np.float32)
+    raw.diff3d = hot
+    raw.bad_pixels = np.zeros((N, N), bool)
+    raw.bad_pixels[3, 4] = True
+    clean.diff3d = clean.diff3d.copy()
+    clean.diff3d[:, 3, 4] = 0
+    config = TrainingConfig(ModelConfig(N=N), n_groups=40, subsample_seed=1)
+    found, expected = (components.create_ptycho_data_container(each, config) for each in (raw, clean))
+    np.testing.assert_allclose(found.X, expected.X)
+    assert not found.acquisition().mask[3, 4]
+    assert raw.acquisition().quantity == clean.acquisition().quantity == "counts"
+
+
+def test_containers_are_made_of_the_arrays_that_older_scripts_have(scan):
+    made = components.create_ptycho_data_container(raw_of(scan), TrainingConfig(ModelConfig(N=N), n_groups=40))
+    names = ("X", "Y_I", "Y_phi", "norm_Y_I", "YY_full", "coords_nominal", "coords_true", "nn_indices")
+    arrays = [getattr(made, name) for name in names]
+    again = ptycho.loader.PtychoDataContainer(*arrays, made.global_offsets, made.local_offsets, made.probe)
+    np.testing.assert_allclose(again.Y, made.Y, rtol=1e-5)
+    np.testing.assert_allclose(again.acquisition().positions, made.acquisition().positions)
+
+
+def test_inputs_that_do_not_belong_together_are_refused(scan, tmp_path):
+    trained(scan, tmp_path)
+    model, _ = components.load_inference_bundle(tmp_path)
+    X, offsets = np.ones((4, N, N, 1), np.float32), np.zeros((4, 1, 2, 1))
+    for inputs in ([X], [X, offsets[:3]], [X[:0], offsets[:0]]):
+        with pytest.raises(DataError, match="expected"):
+            model.predict(inputs)
+
+
+def test_images_without_a_reconstruction_are_drawn_over_what_is_lit(tmp_path):
+    amplitude = np.zeros((20, 20, 1))
+    amplitude[5:15, 5:15] = np.linspace(0.5, 1, 10)[:, None, None]
+    components.save_outputs(amplitude, amplitude / 10, {}, str(tmp_path))
+    from matplotlib.image import imread
+
+    drawn = imread(tmp_path / "reconstructed_amplitude.png")[5:15, 5:15, 0]
+    assert drawn.std() > 0.2

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from ptycho.acquisition.centring import from_middle
+from ptycho.acquisition.centring import half_pixel
 from ptycho.assembly.stitch import stitch
 from ptycho.base.errors import DataError
 from ptycho.interop.frames import centred_shape, on_grid
@@ -55,7 +55,7 @@ def test_a_point_returns_to_the_pixel_where_the_client_has_it():
     patches = np.zeros((3, SIZE, SIZE), np.complex64)
     for patch, (row, column) in zip(patches, indices.astype(int), strict=True):
         patch[row, column] = 1
-    canvas, _, origin = stitch(patches, from_middle(theirs, SIZE), np.ones((SIZE, SIZE)))
+    canvas, _, origin = stitch(patches, theirs + half_pixel(SIZE), np.ones((SIZE, SIZE)))
     laid = on_grid(canvas, origin, centred_shape(theirs))
     assert laid.shape == shape
     assert np.argwhere(abs(laid) > 1e-6).tolist() == [point.tolist()]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ptycho.assembly.bilinear import cut
-from ptycho.interop.frames import Members, framed, merged, on_grid, reassemble_position
+from ptycho.base.errors import DataError
+from ptycho.interop.frames import FramedOffsets, Members, MergedPatches, framed, merged, on_grid, reassemble_position
 
 
 def offsets_of(positions):
@@ -65,13 +66,46 @@ def test_light_decides_between_patches_that_disagree():
 def test_what_is_computed_from_patches_forgets_their_members():
     remembered = remembering(np.ones((3, 8, 8), np.complex64))
     assert remembered.members is not None
-    for other in (remembered[:2], 2 * remembered, remembered.copy()):
-        assert other.members is None
+    for other in (2 * remembered, remembered + remembered, np.conj(remembered), remembered[:, 2:], remembered[0]):
+        assert not isinstance(other, MergedPatches) or other.members is None
 
 
-def test_some_of_the_positions_keep_their_frame():
+def test_copies_and_parts_remember_what_is_theirs(object_):
+    positions = np.array([[12.0, 13.0], [20.0, 24.0], [25.0, 40.0], [31.0, 9.0]])
+    patches = np.stack([cut(object_, p[None], 16)[0] for p in positions])
+    remembered, offsets = remembering(patches), framed(offsets_of(positions), object_.shape)
+    whole = reassemble_position(remembered, offsets, 8)
+    np.testing.assert_array_equal(reassemble_position(remembered.copy(), offsets.copy(), 8), whole)
+    for some in (slice(1, 3), np.array([2, 0]), np.array([True, False, False, True])):
+        part = reassemble_position(remembered[some], offsets[some], 8)
+        seen = part != 0
+        np.testing.assert_allclose(part[seen], whole[seen], rtol=1e-4, atol=1e-5)
+        assert part.shape == whole.shape
+
+
+def test_positions_keep_their_frame_until_they_are_computed_with():
     offsets = framed(np.zeros((3, 1, 2, 1)), (40, 50))
-    assert offsets[1:].object_shape == (40, 50)
+    assert offsets[1:].object_shape == offsets.copy().object_shape == (40, 50)
+    for computed in (-offsets, 2 * offsets, offsets - offsets.mean()):
+        assert not isinstance(computed, FramedOffsets)
+
+
+def test_flipped_positions_give_the_object_flipped_and_not_nothing(object_):
+    positions = np.array([[12.0, 13.0], [20.0, 24.0], [25.0, 20.0]])
+    patches = np.stack([cut(object_, p[None], 16)[0] for p in positions])
+    canvas = reassemble_position(remembering(patches), -framed(offsets_of(positions), object_.shape), 8)
+    assert (canvas != 0).mean() > 0.3
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+def test_what_stitching_can_not_do_is_said(caplog):
+    patches, offsets = np.ones((3, 16, 16), np.complex64), framed(np.full((3, 1, 2, 1), 20.0), (40, 50))
+    with pytest.raises(DataError, match="3 objects and 2 positions"):
+        reassemble_position(remembering(patches), offsets[:2], 8)
+    reassemble_position(np.ones((3, 16, 16, 1), np.complex64), offsets, 8)
+    assert "central 8 px" in caplog.text
+    reassemble_position(remembering(patches), framed(np.full((3, 1, 2, 1), 400.0), (40, 50)), 8)
+    assert "the image is empty" in caplog.text
 
 
 @pytest.mark.parametrize("origin", [(0, 0), (3, -4), (-7, 2), (-20, 0), (30, 60)])

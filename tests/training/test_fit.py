@@ -137,10 +137,10 @@ def test_without_held_out_patterns_the_training_loss_chooses_the_checkpoint(tmp_
 @pytest.mark.parametrize("architecture", ["lean", "cnn"])
 def test_groups_are_learned(tmp_path, architecture, gridsize):
     model = ModelConfig(N=64, gridsize=gridsize, architecture=architecture, lean_width=8, n_filters_scale=1)
-    config = config_of(tmp_path, model=model, batch_size=2, n_groups=6, nepochs=4, validation_fraction=0.0)
+    config = config_of(tmp_path, model=model, batch_size=2, n_groups=6, nepochs=8, validation_fraction=0.0)
     done = fit(config, execution_of(learning_rate=1e-3), small_scan(N=64, n_positions=30))
     assert done.history["train_loss"][-1] < done.history["train_loss"][0]
-    assert done.n_patterns == 4 * 6 * gridsize**2
+    assert done.n_patterns == 8 * 6 * gridsize**2
 
 
 @pytest.mark.parametrize("gridsize", [1, 2, 3])

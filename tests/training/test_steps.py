@@ -79,7 +79,7 @@ def test_epochs_see_all_patterns_about_equally_often(batch_size, canvas_size):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "canvas_size", "shape"), [(8, 64, (1, 8)), (16, 4, (4, 4)), (10, 4, (3, 4)), (100, 64, (2, 60))]
+    ("batch_size", "canvas_size", "shape"), [(8, 64, (1, 8)), (16, 4, (4, 4)), (10, 4, (3, 4)), (100, 64, (2, 50))]
 )
 def test_a_step_is_regions_of_neighbouring_patterns(batch_size, canvas_size, shape):
     data = data_of(batch_size=batch_size, canvas_size=canvas_size, validation_fraction=0.0)
@@ -139,11 +139,13 @@ def test_another_scan_judges_alone():
 
 def test_groups_of_four_are_neighbours():
     data = data_of(gridsize=2, neighbor_count=5, validation_fraction=0.0)
-    steps = epoch(data.train_dataloader())
-    groups = np.concatenate(steps)
-    assert [len(step) for step in steps] == [8, 8, 8, 8, 8, 8, 8, 4]
-    assert len(steps) == len(data.train_dataloader())
-    np.testing.assert_array_equal(np.sort(groups[:, 0]), np.arange(60), err_msg="every position seeds one group")
+    loader = data.train_dataloader()
+    steps = [step for number in range(6) for step in epoch(loader, number)]
+    assert {step.shape for step in steps} == {(1, 8 * 4)}
+    assert len(steps) == 6 * len(loader)
+    groups = np.concatenate(steps).reshape(-1, 4)
+    seeded = np.bincount(groups[:, 0], minlength=60)
+    assert seeded.min() >= 0.5 * seeded.mean(), "all positions are seeds alike"
     apart = np.linalg.norm(SCAN.positions[:, None] - SCAN.positions, axis=-1)
     rank = apart.argsort(axis=1).argsort(axis=1)
     assert all(len(set(group)) == 4 and rank[group[0], group].max() <= 5 for group in groups)
@@ -155,8 +157,9 @@ def test_groups_of_every_size_find_neighbours_and_say_so_once(gridsize, caplog):
     caplog.set_level(logging.INFO)
     data = data_of(gridsize=gridsize, validation_fraction=0.0)
     loader = data.train_dataloader()
-    groups = np.concatenate([step for number in range(2) for step in epoch(loader, number)])
-    assert groups.shape == (2 * 60, gridsize**2)
+    steps = [step for number in range(2) for step in epoch(loader, number)]
+    assert all(step.size == 8 * gridsize**2 for step in steps)
+    groups = np.concatenate([step.reshape(-1, gridsize**2) for step in steps])
     nearest = np.linalg.norm(SCAN.positions[:, None] - SCAN.positions, axis=-1).argsort(axis=1)
     for group in groups:
         assert set(group) == set(nearest[group[0], : gridsize**2])
@@ -173,26 +176,40 @@ def test_a_pool_of_oversampling_is_drawn_from_as_it_is_asked_for(caplog):
 
 def test_the_number_of_groups_is_the_one_asked_for():
     def n_groups(**choices):
-        return len(np.concatenate(epoch(data_of(gridsize=2, validation_fraction=0.0, **choices).train_dataloader())))
+        steps = epoch(data_of(gridsize=2, validation_fraction=0.0, **choices).train_dataloader())
+        return sum(step.size for step in steps) // 4
 
-    assert n_groups(n_groups=20) == 20
-    assert n_groups(n_groups=500) == 60
-    assert n_groups(n_groups=150, enable_oversampling=True) == 150
+    assert n_groups(n_groups=20) == 24, "whole batches of 8"
+    assert n_groups(n_groups=500) == 64
+    assert n_groups(n_groups=150, enable_oversampling=True) == 152
+
+
+def test_the_groups_of_a_region_belong_together_and_are_drawn_anew():
+    data = data_of(gridsize=2, batch_size=6, canvas_size=12, neighbor_count=6, validation_fraction=0.0)
+    loader = data.train_dataloader()
+    steps = epoch(loader)
+    assert {step.shape for step in steps} == {(2, 3 * 4)}
+    seeds = np.concatenate([step[:, ::4] for step in steps])
+    apart = np.linalg.norm(SCAN.positions[:, None] - SCAN.positions, axis=-1).argsort(axis=1)
+    assert all(set(region) == set(apart[region[0], :3]) for region in seeds)
+    assert not all(np.array_equal(a, b) for a, b in zip(steps, epoch(loader, 1), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(steps, epoch(loader, 0), strict=True))
 
 
 def test_a_held_out_pattern_seeds_one_group_however_many_train():
     data = data_of(gridsize=2, n_groups=150, enable_oversampling=True, validation_fraction=0.3)
-    assert len(np.concatenate(epoch(data.train_dataloader()))) == 150
-    judged = np.concatenate(epoch(data.val_dataloader()[0]))
-    np.testing.assert_array_equal(np.sort(judged[:, 0]), data.split.validation)
+    judged = np.concatenate([step.reshape(-1, 4) for step in epoch(data.val_dataloader()[0])])
+    assert len(judged) == 8 * -(-len(data.split.validation) // 8)
+    assert set(judged.ravel()) <= set(data.split.validation)
 
 
 def test_sequential_sampling_goes_through_the_scan_in_its_order():
     data = data_of(gridsize=2, sequential_sampling=True, n_groups=20, validation_fraction=0.0)
     loader = data.train_dataloader()
-    groups = np.concatenate(epoch(loader))
-    np.testing.assert_array_equal(groups[:, 0], np.arange(20))
-    np.testing.assert_array_equal(np.concatenate(epoch(loader, 1)), groups)
+    steps = epoch(loader)
+    assert [step.shape for step in steps] == [(1, 8 * 4), (1, 8 * 4), (1, 4 * 4)]
+    np.testing.assert_array_equal(np.concatenate([step.reshape(-1, 4)[:, 0] for step in steps]), np.arange(20))
+    np.testing.assert_array_equal(epoch(loader, 1)[0], steps[0])
 
 
 def test_sequential_sampling_of_single_patterns_repeats_its_epoch():

@@ -77,7 +77,7 @@ def acquisition_from_arrays(
         count_scale=rule.count_scale,
         origin=rule.origin,
         object_=None if object_ is None else _object(object_),
-        labels=None if labels is None else _labels(labels, len(positions), size),
+        labels=None if labels is None else usable_labels(labels, len(positions), size),
     )
 
 
@@ -168,7 +168,8 @@ def _object(array: NDArray[Any]) -> NDArray[np.complex64]:
     return array.astype(np.complex64)
 
 
-def _labels(array: NDArray[Any], n_positions: int, size: int) -> NDArray[np.complex64] | None:
+def usable_labels(array: NDArray[Any], n_positions: int, size: int) -> NDArray[np.complex64] | None:
+    """Return true patches (position, N, N) complex64, or None, with a warning, where they are something else."""
     try:
         aligned = align_frames(array, n_positions)
     except DataError:

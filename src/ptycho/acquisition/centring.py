@@ -1,25 +1,25 @@
-"""Which pixel of a patch a scan position names: index N // 2 here, the middle (N - 1) / 2 in Ptychodus."""
+"""Which pixel of a patch a scan position names: index N // 2 here, the middle (N - 1) / 2 in Ptychodus.
 
+Positions are moved once, where they come in; everything behind knows index N // 2 only.
+"""
+
+import logging
 from typing import Any
 
 from numpy.typing import NDArray
 
-from ptycho.base.arrays import Positions
-from ptycho.optics.intensity import CountRule
+logger = logging.getLogger(__name__)
 
 
-def names_the_middle(probe: NDArray[Any], rule: CountRule | None) -> bool:
-    """Say whether the positions beside a probe name the middle of a patch, between its two central pixels.
+def half_pixel(size: int) -> float:
+    """Return how far, px, index N // 2 of a patch lies behind its middle: 0.5 for even N, 0 for odd."""
+    return size // 2 - (size - 1) / 2
 
-    Ptychodus counts from the middle and gives its probes as (mode, N, N), in memory and in the files it exports,
-    without a statement of what the patterns hold; scans written here state that, older scripts give a probe (N, N).
+
+def from_middle(x: NDArray[Any], y: NDArray[Any], size: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return columns and rows, px, that name index N // 2 of a patch, from those that name its middle.
+
+    An object reconstructed without this lies half a pixel off.
     """
-    return rule is None and probe.ndim == 3 and probe.shape[1] == probe.shape[2] > 1
-
-
-def from_middle(positions: Positions, size: int) -> Positions:
-    """Return positions that name index N // 2 of a patch, from positions that name its middle (N - 1) / 2.
-
-    For even N these are half a pixel apart: an object reconstructed without this lies half a pixel off.
-    """
-    return positions + (size // 2 - (size - 1) / 2)
+    logger.info("positions name the middle of a patch, as those of Ptychodus do: %g px are added", half_pixel(size))
+    return x + half_pixel(size), y + half_pixel(size)

@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.build import acquisition_from_arrays
-from ptycho.acquisition.centring import from_middle, names_the_middle
 from ptycho.base.arrays import Positions
 from ptycho.base.errors import DataError
 from ptycho.optics.intensity import CountRule
+
+# Key of the patch index that a position names, N // 2: a file that has it needs no guess.
+PATCH_INDEX = "patch_index"
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class ScanArrays:
     patterns
         ``diff3d``, else ``diffraction``; axes as in the file.
     x, y
-        ``xcoords``, ``ycoords``, px, (position,).
+        ``xcoords``, ``ycoords``, px, (position,): the object pixel that lands on patch index N // 2.
     x_start, y_start
         ``xcoords_start``, ``ycoords_start``: nominal positions, px.
     probe, object_, labels, scan_index
@@ -52,16 +54,12 @@ class ScanArrays:
     @property
     def positions(self) -> Positions:
         """Positions (position, 2), (y, x) px: the object pixel that lands on patch index N // 2."""
-        return self._placed(self.x, self.y)
+        return positions_yx(self.x, self.y)
 
     @property
     def start_positions(self) -> Positions | None:
         """Nominal positions (position, 2), (y, x) px."""
-        return None if self.x_start is None or self.y_start is None else self._placed(self.x_start, self.y_start)
-
-    def _placed(self, x: NDArray[Any], y: NDArray[Any]) -> Positions:
-        positions = positions_yx(x, y)
-        return from_middle(positions, self.probe.shape[-1]) if names_the_middle(self.probe, self.rule) else positions
+        return None if self.x_start is None or self.y_start is None else positions_yx(self.x_start, self.y_start)
 
     def acquisition(self, nphotons: float | None = None) -> Acquisition:
         """Return the scan; ``nphotons`` are the mean counts of a frame where nothing else says them.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
-from ptycho.acquisition.scan_arrays import ScanArrays
+from ptycho.acquisition.scan_arrays import PATCH_INDEX, ScanArrays
 from ptycho.base.atomic import atomic_path
 from ptycho.optics.intensity import CountRule
 
@@ -64,6 +64,7 @@ def write_arrays(path: Path, arrays: ScanArrays) -> None:
         "Y": arrays.labels,
         "scan_index": arrays.scan_index,
         "bad_pixels": arrays.bad_pixels,
+        PATCH_INDEX: arrays.probe.shape[-1] // 2,
         "nphotons": arrays.nphotons,
         "quantity": rule and rule.quantity,
         "count_scale": rule and rule.count_scale,

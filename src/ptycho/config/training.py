@@ -29,8 +29,8 @@ class TrainingConfig:
     batch_size
         Patterns in one step when gridsize is 1; groups of gridsize^2 patterns when it is larger.
     canvas_size
-        Largest number of neighbouring patterns merged on one canvas. With gridsize 1 a batch is
-        ceil(batch_size / canvas_size) contiguous regions of the scan; not used when gridsize is larger.
+        Largest number of neighbouring patterns merged on one canvas: a batch is as many contiguous regions of the scan
+        as hold it, each with the groups of neighbouring seeds.
     nepochs
         Passes over the scan.
     validation_fraction

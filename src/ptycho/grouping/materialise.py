@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int, Shaped
+from jaxtyping import Bool, Float32, Float64, Int, Shaped
 from numpy import ndarray
 from numpy.typing import NDArray
 
@@ -18,6 +18,7 @@ def materialise(
     positions: Positions,
     start_positions: Positions | None,
     size: int,
+    bad_pixels: Bool[ndarray, "y x"] | None = None,
 ) -> dict[str, Any]:
     """Return groups as the dictionary of the older interface; its pairs are [x, y] px.
 
@@ -35,13 +36,18 @@ def materialise(
         Nominal positions (y, x) px.
     size
         N of the normalisation, px.
+    bad_pixels
+        True where the detector can't be trusted: zero in ``X_full``, and in the dictionary for those that look for it.
     """
     grouped = channels_last(indices, patterns)
+    amplitude = grouped if quantity == "amplitude" else np.sqrt(grouped.astype(np.float32))
+    if bad_pixels is not None:
+        amplitude = np.where(bad_pixels.astype(bool)[..., None], 0, amplitude)
     absolute, mean, relative = coordinates(indices, positions)
     started = (None, None, None) if start_positions is None else coordinates(indices, start_positions)
     return {
         "diffraction": grouped,
-        "X_full": normalise(grouped if quantity == "amplitude" else np.sqrt(grouped.astype(np.float32)), size),
+        "X_full": normalise(amplitude, size),
         "nn_indices": indices,
         "coords_nn": absolute,
         "coords_offsets": mean,
@@ -49,6 +55,7 @@ def materialise(
         "coords_start_nn": started[0],
         "coords_start_offsets": started[1],
         "coords_start_relative": started[2],
+        **({} if bad_pixels is None else {"bad_pixels": bad_pixels}),
     }
 
 

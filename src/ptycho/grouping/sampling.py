@@ -4,6 +4,8 @@ import logging
 import math
 
 import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
 
 from ptycho.base.arrays import Positions
 from ptycho.base.errors import ConfigError
@@ -61,6 +63,19 @@ def draw_groups(positions: Positions, size: int, n_neighbours: int, n_groups: in
     rounds = [rng.permutation(n) for _ in range(math.ceil(n_groups / n))]
     seeds = np.concatenate(rounds)[:n_groups]
     neighbours = nearest(positions, min(n_neighbours, n - 1))
-    others = rng.random((n_groups, neighbours.shape[1] - 1)).argsort(axis=1)[:, : size - 1]
-    columns = np.concatenate([np.zeros((n_groups, 1), np.int64), np.sort(others, axis=1) + 1], axis=1)
-    return Groups(indices=np.take_along_axis(neighbours[seeds], columns, axis=1), positions=positions)
+    return Groups(indices=join(seeds, neighbours, size, rng), positions=positions)
+
+
+def join(
+    seeds: Int64[ndarray, " group"],
+    neighbours: Int64[ndarray, "position neighbour"],
+    size: int,
+    rng: np.random.Generator,
+) -> Int64[ndarray, "group member"]:
+    """Return every seed with ``size - 1`` of its neighbours, drawn, nearest first.
+
+    ``neighbours`` are those of every position, itself first (`ptycho.grouping.neighbours.nearest`).
+    """
+    others = rng.random((len(seeds), neighbours.shape[1] - 1)).argsort(axis=1)[:, : size - 1]
+    columns = np.concatenate([np.zeros((len(seeds), 1), np.int64), np.sort(others, axis=1) + 1], axis=1)
+    return np.take_along_axis(neighbours[seeds], columns, axis=1)

@@ -1,12 +1,11 @@
 """Groups of patterns as the arrays that older clients look at, and back to a scan."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Complex64, Float32, Float64, Int
+from jaxtyping import Float64
 from numpy import ndarray
 from numpy.typing import NDArray
 
@@ -30,54 +29,57 @@ class GivesAcquisition(Protocol):
         """Return the scan; ``nphotons`` are the mean counts of a frame where nothing else says them."""
 
 
-@dataclass(eq=False)
 class GroupArrays:
     """Groups of patterns, channel-last; pairs are [x, y] px and relative ones are *minus* the distance to the mean.
 
-    Attributes
+    Parameters
     ----------
     X
-        Normalised amplitude, mean energy N^2 / 4.
-    Y
-        True patches; ones where ``known_truth`` is false.
-    local_offsets, global_offsets
-        Members relative to their group's mean, and that mean; the latter remembers the frame of the object.
-    nn_indices
-        Patterns of the scan that the members are.
-    probe
-        (mode, y, x) or (y, x), in the unit of the scan's amplitude.
+        (group, y, x, member) float32: normalised amplitude, mean energy N^2 / 4.
+    Y_I, Y_phi
+        Amplitude and phase, rad, of the true patches, as X; ones and zeros where ``known_truth`` is false.
     norm_Y_I, YY_full
-        Carried for clients: a normalisation of Y, and the object of the scan.
+        Carried for clients: a normalisation of Y, and the object (height, width) of the scan.
+    coords_nominal, coords_true
+        (group, 1, 2, member): members relative to their group's mean, by the nominal and by the true positions.
+    nn_indices
+        (group, member): patterns of the scan that the members are.
+    global_offsets, local_offsets
+        (group, 1, 2, 1) and (group, 1, 2, member) float64: the mean of every group, which remembers the frame of the
+        object, and members relative to it.
+    probeGuess
+        (mode, y, x) or (y, x), in the unit of the scan's amplitude.
+    Y
+        The true patches themselves, complex64, where they are at hand.
+    bad_pixels
+        (y, x), True where the detector can't be trusted; None where all can.
     """
 
-    X: Float32[ndarray, "group y x member"]
-    Y: Complex64[ndarray, "group y x member"]
-    local_offsets: Float64[ndarray, "group 1 2 member"]
-    global_offsets: Float64[ndarray, "group 1 2 1"]
-    nn_indices: Int[ndarray, "group member"]
-    probe: Complex64[ndarray, "*mode y x"]
-    known_truth: bool
-    norm_Y_I: Any = None
-    YY_full: NDArray[Any] | None = None
-
-    @property
-    def Y_I(self) -> Float32[ndarray, "group y x member"]:
-        """Amplitude of Y."""
-        modulus: NDArray[Any] = np.abs(self.Y)
-        return modulus
-
-    @property
-    def Y_phi(self) -> Float32[ndarray, "group y x member"]:
-        """Phase of Y, rad."""
-        phase: NDArray[Any] = np.angle(self.Y)
-        return phase
-
-    @property
-    def coords(self) -> Float32[ndarray, "group 1 2 member"]:
-        """``local_offsets``, float32."""
-        return self.local_offsets.astype(np.float32)
-
-    coords_nominal = coords_true = coords_relative = coords
+    def __init__(
+        self,
+        X: NDArray[Any],
+        Y_I: NDArray[Any],
+        Y_phi: NDArray[Any],
+        norm_Y_I: Any,
+        YY_full: NDArray[Any] | None,
+        coords_nominal: NDArray[Any],
+        coords_true: NDArray[Any],
+        nn_indices: NDArray[Any],
+        global_offsets: NDArray[Any],
+        local_offsets: NDArray[Any],
+        probeGuess: NDArray[Any],
+        *,
+        Y: NDArray[Any] | None = None,
+        known_truth: bool = True,
+        bad_pixels: NDArray[Any] | None = None,
+    ) -> None:
+        self.Y = (Y_I * np.exp(1j * Y_phi)).astype(np.complex64) if Y is None else Y
+        self.X, self.Y_I, self.Y_phi, self.norm_Y_I, self.YY_full = X, Y_I, Y_phi, norm_Y_I, YY_full
+        self.coords = self.coords_nominal = self.coords_relative = coords_nominal
+        self.coords_true, self.nn_indices = coords_true, nn_indices
+        self.global_offsets, self.local_offsets = global_offsets, local_offsets
+        self.probe = np.asarray(probeGuess, np.complex64)
+        self.known_truth, self.bad_pixels = known_truth, bad_pixels
 
     @property
     def centres(self) -> Float64[ndarray, "group 1 2 1"]:
@@ -92,14 +94,19 @@ class GroupArrays:
         """Return some of the groups."""
         return GroupArrays(
             self.X[groups],
-            self.Y[groups],
-            self.local_offsets[groups],
-            self.global_offsets[groups],
-            self.nn_indices[groups],
-            self.probe,
-            self.known_truth,
+            self.Y_I[groups],
+            self.Y_phi[groups],
             self.norm_Y_I,
             self.YY_full,
+            self.coords_nominal[groups],
+            self.coords_true[groups],
+            self.nn_indices[groups],
+            self.global_offsets[groups],
+            self.local_offsets[groups],
+            self.probe,
+            Y=self.Y[groups],
+            known_truth=self.known_truth,
+            bad_pixels=self.bad_pixels,
         )
 
     def acquisition(self, nphotons: float | None = None) -> Acquisition:
@@ -118,6 +125,7 @@ class GroupArrays:
             amplitude,
             np.ascontiguousarray(positions),
             self.probe,
+            bad_pixels=self.bad_pixels,
             object_=self.YY_full,
             labels=truth if self.known_truth and self.YY_full is None else None,
             nphotons=nphotons,
@@ -158,16 +166,22 @@ def group_arrays(grouped: Mapping[str, Any], probe: NDArray[Any]) -> GroupArrays
         )
     object_ = grouped.get("objectGuess")
     centres = np.asarray(grouped["coords_offsets"], np.float64)
+    relative = np.asarray(grouped["coords_relative"], np.float64)
     return GroupArrays(
         X=X,
-        Y=truth,
-        local_offsets=np.asarray(grouped["coords_relative"], np.float64),
-        global_offsets=centres if object_ is None else framed(centres, object_.shape),
-        nn_indices=np.asarray(grouped["nn_indices"]),
-        probe=np.asarray(probe, np.complex64),
-        known_truth=Y is not None,
+        Y_I=np.abs(truth),
+        Y_phi=np.angle(truth),
         norm_Y_I=grouped.get("norm_Y_I"),
         YY_full=object_,
+        coords_nominal=relative.astype(np.float32),
+        coords_true=relative.astype(np.float32),
+        nn_indices=np.asarray(grouped["nn_indices"]),
+        global_offsets=centres if object_ is None else framed(centres, object_.shape),
+        local_offsets=relative,
+        probeGuess=probe,
+        Y=truth,
+        known_truth=Y is not None,
+        bad_pixels=grouped.get("bad_pixels"),
     )
 
 

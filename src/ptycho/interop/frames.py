@@ -31,9 +31,13 @@ class FramedOffsets(ndarray):
     object_shape: tuple[int, int] | None = None
 
     def __array_finalize__(self, source: NDArray[Any] | None) -> None:
-        """Some of the positions count the pixels of the same object."""
+        """Some of the positions, or a copy of them, count the pixels of the same object."""
         if isinstance(source, FramedOffsets):
             self.object_shape = source.object_shape
+
+    def __array_wrap__(self, array: NDArray[Any], context: Any = None, return_scalar: bool = False) -> Any:
+        """Positions that were computed from these count pixels of their own."""
+        return np.asarray(array)
 
 
 def framed(offsets: Float64[ndarray, "group 1 2 1"], object_shape: tuple[int, int]) -> FramedOffsets:
@@ -61,11 +65,32 @@ class Members:
     relative: Float64[ndarray, "group member 2"]
     light: Float[ndarray, "y x"]
 
+    def part(self, groups: Any) -> "Members":
+        """Return the members of some groups."""
+        return Members(self.patches[groups], self.relative[groups], self.light)
+
 
 class MergedPatches(ndarray):
     """Predicted objects of groups (group, y, x, 1) that remember their members; what is computed from them forgets."""
 
     members: Members | None = None
+
+    def __array_finalize__(self, source: NDArray[Any] | None) -> None:
+        """A copy remembers the same."""
+        if isinstance(source, MergedPatches) and source.shape == self.shape:
+            self.members = source.members
+
+    def __array_wrap__(self, array: NDArray[Any], context: Any = None, return_scalar: bool = False) -> Any:
+        """Patches that were computed from these are other patches."""
+        return np.asarray(array)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Some of the groups remember their own members; a part of every patch remembers nothing."""
+        part = super().__getitem__(key)
+        if isinstance(part, MergedPatches):
+            whole = self.members is not None and not isinstance(key, tuple) and part.ndim == self.ndim
+            part.members = self.members.part(key) if whole and self.members is not None else None
+        return part
 
 
 def merged(objects: Complex64[ndarray, "group y x 1"], members: Members) -> MergedPatches:
@@ -92,16 +117,35 @@ def reassemble_position(
         Positions of the groups, [x, y] px: the object pixel that lands on patch index N // 2.
     crop
         Side of the centre that plain patches are cut to, px.
+
+    Raises
+    ------
+    DataError
+        There are not as many positions as patches.
     """
+    if len(patches) != len(offsets):
+        raise DataError(
+            f"found {len(patches)} objects and {len(offsets)} positions, expected one position an object; give both of "
+            "the same groups"
+        )
     centres = np.asarray(offsets, np.float64).reshape(len(offsets), 2)[:, ::-1]
+    shape = offsets.object_shape if isinstance(offsets, FramedOffsets) else None
     members = patches.members if isinstance(patches, MergedPatches) else None
     if members is None:
+        if shape is not None:
+            logger.warning(
+                "these objects were computed from predicted ones and know neither their light nor their members: their "
+                "central %d px are averaged on a canvas about the mean position, not in the frame of the scan's object",
+                crop,
+            )
         return reassemble(np.asarray(patches)[..., 0], np.ascontiguousarray(centres), crop).stitched[..., None]
     size = patches.shape[1]
     positions = (centres[:, None] + members.relative).reshape(-1, 2)
     canvas, _, origin = stitch(members.patches.reshape(-1, size, size), positions, members.light)
-    if isinstance(offsets, FramedOffsets) and offsets.object_shape is not None:
-        canvas = on_grid(canvas, origin, offsets.object_shape)
+    if shape is not None:
+        canvas = on_grid(canvas, origin, shape)
+        if not canvas.any():
+            logger.warning("no position lies on the scan's object of %d x %d px: the image is empty", *shape)
     return canvas[..., None]
 
 

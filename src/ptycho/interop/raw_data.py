@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho.acquisition.acquisition import Acquisition
-from ptycho.acquisition.build import align_frames
+from ptycho.acquisition.acquisition import Acquisition, Quantity
+from ptycho.acquisition.build import align_frames, usable_labels
+from ptycho.acquisition.centring import from_middle
 from ptycho.acquisition.readers.archive import open_archive
 from ptycho.acquisition.readers.metadata import usable_metadata
 from ptycho.acquisition.readers.npz import scan_arrays
@@ -75,7 +76,7 @@ class ScanData:
         self.rule: CountRule | None = None
         self.sample_indices: Array | None = None
         self.subsample_seed: int | None = None
-        self._told = False
+        self._held: Quantity | None = None
 
     @classmethod
     def from_coords_without_pc(
@@ -87,7 +88,13 @@ class ScanData:
         scan_index: Array,
         objectGuess: Array | None = None,
     ) -> S:
-        """Return a scan whose nominal positions are its positions."""
+        """Return a scan whose nominal positions are its positions.
+
+        With a probe (mode, N, N) the caller is Ptychodus, whose positions name the middle of a patch: they are moved to
+        name index N // 2 (`ptycho.acquisition.centring`). Older scripts give a probe (N, N).
+        """
+        if probeGuess.ndim == 3:
+            xcoords, ycoords = from_middle(xcoords, ycoords, probeGuess.shape[-1])
         return cls(xcoords, ycoords, xcoords, ycoords, diff3d, probeGuess, scan_index, objectGuess)
 
     @classmethod
@@ -129,14 +136,22 @@ class ScanData:
     def acquisition(self, nphotons: float | None = None) -> Acquisition:
         """Return the scan as the rooms know it; ``nphotons`` as in ``ptycho.acquisition.readers.read``."""
         acquisition = self._arrays().acquisition(nphotons)
-        self._tell(acquisition.origin)
+        self._tell(acquisition.quantity, acquisition.origin)
         return acquisition
 
-    def _tell(self, what: str) -> None:
+    def _quantity(self) -> Quantity:
+        if self._held is None:
+            good = np.ones(self.diff3d.shape[1:], bool) if self.bad_pixels is None else ~self.bad_pixels.astype(bool)
+            held = self.rule.quantity if self.rule else quantity(self.diff3d, good)
+            self._tell(held, f"{held} ({self.diff3d.dtype})")
+        assert self._held is not None
+        return self._held
+
+    def _tell(self, held: Quantity, why: str) -> None:
         """Say once what the patterns hold: older clients hand over counts where amplitude was agreed upon."""
-        if not self._told:
-            logger.info("the patterns are taken for %s", what)
-        self._told = True
+        if self._held is None:
+            logger.info("the patterns are taken for %s", why)
+        self._held = held
 
     def generate_grouped_data(
         self,
@@ -153,8 +168,8 @@ class ScanData:
         """Draw groups of gridsize^2 positions and copy their patterns, channel-last; pairs are [x, y] px.
 
         ``coords_relative`` is *minus* the distance from the group's mean; ``X_full`` is the amplitude (the square root
-        where ``diff3d`` holds counts) at a mean energy of N^2 / 4; ``Y`` holds the true patches at the positions
-        themselves, or None. ``dataset_path`` is not used: nothing is cached.
+        where ``diff3d`` holds counts) at a mean energy of N^2 / 4, zero in bad pixels; ``Y`` holds the true patches at
+        the positions themselves, or None. ``dataset_path`` is not used: nothing is cached.
         """
         arrays = self._arrays()
         if nsamples == 1 < len(self.xcoords):
@@ -175,9 +190,8 @@ class ScanData:
             oversampling=enable_oversampling,
             pool=neighbor_pool_size,
         )
-        held = self.rule.quantity if self.rule else quantity(self.diff3d, np.ones(self.diff3d.shape[1:], bool))
-        self._tell(f"{held} ({self.diff3d.dtype})")
-        grouped = materialise(indices, self.diff3d, held, arrays.positions, arrays.start_positions, N)
+        scan = (self.diff3d, self._quantity(), arrays.positions, arrays.start_positions, N, self.bad_pixels)
+        grouped = materialise(indices, *scan)
         grouped |= {"Y": self._truth(indices, arrays.positions, N), "objectGuess": self.objectGuess}
         return grouped if self.sample_indices is None else grouped | {"sample_indices": self.sample_indices}
 
@@ -198,8 +212,9 @@ class ScanData:
         )
 
     def _truth(self, indices: Array, positions: Array, N: int) -> Array | None:
-        if self.Y is not None:
-            return channels_last(indices, align_frames(self.Y, len(self.xcoords)))
+        labels = None if self.Y is None else usable_labels(self.Y, len(self.xcoords), self.diff3d.shape[-1])
+        if labels is not None:
+            return channels_last(indices, labels)
         if self.objectGuess is None:
             return None
         object_ = self.objectGuess.astype(np.complex64)

@@ -27,22 +27,33 @@ RIM = 2  # px left out of the colour limits
 PICTURE = 5.0  # in, the longer side
 
 
-def save_pixels(path: Path, image: Map, colours: str) -> None:
-    """Write an image pixel by pixel, black to white, or in the colours of a map, from its least to its largest value.
+def save_images(folder: Path, amplitude: Map, phase: Map, reconstruction: Reconstruction | None) -> None:
+    """Write ``reconstructed_amplitude.png`` and ``reconstructed_phase.png``, as older clients name them.
+
+    Where the reconstruction is known, what no light reached is left out; else the images are drawn pixel by pixel,
+    from black to white and in viridis, over the values where the amplitude is not zero.
 
     Raises
     ------
     BackendNotInstalledError
         matplotlib is not installed.
     OutputError
-        The file can't be written.
+        The files can't be written.
     """
+    paths = folder / "reconstructed_amplitude.png", folder / "reconstructed_phase.png"
+    if reconstruction is not None:
+        save_amplitude(paths[0], reconstruction)
+        save_phase(paths[1], reconstruction)
+        return
     try:
         from matplotlib.image import imsave
     except ModuleNotFoundError as error:
         raise extra_missing("matplotlib", "report") from error
-    with atomic_path(path) as partial:
-        imsave(partial, image, cmap=colours)
+    lit = amplitude > 0
+    for path, image, colours in zip(paths, (amplitude, phase), (AMPLITUDE_COLOURS, "viridis"), strict=True):
+        least, most = robust_limits(image, lit if lit.any() else ~lit)
+        with atomic_path(path) as partial:
+            imsave(partial, image, cmap=colours, vmin=least, vmax=most)
 
 
 def save_amplitude(path: Path, reconstruction: Reconstruction) -> None:

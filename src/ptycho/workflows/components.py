@@ -77,12 +77,11 @@ def train_cdi_model(
     from ptycho_torch.clients.predictor import Predictor
     from ptycho_torch.clients.workflow import Axes, train
 
-    results: dict[str, Any] = train(train_data, test_data, config, None, Axes(), writes=False)
+    results: dict[str, Any] = train(train_data, test_data, config, None, Axes(), contain=container_of, writes=False)
     params.cfg["intensity_scale"] = results["intensity_scale"]
     model = Predictor(results["models"]["diffraction_to_obj"])
     remember(model, config)
-    containers = [None if data is None else container_of(data, config) for data in (train_data, test_data)]
-    return results | {"model_instance": model, "train_container": containers[0], "test_container": containers[1]}
+    return results | {"model_instance": model}
 
 
 def reassemble_cdi_image(
@@ -113,7 +112,6 @@ def load_inference_bundle(model_dir: Path | str) -> tuple[Any, dict[str, Any]]:
 def save_outputs(amplitude: Image | None, phase: Image | None, results: dict[str, Any], output_prefix: str) -> None:
     """Write reconstructed_amplitude.png and reconstructed_phase.png into a folder, where there are images."""
     if amplitude is not None and phase is not None:
-        from ptycho.report.figures import save_pixels
+        from ptycho.report.figures import save_images
 
-        save_pixels(Path(output_prefix) / "reconstructed_amplitude.png", amplitude.squeeze(), "gray")
-        save_pixels(Path(output_prefix) / "reconstructed_phase.png", phase.squeeze(), "viridis")
+        save_images(Path(output_prefix), amplitude.squeeze(), phase.squeeze(), results.get("reconstruction"))

@@ -27,7 +27,7 @@ class Predictor:
     def __init__(self, pinn: PtychoPINN) -> None:
         self.pinn = pinn
 
-    def predict(self, inputs: Sequence[Any], batch_size: int = 32, **_choices: Any) -> MergedPatches:
+    def predict(self, inputs: Sequence[Any], batch_size: int = 32, verbose: Any = None) -> MergedPatches:
         """Return the object of every group, (group, y, x, 1) complex64, its patches merged by the light on them.
 
         Parameters
@@ -38,18 +38,28 @@ class Predictor:
             [x, y] px.
         batch_size
             Groups in one pass of the network.
+        verbose
+            Accepted from older scripts.
 
         Raises
         ------
         DataError
-            The groups have another pattern size, or another number of members, than those that the network knows.
+            The groups have another pattern size, or another number of members, than those that the network knows, or
+            their offsets are of other groups.
         """
+        if len(inputs) != 2:
+            raise DataError(f"found {len(inputs)} inputs, expected [X * intensity_scale, local_offsets]; give both")
         scaled, offsets = (np.asarray(array) for array in inputs)
         size, channels = int(self.pinn.probe.shape[-1]), self.pinn.channels
         if scaled.ndim != 4 or scaled.shape[1:] != (size, size, channels):
             raise DataError(
                 f"found groups of shape {scaled.shape[1:]}, expected ({size}, {size}, {channels}): the network was "
                 f"trained on patterns of {size} px with gridsize {round(channels**0.5)}; group the scan like that"
+            )
+        if offsets.shape != (len(scaled), 1, 2, channels) or len(scaled) == 0:
+            raise DataError(
+                f"found offsets of shape {offsets.shape} for {len(scaled)} groups, expected ({len(scaled)}, 1, 2, "
+                f"{channels}) and at least one group; give the local_offsets of the same container"
             )
         pinn = self.pinn.to(resolve_device("auto")).eval()
         amplitude = np.moveaxis(scaled, -1, 1).astype(np.float32) / np.float32(pinn.intensity_scale)

@@ -1,6 +1,7 @@
 """Train on a client's scan and turn another into an image, as the older interface puts it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require
 from ptycho.acquisition.orientation import in_detector_frame
 from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.files import from_dict, to_dict
+from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_training
 from ptycho.interop.container import GivesAcquisition
@@ -36,7 +39,9 @@ def train(
     execution: PyTorchExecutionConfig | None,
     axes: Axes,
     *,
+    contain: Callable[[Any, TrainingConfig], Any],
     writes: bool,
+    overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train on a scan, judged by another where it is given.
 
@@ -44,14 +49,18 @@ def train(
     ----------
     train_data, test_data
         Scans or containers of older clients; the second may be None.
+    contain
+        Makes the container that a client looks at from a scan.
     writes
         Whether choices, curves, checkpoints and the bundle go to ``config.output_dir``; nothing is written otherwise.
+    overrides
+        Fields of the configuration, or of its model, by name.
 
     Returns
     -------
     dict
-        ``history`` (losses by epoch), ``models`` (by the two names of the older interface, one module),
-        ``intensity_scale``.
+        ``history`` (losses by epoch), ``history_epochs`` (their numbers), ``models`` (by the two names of the older
+        interface, one module), ``intensity_scale``, ``train_container``, ``test_container``.
 
     Raises
     ------
@@ -62,19 +71,24 @@ def train(
     """
     from ptycho_torch.training.fit import check_sizes, prepare
 
+    config = config if overrides is None else _overridden(config, overrides)
     execution = execution or PyTorchExecutionConfig()
     validate_training(config, execution)
     training = scan_of(train_data, config, axes)
     validation = None if test_data is None else scan_of(test_data, config, axes)
     check_sizes(config, training, validation)
+    containers = [None if data is None else contain(data, config) for data in (train_data, test_data)]
     folder = Path(config.output_dir) if writes else None
     done = prepare(config, execution, training, validation, folder=folder).train()
     if folder is not None:
         write_bundle(folder / NAME, done.pinn, config)
     return {
         "history": {"val_loss": None, **done.history},
+        "history_epochs": list(range(len(done.history["train_loss"]))),
         "models": models_of(done.pinn),
         "intensity_scale": done.pinn.intensity_scale,
+        "train_container": containers[0],
+        "test_container": containers[1],
     }
 
 
@@ -132,6 +146,13 @@ def scan_of(data: Any, config: TrainingConfig, axes: Axes) -> Acquisition:
         scan = replace(scan, positions=scan.positions * axes.coord_scale, object_=None)
     require(scan)
     return scan
+
+
+def _overridden(config: TrainingConfig, overrides: Mapping[str, Any]) -> TrainingConfig:
+    mapping, of_model = to_dict(config), {field.name for field in fields(ModelConfig)}
+    for name, value in overrides.items():
+        (mapping["model"] if name in of_model else mapping)[name] = value
+    return from_dict(mapping, TrainingConfig, "overrides")
 
 
 def models_of(pinn: PtychoPINN) -> dict[str, PtychoPINN]:

@@ -16,8 +16,9 @@ from ptycho.base.arrays import Positions
 from ptycho.base.errors import DataError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
+from ptycho.grouping.neighbours import nearest
 from ptycho.grouping.regions import RegionSampler
-from ptycho.grouping.sampling import draw_groups, enough_neighbours
+from ptycho.grouping.sampling import enough_neighbours, join
 from ptycho_torch.data.scan import Scan
 
 Indices = Int64[ndarray, " _"]
@@ -81,6 +82,8 @@ class _Steps(Sampler[ndarray]):
         self.oversampled = oversampled
         self.seed = seed
         self.epoch = 0
+        if config.model.gridsize > 1:
+            self._neighbours = nearest(self.positions, min(n_neighbours, len(members) - 1))
         self._start_regions()
 
     def __len__(self) -> int:
@@ -97,39 +100,39 @@ class _Steps(Sampler[ndarray]):
         self.epoch = 0 if self.fixed else epoch
 
     def __iter__(self) -> Iterator[ndarray]:
-        steps = self._regions() if self.config.model.gridsize == 1 else self._groups()
-        for groups in steps:
-            yield self.members[groups]
+        in_order = self.config.sequential_sampling and self.config.model.gridsize > 1
+        for number, seeds in enumerate(self._in_order() if in_order else self._regions()):
+            yield self.members[self._grouped(seeds, number)]
 
     def _start_regions(self) -> None:
-        n_members = min(self.batch_size, self.canvas_size, len(self.members))
-        self._sampler = RegionSampler(self.positions, n_members)
+        on_a_canvas = max(1, self.canvas_size // self.config.model.gridsize**2)
+        self._n_regions = -(-self.batch_size // on_a_canvas)
+        self._per_region = min(-(-self.batch_size // self._n_regions), len(self.members))
+        self._sampler = RegionSampler(self.positions, self._per_region)
         self._epochs_drawn = 0
 
     def _regions(self) -> list[ndarray]:
-        """Return the regions of the epoch; what all epochs before it saw least comes first."""
-        n_regions = -(-self.batch_size // self.canvas_size)
+        """Return the seeds (region, seed) of an epoch's steps; what all epochs before it saw least comes first."""
         if self.epoch < self._epochs_drawn:
             self._start_regions()
         while self._epochs_drawn <= self.epoch:
             rng = np.random.default_rng([self.seed, self._epochs_drawn])
-            steps = [self._sampler.draw(n_regions, rng) for _ in range(len(self))]
+            steps = [self._sampler.draw(self._n_regions, rng) for _ in range(len(self))]
             self._epochs_drawn += 1
         return steps
 
-    def _groups(self) -> list[ndarray]:
-        size = self.config.model.gridsize**2
-        once = np.random.default_rng(self.seed)
-        n_items = self._n_items()
-        if self.config.sequential_sampling:
-            groups = draw_groups(
-                self.positions, size, self.n_neighbours, max(n_items, len(self.positions)), once
-            ).indices
-            groups = groups[np.argsort(groups[:, 0], kind="stable")[:n_items]]
-        else:
-            groups = draw_groups(self.positions, size, self.n_neighbours, n_items, once).indices
-            groups = np.random.default_rng([self.seed, self.epoch]).permutation(groups)
-        return [groups[start : start + self.batch_size] for start in range(0, n_items, self.batch_size)]
+    def _in_order(self) -> list[ndarray]:
+        """Return the first positions of the scan in their order, (1, seed) a step."""
+        seeds = np.arange(self._n_items()) % len(self.members)
+        return [seeds[start : start + self.batch_size][None] for start in range(0, len(seeds), self.batch_size)]
+
+    def _grouped(self, seeds: ndarray, step: int) -> ndarray:
+        """Return the members (region, member) of the groups of seeds, group after group; each draws its neighbours."""
+        if self.config.model.gridsize == 1:
+            return seeds
+        rng = np.random.default_rng([self.seed, self.epoch, step])
+        groups = join(seeds.ravel(), self._neighbours, self.config.model.gridsize**2, rng)
+        return groups.reshape(len(seeds), -1)
 
 
 class ScanDataModule(lightning.LightningDataModule):

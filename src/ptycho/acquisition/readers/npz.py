@@ -1,6 +1,7 @@
 """Read the documented npz layout: diff3d, xcoords, ycoords, probeGuess and their companions."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.build import number
+from ptycho.acquisition.centring import from_middle, half_pixel
 from ptycho.acquisition.readers.archive import Archive, open_archive
 from ptycho.acquisition.readers.metadata import usable_metadata
-from ptycho.acquisition.scan_arrays import ScanArrays
+from ptycho.acquisition.scan_arrays import PATCH_INDEX, ScanArrays
 from ptycho.base.errors import DataError
 from ptycho.optics.intensity import CountRule
 
@@ -88,7 +90,7 @@ def true_patches(archive: Archive) -> NDArray[Any] | None:
 
 def companions(archive: Archive, patterns: NDArray[Any], labels: NDArray[Any] | None) -> ScanArrays:
     """Return the arrays of an archive beside patterns, and true patches of them, that are at hand already."""
-    return ScanArrays(
+    arrays = ScanArrays(
         patterns=patterns,
         x=archive["xcoords"],
         y=archive["ycoords"],
@@ -102,6 +104,23 @@ def companions(archive: Archive, patterns: NDArray[Any], labels: NDArray[Any] | 
         nphotons=_nphotons(archive),
         rule=_rule(archive),
     )
+    return _centred(arrays) if _exported_by_ptychodus(archive, arrays) else arrays
+
+
+def _exported_by_ptychodus(archive: Archive, arrays: ScanArrays) -> bool:
+    """Say whether Ptychodus exported a file: it writes flags of bad pixels and modes, and not what a position names."""
+    numbers = all(each.dtype.kind in "iuf" for each in (arrays.x, arrays.y))
+    return numbers and "bad_pixels" in archive and PATCH_INDEX not in archive and arrays.probe.ndim == 3
+
+
+def _centred(arrays: ScanArrays) -> ScanArrays:
+    size = arrays.probe.shape[-1]
+    x, y = from_middle(arrays.x, arrays.y, size)
+    moved = replace(arrays, x=x, y=y)
+    if arrays.x_start is None or arrays.y_start is None:
+        return moved
+    offset = half_pixel(size)
+    return replace(moved, x_start=arrays.x_start + offset, y_start=arrays.y_start + offset)
 
 
 def _optional(archive: Archive, key: str) -> NDArray[Any] | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.build import acquisition_from_arrays
-from ptycho.acquisition.centring import from_middle
+from ptycho.acquisition.centring import from_middle, half_pixel
 from ptycho.acquisition.checks import require
 from ptycho.acquisition.readers import read
 from ptycho.base.errors import ConfigError, DataError, OutputError
@@ -102,9 +102,8 @@ class PtychoDataLoader:
             Shapes disagree, or the scan can't be used.
         """
         scan = acquisition_from_arrays(diff_patterns, positions, probe, nphotons=config_manager.data_config.nphotons)
-        placed = from_middle(scan.positions, scan.size)
-        shape = centred_shape(scan.positions)
-        return ScanOnGrid(_checked(replace(scan, positions=placed)), shape)
+        placed = np.stack(from_middle(*scan.positions.T, scan.size), axis=1)
+        return ScanOnGrid(_checked(replace(scan, positions=placed)), centred_shape(scan.positions))
 
     @property
     def scan(self) -> ScanOnGrid:
@@ -113,8 +112,7 @@ class PtychoDataLoader:
         if scan.object_ is not None:
             return ScanOnGrid(scan, scan.object_.shape)
         # Without an object the client's frame is a guess, and so is half a pixel of it.
-        half = from_middle(np.zeros((1, 2)), scan.size)
-        return ScanOnGrid(scan, centred_shape(scan.positions - half))
+        return ScanOnGrid(scan, centred_shape(scan.positions - half_pixel(scan.size)))
 
 
 def find_scans(folder: Path) -> tuple[Path, Path | None]:
