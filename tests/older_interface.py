@@ -281,10 +281,14 @@ ATTRIBUTES = {
     "ptycho.model": "params",
     "ptycho.model_manager.ModelManager": "save load_multiple_models",
     "ptycho_torch.api.base_api.ConfigManager": (
-        "_from_mlflow _from_json _from_lightning_json _flexible_load from_configs update to_tuple"
+        "data_config model_config training_config inference_config datagen_config from_loaded_model "
+        "validate_arch_compatibility _from_mlflow _from_json _from_lightning_json _flexible_load from_configs update "
+        "to_tuple"
     ),
-    "ptycho_torch.api.base_api.PtychoModel": "_new_model _load save",
-    "ptycho_torch.api.base_api.Trainer": "_from_lightning _from_pytorch train",
+    "ptycho_torch.api.base_api.PtychoModel": "_new_model _load save model _extract_configs_from_checkpoint",
+    "ptycho_torch.api.base_api.PtychoDataLoader": "from_np",
+    "ptycho_torch.model.PtychoPINN_Lightning": "load_from_checkpoint loss_name val_loss_name",
+    "ptycho_torch.api.base_api.Trainer": "_from_lightning _from_pytorch train _trainer",
     "ptycho_torch.api.base_api.InferenceEngine": "predict predict_and_stitch",
     "ptycho_torch.api.base_api.Datagen": "_from_npz",
 }
@@ -303,6 +307,12 @@ KEYS = {
         "schema_version creation_info timestamp script hostname ptychopinn_version physics_parameters nphotons "
         "gridsize N probe_trainable intensity_scale_trainable nll_weight model_type training_parameters n_images "
         "batch_size nepochs data_transformations additional_parameters"
+    ),
+    "product.h5": (
+        "name comments detector_object_distance_m probe_energy_eV exposure_time_s probe_photon_count "
+        "mass_attenuation_m2_kg tomography_angle_deg probe_position_indexes probe_position_x_m probe_position_y_m "
+        "probe pixel_width_m pixel_height_m opr_weights object center_x_m center_y_m object_layer_spacing_m "
+        "loss_values loss_epochs raw_data"
     ),
     "ptycho.workflows.components.run_cdi_example": (
         "history history_epochs model_instance train_container test_container reconstructed_obj pred_amp "
@@ -353,6 +363,9 @@ FLAGS = {
         "checkpoint-save-top-k checkpoint-monitor checkpoint-mode early-stop-patience scheduler "
         "accumulate-grad-batches ptycho_dir config"
     ),
+    "python -m ptycho_torch.train_lightning_only": (
+        "ptycho_dir config output_dir scale-contract-version measurement-domain"
+    ),
     "python -m ptycho_torch.inference": (
         f"{STATISTICS} model_path test_data output_dir n_images patch-weighting varpro-scaling device quiet "
         "accelerator num-workers inference-batch-size run_id infer_dir file_index config"
@@ -389,6 +402,8 @@ MODULES = {
     "ptycho_torch.lightning_utils": (
         "load_checkpoint_with_configs load_configs_from_checkpoint get_latest_run find_best_checkpoint"
     ),
+    "ptycho_torch.train": "cli_main",
+    "ptycho_torch.inference": "cli_main save_individual_reconstructions",
     "ptycho_torch.cli.shared": "resolve_accelerator build_execution_config_from_args validate_paths",
     "ptycho_torch.api.base_api": (
         "ConfigManager PtychoDataLoader DataloaderFormats PtychoModel Trainer Datagen InferenceEngine"
