@@ -1,9 +1,12 @@
 """Door: containers of grouped patterns, channel-last, as older clients load them."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
+
+from ptycho.interop import container
 from ptycho.interop.container import GroupArrays as PtychoDataContainer
-from ptycho.interop.container import load
 
 __all__ = ["PtychoDataContainer", "PtychoDataset", "load"]
 
@@ -13,3 +16,10 @@ class PtychoDataset(NamedTuple):
 
     train_data: PtychoDataContainer
     test_data: PtychoDataContainer
+
+
+def load(
+    cb: Callable[[], Any], probeGuess: NDArray[Any], which: str | None = None, create_split: bool = False
+) -> PtychoDataContainer:
+    """Return the container of the grouped dictionary that ``cb`` returns, as `ptycho.interop.container.load` says."""
+    return container.load(cb, probeGuess, which, create_split)

@@ -30,3 +30,28 @@ class RawDataTorch(RawData):
         if config is not None:
             ptycho_config.update_legacy_dict(params.cfg, config)
         super().__init__(xcoords, ycoords, xcoords, ycoords, diff3d, probeGuess, scan_index, objectGuess)
+
+    def generate_grouped_data(
+        self,
+        N: int,
+        K: int = 4,
+        nsamples: int = 1,
+        seed: int | None = None,
+        sequential_sampling: bool = False,
+        gridsize: int | None = None,
+        dataset_path: str | None = None,
+        enable_oversampling: bool = False,
+        neighbor_pool_size: int | None = None,
+    ) -> dict[str, Any]:
+        """Draw groups as `ptycho.raw_data.RawData.generate_grouped_data` does; the arguments stand in another order."""
+        return super().generate_grouped_data(
+            N,
+            K,
+            nsamples,
+            dataset_path,
+            seed,
+            sequential_sampling,
+            gridsize,
+            enable_oversampling,
+            neighbor_pool_size,
+        )

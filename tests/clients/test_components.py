@@ -301,6 +301,14 @@ def test_both_scans_draw_the_same_groups(scan, gridsize):
         np.testing.assert_array_equal(value, other[key], err_msg=key)
 
 
+def test_the_fourth_argument_of_groups_is_the_seed(scan):
+    raw = raw_of(scan, RawDataTorch)
+    given = raw.generate_grouped_data(N, 6, 10, 4, False, 2)
+    np.testing.assert_array_equal(
+        given["nn_indices"], raw.generate_grouped_data(N, K=6, nsamples=10, seed=4, gridsize=2)["nn_indices"]
+    )
+
+
 @pytest.mark.parametrize("gridsize", [1, 2, 3, 4, 5])
 def test_a_container_holds_groups_channel_last(scan, tmp_path, gridsize):
     raw = raw_of(scan)
