@@ -1,6 +1,6 @@
 """Training as a client starts it."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ptycho.base.errors import ConfigError
 from ptycho_torch.clients.library.checkpoint import BEST
@@ -10,9 +10,6 @@ from ptycho_torch.clients.library.session import ConfigManager, PtychoModel
 from ptycho_torch.clients.library.shell import Trained
 from ptycho_torch.persistence.bundle import write_bundle
 from ptycho_torch.training.fit import Run, prepare
-
-if TYPE_CHECKING:
-    import lightning
 
 
 class Trainer:
@@ -31,8 +28,8 @@ class Trainer:
         self._run = run
 
     @property
-    def _trainer(self) -> "lightning.Trainer":
-        """The trainer, to whose ``callbacks`` a client adds its own before it trains."""
+    def _trainer(self) -> Any:
+        """The trainer of Lightning, to whose ``callbacks`` a client adds its own before it trains."""
         return self._run.trainer
 
     @classmethod
