@@ -230,6 +230,11 @@ SIGNATURES = {
 }
 # Name -> (parameters here, why they differ).
 OTHER_SIGNATURES = {
+    "ptycho.loader.PtychoDataContainer": (
+        "X, Y_I, Y_phi, norm_Y_I, YY_full, coords_nominal, coords_true, nn_indices, global_offsets, local_offsets, "
+        "probeGuess, *Y=None, *known_truth=True, *bad_pixels=None",
+        "bad pixels and exact true patches, by keyword",
+    ),
     "ptycho.config.config.dataclass_to_legacy_dict": ("config", "the name of what is always given by position"),
     "ptycho.config.config.update_legacy_dict": ("cfg, config", "the name of what is always given by position"),
     "ptycho_torch.config_params.update_existing_config": ("config, changes", "unknown keys are refused, not reported"),
