@@ -5,10 +5,11 @@ import io
 import json
 import logging
 import zipfile
+from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -225,6 +226,58 @@ def test_sizes_are_refused_before_memory_is_taken(tmp_path, arrays, side, said):
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("diff3d.npy", header.getvalue())
     assert said in one_line(path)
+
+
+def npy(shape):
+    """Return an array of 96 bytes in its file, with what its header says of its shape."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(96)
+
+
+def looks(content):
+    """Look at a damaged array in every way that an archive offers; a ``DataError`` is the only refusal."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        file.writestr("a.npy", content)
+    opened = archive.Archive(zipfile.ZipFile(stream), None)
+    ways = (
+        opened.headers,
+        lambda: opened["a"],
+        lambda: opened.layout("a"),
+        lambda: list(islice(opened.blocks("a", 8), 99)),
+    )
+    for way in ways:
+        try:
+            way()
+        except DataError as error:
+            yield "\n" not in str(error)
+        else:
+            yield None
+
+
+@pytest.mark.parametrize(
+    "shape",
+    ["((12, ", "(12, ), b'a': 1", "-" * 3000 + "1", "(-12,)", "(-3, -4)", "(True, 12)", f"({2**64}, 0)"],
+    ids=["open", "bytes among the keys", "deep", "negative", "twice negative", "true", "long"],
+)
+def test_a_header_that_is_none_is_said_to_be_damage(shape):
+    assert list(looks(npy(shape))) == [True] * 4
+    assert list(looks(npy("(3, 4)"))) == [None] * 4
+
+
+@settings(max_examples=150)
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, len(npy("(3, 4)")) - 97), st.sampled_from(b"(){}[]'\",:-0129 \n\\#bTL\xff\x00")),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_no_header_ends_in_another_error(changes):
+    content = bytearray(npy("(3, 4)"))
+    for at, byte in changes:
+        content[at] = byte
+    assert set(looks(content)) <= {True, None}
 
 
 def test_what_unpacks_to_too_much_is_refused(file, tmp_path, monkeypatch):

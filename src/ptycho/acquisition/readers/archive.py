@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,12 @@ LARGEST_ARRAY = 64 * 2**30
 LARGEST_BZ2 = 8 * 2**30
 KINDS = {b"\x89HDF": "an HDF5 file", b"\x93NUM": "a single npy array"}
 NPZ = "an npz file with diff3d, xcoords, ycoords and probeGuess"
+LONGEST_AXIS = 2**63 - 1
+# What reading a damaged file ends in; NumPy reads the header of an array as Python and passes on what that raises.
+DAMAGE = (
+    *(OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error, NotImplementedError),
+    *(TokenError, SyntaxError, TypeError, RecursionError),
+)
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ def _damage_reported() -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except DAMAGE as error:
         raise DataError(
             f"can't be read as an npz ({' '.join(str(error).split())}); it is damaged or incomplete: "
             "copy or download it again"
@@ -219,4 +226,7 @@ def _header(stream: Any) -> Layout:
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(stream)
+    # NumPy takes any whole number for a length, True and negative ones too.
+    if any(isinstance(length, bool) or not 0 <= length <= LONGEST_AXIS for length in shape):
+        raise ValueError(f"an array of shape {shape}")
     return Layout(shape, dtype, fortran)
