@@ -220,6 +220,10 @@ CHOICES = {
         ["--execution.accelerator", "mps"],
         ["'mps' is not available", "found cpu", "choose one of these or auto"],
     ),
+    "a size that the scan does not have": (
+        ["--model.N", "64"],
+        ["32 x 32 px", "model.N is 64", "set model.N to 32"],
+    ),
     "a size that cnn does not know": (
         ["--model.architecture", "cnn"],
         ["N is 32", "expects 64, 128 or 256", "choose the lean architecture"],

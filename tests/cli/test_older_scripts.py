@@ -171,9 +171,50 @@ def test_bad_input_of_inference_is_one_line(tmp_path, capsys, flags, words):
     assert words in said
 
 
-def test_colours_that_run_backwards_are_refused(tmp_path, run, scan_file, capsys):
-    assert infer(run, scan_file, tmp_path / "out", "--phase_vmin", 1, "--phase_vmax", -1) == 2
-    assert "phase colours run from 1 to -1" in one_line(capsys)
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--phase_vmin", 1, "--phase_vmax", -1], "phase colours run from 1 to -1"),
+        (["--phase_vmin", 99], "phase colours run from 99 to"),
+        (["--debug_dump", "{file}"], "is not a folder"),
+        (["--debug_dump", "{file}/deeper"], "is not a folder"),
+        (["--debug_dump", "/proc/nowhere"], "can't make the folder /proc/nowhere"),
+        (["--n_images", 0], "n_images is 0"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:n_images")
+def test_what_can_not_be_drawn_or_written_leaves_nothing(tmp_path, run, scan_file, capsys, flags, words):
+    (tmp_path / "file").write_text("here first")
+    flags = [str(flag).format(file=tmp_path / "file") for flag in flags]
+    assert infer(run, scan_file, tmp_path / "out", *flags) == 2
+    said = one_line(capsys)
+    assert said.startswith("ptycho_inference: error: ")
+    assert words in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_limits_are_looked_at_before_the_network(tmp_path, run, capsys):
+    assert infer(run, tmp_path / "no scan.npz", tmp_path / "out", "--phase_vmin", 2, "--phase_vmax", 1) == 2
+    assert "phase colours run from 2 to 1" in one_line(capsys)
+
+
+@pytest.mark.parametrize("place", ["flag", "file", "file of the model", "flag over file"])
+def test_a_size_that_the_scan_does_not_have(tmp_path, scan_file, capsys, place):
+    texts = {"file": "N: 64\n", "file of the model": "model: {N: 64}\n", "flag over file": "N: 32\n"}
+    (tmp_path / "choices.yaml").write_text(texts.get(place, ""))
+    flags = ["--config", str(tmp_path / "choices.yaml"), *(["--N", "64"] if place.startswith("flag") else [])]
+    argv = ["--train_data_file", str(scan_file), "--output_dir", str(tmp_path / "run"), *flags, *TRAIN]
+    assert run_train(argv) == 2
+    assert "patterns are 32 x 32 px but model.N is 64; set model.N to 32" in one_line(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_speaks_of_itself(capsys):
+    for flags in ([], ["--help"]):
+        run_evaluate(flags)
+        said = capsys.readouterr()
+        assert "ptycho compare" not in said.out + said.err
+        assert "ptycho_evaluate" in said.out + said.err
 
 
 def test_the_scripts_run_as_programs(tmp_path):

@@ -29,11 +29,12 @@ ROWS = {
 }
 
 
-def run(argv: Sequence[str]) -> int:
-    """Print how well a reconstruction agrees with a reference."""
+def run(argv: Sequence[str], program: str = "ptycho compare") -> int:
+    """Print how well a reconstruction agrees with a reference; ``program`` is what the user typed."""
     parser = verb_parser(
         "compare", "Score a reconstruction against a reference, after removing what physics leaves free."
     )
+    parser.prog = program
     parser.add_argument(
         "out", type=Path, metavar="OUT", help="folder of `ptycho reconstruct`, or its reconstruction.npz"
     )

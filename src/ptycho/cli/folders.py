@@ -21,7 +21,7 @@ def output_folder(folder: Path, products: Sequence[str], *, overwrite: bool) -> 
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
     except (FileExistsError, NotADirectoryError) as error:
-        raise OutputError(f"output_dir {folder} is not a folder; expected one; choose another path") from error
+        raise OutputError(f"{folder} is not a folder; expected one; choose another path") from error
     except OSError as error:
         raise OutputError(f"can't make the folder {folder}: {error.strerror}; choose one you may write to") from error
     finally:

@@ -14,17 +14,20 @@ from ptycho.base import logs
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import ConfigError
 from ptycho.cli import compare as comparison
-from ptycho.cli.folders import output_folder
+from ptycho.cli.folders import output_file, output_folder
 from ptycho.cli.reconstruct import reconstruct_file
 from ptycho.cli.status import exit_status
 from ptycho.cli.train import BUNDLE, train
+from ptycho.config.engine import tell_engine
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import from_dict
 from ptycho.config.flags import reader
 from ptycho.config.inference import InferenceConfig
+from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_inference, validate_training
 from ptycho.interop.arguments import (
     ScriptParser,
+    choices,
     configuration,
     execution_configuration,
     parse_arguments,
@@ -32,7 +35,7 @@ from ptycho.interop.arguments import (
 )
 from ptycho.metrics.summary import compare
 from ptycho.report.demo_page import save_demo_page
-from ptycho.report.figures import save_amplitude, save_phase
+from ptycho.report.figures import check_limits, save_amplitude, save_phase
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +67,8 @@ def run_inference(argv: Sequence[str] | None = None) -> int:
 
 def run_evaluate(argv: Sequence[str] | None = None) -> int:
     """Run ``ptycho_evaluate``: `ptycho compare` under another name."""
-    return exit_status("ptycho_evaluate", lambda: comparison.run(sys.argv[1:] if argv is None else argv))
+    words = sys.argv[1:] if argv is None else argv
+    return exit_status("ptycho_evaluate", lambda: comparison.run(words, "ptycho_evaluate"))
 
 
 def _train(asked: argparse.Namespace) -> int:
@@ -79,7 +83,8 @@ def _train(asked: argparse.Namespace) -> int:
     if asked.do_stitching and not stitching:
         logger.warning("--do_stitching has nothing to reconstruct: --test_data_file is not given")
     folder = output_folder(config.output_dir, [BUNDLE], overwrite=True)
-    train(config, execution)
+    given_size = "N" in choices(TrainingConfig, vars(asked), asked.config)["model"]
+    train(config, execution, given_size=given_size)
     if stitching and config.test_data_file is not None:
         result, _, _ = reconstruct_file(
             folder,
@@ -124,9 +129,13 @@ def _inference(asked: argparse.Namespace) -> int:
     validate_inference(config)
     machine = {name: vars(asked)[flag.strip("-").replace("-", "_")] for flag, name in MACHINE_FLAGS.items()}
     execution = from_dict({k: v for k, v in machine.items() if v is not None}, PyTorchExecutionConfig, "the flags")
-    if config.backend == "tensorflow":
-        logger.warning("backend is tensorflow, and this engine, PyTorch, does the work")
+    limits = (asked.phase_vmin, asked.phase_vmax)
+    check_limits(*limits)
     folder = output_folder(config.output_dir, [AMPLITUDE], overwrite=True)
+    dump = None if asked.debug_dump is None else folder if asked.debug_dump is True else asked.debug_dump
+    if dump is not None:
+        output_file(dump / DUMP, overwrite=True)
+    tell_engine(config)
     result, scan, _ = reconstruct_file(
         config.model_path,
         config.test_data_file,
@@ -135,10 +144,10 @@ def _inference(asked: argparse.Namespace) -> int:
         n_positions=config.n_groups if config.n_subsample is None else config.n_subsample,
         seed=SEED if config.subsample_seed is None else config.subsample_seed,
     )
+    _draw(folder, result.final, limits)
     result.final.write(folder / OBJECT)
-    _draw(folder, result.final, (asked.phase_vmin, asked.phase_vmax))
-    if asked.debug_dump is not None:
-        _dump((folder if asked.debug_dump is True else asked.debug_dump) / DUMP, result.stitched, scan)
+    if dump is not None:
+        _dump(dump / DUMP, result.stitched, scan)
     if asked.comparison_plot:
         _draw_comparison(folder / COMPARISON, result.final, scan)
     logger.info("wrote %s, %s and %s to %s", OBJECT, AMPLITUDE, PHASE, folder)
@@ -151,8 +160,9 @@ def _start_log(asked: argparse.Namespace, verbose: bool) -> None:
 
 
 def _draw(folder: Path, reconstruction: Reconstruction, limits: tuple[float | None, float | None]) -> None:
-    save_amplitude(folder / AMPLITUDE, reconstruction)
+    # One limit alone may disagree with the picture: that shows here, before anything is written.
     save_phase(folder / PHASE, reconstruction, limits)
+    save_amplitude(folder / AMPLITUDE, reconstruction)
 
 
 def _draw_comparison(path: Path, reconstruction: Reconstruction, scan: Acquisition) -> None:

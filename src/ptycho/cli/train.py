@@ -42,12 +42,22 @@ def run(argv: Sequence[str]) -> int:
     checkpoint = asked.output_dir / "checkpoints" / "last.ckpt"
     if asked.resume and not checkpoint.is_file():
         raise ConfigError(f"nothing to resume: {checkpoint} does not exist; give the folder of an interrupted run")
-    train(config, execution, resume=checkpoint if asked.resume else None)
+    given_size = "N" in given.choices[TrainingConfig].get("model", {})
+    train(config, execution, given_size=given_size, resume=checkpoint if asked.resume else None)
     return 0
 
 
-def train(config: TrainingConfig, execution: PyTorchExecutionConfig, *, resume: Path | None = None) -> None:
+def train(
+    config: TrainingConfig, execution: PyTorchExecutionConfig, *, given_size: bool, resume: Path | None = None
+) -> None:
     """Train on the scan in ``train_data_file``, judged by ``test_data_file``; write all to ``output_dir``.
+
+    Parameters
+    ----------
+    given_size
+        Somebody chose ``model.N``, and a scan of another size is refused; where nobody did the scan decides.
+    resume
+        Checkpoint of an interrupted run.
 
     Raises
     ------
@@ -62,7 +72,8 @@ def train(config: TrainingConfig, execution: PyTorchExecutionConfig, *, resume: 
         logger.info("%d patterns of %d x %d px: %s", scan.n_positions, scan.size, scan.size, scan.origin)
         for finding in require(scan):
             logger.warning("%s", finding)
-    config.model.N = scans[0].size
+    if not given_size:
+        config.model.N = scans[0].size
     validate_model(config.model)
     try:
         from ptycho_torch.persistence.bundle import write_bundle

@@ -82,7 +82,7 @@ def validate_inference(config: InferenceConfig) -> None:
 
 
 def _check_grouping(config: TrainingConfig | InferenceConfig) -> None:
-    whole(config, "n_groups", "n_subsample", least=1, optional=True)
+    whole(config, "n_images", "n_groups", "n_subsample", least=1, optional=True)
     whole(config, "subsample_seed", least=0, optional=True)
     whole(config, "neighbor_count", least=1)
     members = config.model.gridsize**2

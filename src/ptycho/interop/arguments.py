@@ -159,7 +159,15 @@ def configuration(cls: type[C], given: Mapping[str, Any], yaml_path: Path | str 
     ConfigError
         As `setup_configuration`.
     """
-    source = str(yaml_path or "the command line")
+    return from_dict(choices(cls, given, yaml_path), cls, _source(yaml_path))
+
+
+def choices(cls: type[C], given: Mapping[str, Any], yaml_path: Path | str | None) -> dict[str, Any]:
+    """Return what somebody chose of a configuration of class ``cls``, by name: flags over the YAML file, no defaults.
+
+    The parameters and the errors are those of `configuration`; choices of the model stand under "model".
+    """
+    source = _source(yaml_path)
     file = _nested(load_yaml_config(yaml_path) if yaml_path else {}, source)
     file.pop("execution", None)
     own = {field.name for field in fields(cls)} - {"model"}
@@ -169,7 +177,11 @@ def configuration(cls: type[C], given: Mapping[str, Any], yaml_path: Path | str 
         file = {name: value for name, value in file.items() if name not in ("n_groups", "n_images")}
     model = {**file.get("model", {}), **{name: value for name, value in chosen.items() if name in _MODEL}}
     flat = {name: value for name, value in chosen.items() if name in own}
-    return from_dict({**file, **flat, "model": model}, cls, source)
+    return {**file, **flat, "model": model}
+
+
+def _source(yaml_path: Path | str | None) -> str:
+    return str(yaml_path or "the command line")
 
 
 def _nested(file: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -101,11 +101,22 @@ def save_phase(
         # A circle of colours makes sense over a whole turn only.
         colours = PHASE_COLOURS
         low, high = (given if given is not None else own for given, own in zip(limits, (low, high), strict=True))
-        if not low < high:
-            raise ConfigError(
-                f"phase colours run from {low:g} to {high:g} rad; expected a first phase below the last; correct them"
-            )
+        check_limits(low, high)
     _save_object(path, reconstruction, phase, mask, colours, (low, high), "phase less its mean (rad)")
+
+
+def check_limits(low: float | None, high: float | None) -> None:
+    """Refuse phases, rad, of the first and the last colour that leave no colours between them; None is not given.
+
+    Raises
+    ------
+    ConfigError
+        The first is not below the last.
+    """
+    if low is not None and high is not None and not low < high:
+        raise ConfigError(
+            f"phase colours run from {low:g} to {high:g} rad; expected a first phase below the last; correct them"
+        )
 
 
 def _seen(reconstruction: Reconstruction) -> tuple[Mask, Mask]:

@@ -45,7 +45,9 @@ def load_inference_bundle_with_backend(
     """Return one model of a bundle, and the older dictionary, first that of ``config`` and then of the bundle."""
     from ptycho import params
     from ptycho.config import config as ptycho_config
+    from ptycho.config.engine import tell_engine
     from ptycho.model_manager import load_multiple_models
 
+    tell_engine(config)
     ptycho_config.update_legacy_dict(params.cfg, config)
     return load_multiple_models(bundle_dir, [model_name])[model_name], dict(params.cfg)

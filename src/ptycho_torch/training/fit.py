@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require_labels
 from ptycho.base.errors import ConfigError, DataError, extra_missing
+from ptycho.config.engine import tell_engine
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
@@ -98,11 +99,7 @@ def prepare(
         require_labels(training, "training scan")
         if validation is not None:
             require_labels(validation, "validation scan")
-    if config.backend == "tensorflow":
-        logger.warning(
-            "backend is tensorflow, and this engine, PyTorch, does the work; a network that the older one trained "
-            "becomes a bundle with `ptycho convert`"
-        )
+    tell_engine(config)
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
     lightning.seed_everything(seed, verbose=False)
     data = ScanDataModule(config, execution, training, validation, seed)
