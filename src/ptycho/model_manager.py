@@ -7,7 +7,7 @@ from typing import Any
 from ptycho import params
 from ptycho.legacy.trained import recall, remember
 
-__all__ = ["ModelManager", "load_multiple_models", "save"]
+__all__ = ["ModelManager", "load_models", "load_multiple_models", "save"]
 
 MODELS = ("autoencoder", "diffraction_to_obj")
 
@@ -22,12 +22,19 @@ def save(out_prefix: Path | str) -> None:
 
 def load_multiple_models(base_path: Path | str, model_names: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the models in ``base_path.zip``, or in a folder, by name, and restore the older dictionary."""
+    path = Path(base_path)
+    return load_models(
+        path if path.is_dir() or path.suffix == ".zip" else path.with_name(f"{path.name}.zip"), model_names
+    )
+
+
+def load_models(path: Path | str, model_names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the models in a bundle or its folder, which is exactly ``path``, as `load_multiple_models` does."""
     from ptycho_torch.clients.predictor import Predictor
     from ptycho_torch.model_manager import restored
     from ptycho_torch.persistence.bundle import read_bundle
 
-    path = Path(base_path)
-    bundle = read_bundle(path if path.is_dir() or path.suffix == ".zip" else path.with_name(f"{path.name}.zip"))
+    bundle = read_bundle(Path(path))
     restored(bundle)
     model = Predictor(bundle.pinn)
     remember(model, bundle.config)

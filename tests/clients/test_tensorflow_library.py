@@ -22,6 +22,7 @@ import ptycho.model_manager
 import ptycho.probe
 import ptycho.tf_helper
 from ptycho.workflows import components
+from ptycho.workflows.backend_selector import load_inference_bundle_with_backend
 
 N = 32
 
@@ -151,7 +152,29 @@ def below(bundle, folder):
     return folder
 
 
-@pytest.mark.parametrize("place", [unpacked, below, lambda bundle, _: bundle / "wts.h5.zip"])
+def unpacked_below(bundle, folder):
+    (folder / "other").mkdir()
+    (folder / "other" / "manifest.json").write_text("of something else")
+    unpacked(bundle, folder / "run")
+    return folder
+
+
+def copied(bundle, folder):
+    shutil.copy(bundle / "wts.h5.zip", folder / "model.zip")
+    return folder
+
+
+def copied_below(bundle, folder):
+    (folder / "run").mkdir()
+    copied(bundle, folder / "run")
+    return folder
+
+
+def the_file(bundle, folder):
+    return bundle / "wts.h5.zip"
+
+
+@pytest.mark.parametrize("place", [unpacked, below, unpacked_below, copied, copied_below, the_file])
 def test_a_bundle_is_found_where_clients_leave_it(scan, tmp_path, place):
     bundle, folder = tmp_path / "bundle", tmp_path / "place"
     folder.mkdir()
@@ -167,6 +190,32 @@ def test_a_missing_bundle_is_named_and_is_the_error_that_older_clients_catch(tmp
         components.load_inference_bundle(tmp_path / missing)
     with pytest.raises(BundleError):
         components.load_inference_bundle(tmp_path / missing)
+
+
+def test_a_folder_that_is_not_there_is_named_and_no_file_beside_it_is_opened(scan, tmp_path):
+    trained(scan, tmp_path / "run")
+    shutil.copy(tmp_path / "run" / "wts.h5.zip", tmp_path / "nope.zip")
+    config = InferenceConfig(ModelConfig(N=N), Path(), Path())
+    for load in (components.load_inference_bundle, lambda folder: load_inference_bundle_with_backend(folder, config)):
+        with pytest.raises(FileNotFoundError, match="nope does not exist"):
+            load(tmp_path / "nope")
+    assert set(ptycho.model_manager.load_multiple_models(tmp_path / "nope")) == {"autoencoder", "diffraction_to_obj"}
+
+
+def test_a_folder_without_a_bundle_says_what_it_holds(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(BundleError, match=r"holds no wts\.h5\.zip, but \['notes\.txt'\]"):
+        components.load_inference_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
+def test_another_engine_than_this_is_said_when_a_bundle_is_loaded(scan, tmp_path, caplog, backend):
+    trained(scan, tmp_path)
+    config = InferenceConfig(ModelConfig(N=N), Path(), Path(), backend=backend)
+    load_inference_bundle_with_backend(tmp_path, config)
+    said = [line for line in caplog.messages if "backend is tensorflow" in line]
+    assert len(said) == (backend == "tensorflow")
+    assert all("`ptycho convert`" in line for line in said)
 
 
 def test_groups_that_the_network_does_not_know_are_refused(scan, tmp_path):

@@ -9,7 +9,7 @@ from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
 
-BUNDLE_MEMBERS = ("wts.h5.zip", "manifest.json")
+BUNDLE_MEMBERS = ("wts.h5.zip", "model.zip", "manifest.json")
 
 
 def validate_model(config: ModelConfig) -> None:

@@ -46,8 +46,8 @@ def load_inference_bundle_with_backend(
     from ptycho import params
     from ptycho.config import config as ptycho_config
     from ptycho.config.engine import tell_engine
-    from ptycho.model_manager import load_multiple_models
+    from ptycho.model_manager import load_models
 
     tell_engine(config)
     ptycho_config.update_legacy_dict(params.cfg, config)
-    return load_multiple_models(bundle_dir, [model_name])[model_name], dict(params.cfg)
+    return load_models(bundle_dir, [model_name])[model_name], dict(params.cfg)

@@ -12,7 +12,7 @@ from ptycho.interop import arguments, loading
 from ptycho.interop.arguments import parse_arguments
 from ptycho.interop.container import GivesAcquisition, container_of
 from ptycho.legacy.trained import recall, remember
-from ptycho.model_manager import ModelManager, load_multiple_models
+from ptycho.model_manager import ModelManager, load_models
 from ptycho.raw_data import RawData
 
 __all__ = [
@@ -106,7 +106,7 @@ def reassemble_cdi_image(
 
 def load_inference_bundle(model_dir: Path | str) -> tuple[Any, dict[str, Any]]:
     """Return the network in a run folder, with ``predict``, and the older dictionary, which is restored too."""
-    return load_multiple_models(Path(model_dir))["diffraction_to_obj"], dict(params.cfg)
+    return load_models(model_dir)["diffraction_to_obj"], dict(params.cfg)
 
 
 def save_outputs(amplitude: Image | None, phase: Image | None, results: dict[str, Any], output_prefix: str) -> None:

@@ -25,6 +25,8 @@ from ptycho_torch.pinn.pinn import PtychoPINN
 logger = logging.getLogger(__name__)
 
 NAME = "wts.h5.zip"
+# What Ptychodus calls a bundle that it copied.
+COPIED_NAME = "model.zip"
 ADVICE = "give the wts.h5.zip that `ptycho train` wrote, or its folder"
 # Member -> bytes that it may have when unpacked.
 MEMBERS = {"manifest.json": 1 << 20, "config.json": 1 << 20, "weights.safetensors": 4 << 30}
@@ -64,8 +66,8 @@ def read_bundle(path: Path) -> Bundle:
     Parameters
     ----------
     path
-        The file; or a folder that holds ``wts.h5.zip``, or its unpacked members (clients unpack archives), or run
-        folders, of which the newest is taken.
+        The file; or a folder that holds ``wts.h5.zip``, or ``model.zip``, or its unpacked members (clients unpack
+        archives), or such folders, of which the newest is taken.
 
     Raises
     ------
@@ -115,15 +117,25 @@ def _found(path: Path) -> Path:
         return path
     if not path.exists():
         raise BundleNotFoundError(f"{path} does not exist; expected a trained network; {ADVICE}")
-    if (path / NAME).is_file():
-        return path / NAME
-    if all((path / member).is_file() for member in MEMBERS):
-        return path
-    runs = sorted(path.glob(f"*/{NAME}"), key=lambda file: file.stat().st_mtime)
+    if own := _held(path):
+        return own
+    below = {file.parent for name in (NAME, COPIED_NAME, *MEMBERS) for file in path.glob(f"*/{name}")}
+    runs = sorted(filter(None, map(_held, below)), key=lambda run: run.stat().st_mtime)
     if not runs:
-        raise BundleNotFoundError(f"{path} holds no {NAME}; expected a trained network; {ADVICE}")
+        there = sorted(entry.name for entry in path.iterdir())[:6]
+        raise BundleNotFoundError(
+            f"{path} holds no {NAME}, but {there or 'nothing'}; expected a trained network; {ADVICE}"
+        )
     logger.info("%s holds no %s itself: the newest below it, %s, is taken", path, NAME, runs[-1])
     return runs[-1]
+
+
+def _held(folder: Path) -> Path | None:
+    """Return the file in a folder, or the folder itself where it holds unpacked members."""
+    files = [folder / name for name in (NAME, COPIED_NAME) if (folder / name).is_file()]
+    if files:
+        return files[0]
+    return folder if all((folder / member).is_file() for member in MEMBERS) else None
 
 
 def _unpacked(folder: Path) -> dict[str, bytes]:
