@@ -111,6 +111,57 @@ def test_more_groups_than_positions_only_when_asked_for():
     assert more["nn_indices"].shape == (40, 4)
 
 
+@pytest.mark.parametrize("gridsize", [1, 2])
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"gridsize": -1}, "gridsize is -1; expected a whole number, 1 or more"),
+        ({"gridsize": 0}, "gridsize is 0"),
+        ({"gridsize": True}, "gridsize is True"),
+        ({"nsamples": -1}, "nsamples is -1"),
+        ({"nsamples": 0}, "nsamples is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"N": 0}, "N is 0"),
+    ],
+    ids=str,
+)
+def test_numbers_that_ask_for_nothing(gridsize, asked, said):
+    raw = RawData.from_coords_without_pc(**parts())
+    with pytest.raises(ConfigError, match=said):
+        raw.generate_grouped_data(**{"N": N, "K": 6, "nsamples": 5, "gridsize": gridsize} | asked)
+
+
+def with_one(array, value):
+    changed = array.astype(np.result_type(array, type(value)))
+    changed[3] = value
+    return changed
+
+
+@pytest.mark.parametrize("gridsize", [1, 2])
+@pytest.mark.parametrize(
+    ("key", "change", "said"),
+    [
+        ("diff3d", lambda a: a + 0j, "patterns of type complex128, expected real numbers"),
+        ("diff3d", lambda a: a > 20, "patterns of type bool, expected real numbers"),
+        ("diff3d", lambda a: with_one(a, np.nan), "NaN or infinity in patterns"),
+        ("diff3d", lambda a: with_one(a, np.inf), "NaN or infinity in patterns"),
+        ("diff3d", lambda a: with_one(a, -7.0), "negative values in the patterns .smallest -7"),
+        ("diff3d", lambda a: 0 * a, "patterns without any counts"),
+        ("xcoords", lambda a: with_one(a, np.nan), "NaN or infinity in positions"),
+        ("ycoords", lambda a: with_one(a, -np.inf), "NaN or infinity in positions"),
+        ("ycoords", lambda a: a.astype(str), "coordinates of type"),
+    ],
+    ids=["complex", "bool", "NaN", "infinity", "negative", "dark", "NaN in x", "infinity in y", "text"],
+)
+@pytest.mark.filterwarnings("error")
+def test_scans_that_can_not_be_grouped(gridsize, key, change, said):
+    keys = parts()
+    raw = RawData.from_coords_without_pc(**keys | {key: change(keys[key])})
+    with pytest.raises(DataError, match=said) as refusal:
+        raw.generate_grouped_data(N, K=6, nsamples=20, gridsize=gridsize, seed=0)
+    assert "\n" not in str(refusal.value)
+
+
 def test_normalisation_of_uint16_does_not_overflow():
     counts = np.random.default_rng(0).integers(0, 60000, (5, N, N, 4)).astype(np.uint16)
     normalised = normalize_data({"diffraction": counts}, N)

@@ -137,7 +137,7 @@ def inference(path):
     return InferenceConfig(ModelConfig(), path, "scan.npz")
 
 
-@pytest.mark.parametrize("name", ["wts.h5.zip", "manifest.json", "other"])
+@pytest.mark.parametrize("name", ["wts.h5.zip", "model.zip", "manifest.json", "other"])
 def test_a_reconstruction_needs_a_trained_network(tmp_path, name):
     (tmp_path / name).write_bytes(b"")
     validate_inference(inference(tmp_path / name))

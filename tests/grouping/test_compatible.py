@@ -60,6 +60,8 @@ def test_a_scan_of_one_group_is_that_group(caplog):
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
+        ({"n_groups": 0}, "found 0 groups of 4"),
+        ({"size": 0}, "found 10 groups of 0"),
         ({"n": 3}, "Dataset has only 3 points"),
         ({"n_neighbours": 3, "size": 5}, "K=3 must be >= C=5"),
         ({"n_groups": 31}, "K choose C oversampling.*enable_oversampling.*OVERSAMPLING-001"),

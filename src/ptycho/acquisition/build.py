@@ -53,11 +53,17 @@ def acquisition_from_arrays(
     DataError
         Shapes disagree, a value isn't finite or is negative, or there is no light at all.
     """
-    positions = _real("positions", positions).astype(np.float64)
+    check_real("positions", positions)
+    check_finite("positions", positions)
+    positions = positions.astype(np.float64)
     if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) == 0:
         raise DataError(f"found positions of shape {positions.shape}, expected (n, 2), n > 0; give one (y, x) a frame")
-    patterns = align_frames(_real("patterns", patterns), len(positions))
-    _check_values(patterns)
+    check_real("patterns", patterns)
+    check_finite("patterns", patterns)
+    patterns = align_frames(patterns, len(positions))
+    check_not_negative(patterns)
+    if patterns.max() == 0:
+        raise DataError(f"found {len(patterns)} patterns that are all zero, expected light; check the file's source")
     size = patterns.shape[-1]
     modes = probe_modes(probe)
     if modes.shape[-1] != size:
@@ -127,25 +133,46 @@ def _positive(name: str, value: float | None) -> float | None:
     return value
 
 
-def _real(name: str, array: NDArray[Any]) -> NDArray[Any]:
+def check_real(name: str, array: NDArray[Any]) -> None:
+    """Refuse an array of anything but real numbers; ``name`` is what the message calls it.
+
+    Raises
+    ------
+    DataError
+        With its type.
+    """
     if array.dtype.kind not in "iuf":
         raise DataError(f"found {name} of type {array.dtype}, expected real numbers; convert them")
+
+
+def check_finite(name: str, array: NDArray[Any]) -> None:
+    """Refuse real numbers that aren't finite; ``name`` is what the message calls them.
+
+    Raises
+    ------
+    DataError
+        There is NaN or infinity.
+    """
     if array.dtype.kind == "f" and array.size and not np.isfinite([array.min(), array.max()]).all():
         raise DataError(
             f"found NaN or infinity in {name}, expected finite values; replace them, and mark detector pixels "
             "without a value in bad_pixels"
         )
-    return array
 
 
-def _check_values(patterns: NDArray[Any]) -> None:
+def check_not_negative(patterns: NDArray[Any]) -> None:
+    """Refuse patterns that are neither counts nor amplitudes.
+
+    Raises
+    ------
+    DataError
+        With the smallest value.
+    """
     if patterns.min() < 0:
         raise DataError(
             f"found negative values in the patterns (smallest {patterns.min():g}), expected counts or amplitudes; "
             "set them to 0 and mark pixels without a value in bad_pixels"
         )
-    if patterns.max() == 0:
-        raise DataError(f"found {len(patterns)} patterns that are all zero, expected light; check the file's source")
 
 
 def _flags(bad_pixels: NDArray[Any], size: int) -> NDArray[np.bool_]:

@@ -51,10 +51,12 @@ def draw_groups_legacy(
     Raises
     ------
     ConfigError
-        Fewer positions than members, fewer neighbours than members, or more groups than positions when that isn't
-        allowed.
+        There is nothing to draw, fewer positions than members, fewer neighbours than members, or more groups than
+        positions when that isn't allowed.
     """
     n = len(x)
+    if size < 1 or n_groups < 1:
+        raise ConfigError(f"found {n_groups} groups of {size}, expected at least one of each; ask for more")
     if n < size:
         raise ConfigError(f"Dataset has only {n} points, a group needs {size}; lower gridsize or use more positions")
     if n_groups > n and size > 1:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float32, Float64, Int, Shaped
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from ptycho.acquisition.build import check_finite, check_not_negative
 from ptycho.base.arrays import Positions
 from ptycho.optics.intensity import frame_energy, normalisation
 
@@ -38,8 +39,15 @@ def materialise(
         N of the normalisation, px.
     bad_pixels
         True where the detector can't be trusted: zero in ``X_full``, and in the dictionary for those that look for it.
+
+    Raises
+    ------
+    DataError
+        A pattern has NaN, infinity or a negative value, or the groups hold no light.
     """
     grouped = channels_last(indices, patterns)
+    check_finite("patterns", grouped)
+    check_not_negative(grouped)
     amplitude = grouped if quantity == "amplitude" else np.sqrt(grouped.astype(np.float32))
     if bad_pixels is not None:
         amplitude = np.where(bad_pixels.astype(bool)[..., None], 0, amplitude)

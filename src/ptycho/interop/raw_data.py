@@ -21,6 +21,7 @@ from ptycho.config.training import TrainingConfig
 from ptycho.grouping.compatible import draw_groups_legacy
 from ptycho.grouping.materialise import channels_last, materialise
 from ptycho.interop.metadata import validate_parameters
+from ptycho.interop.requests import check_request
 from ptycho.optics.intensity import CountRule, quantity
 
 logger = logging.getLogger(__name__)
@@ -172,6 +173,7 @@ class ScanData:
         the positions themselves, or None. ``dataset_path`` is not used: nothing is cached.
         """
         arrays = self._arrays()
+        check_request(arrays, N=N, nsamples=nsamples, gridsize=gridsize, seed=seed)
         if nsamples == 1 < len(self.xcoords):
             logger.warning(
                 "1 group of a scan of %d patterns is asked for, so the image will be one patch; ask for %d to have all "
