@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ptycho.base.errors import ConfigError
 from ptycho.config.config import InferenceConfig, ModelConfig, TrainingConfig, update_legacy_dict
 from ptycho_torch import config_params as params
 from ptycho_torch.config_bridge import to_inference_config, to_model_config, to_training_config
@@ -89,8 +90,16 @@ def test_a_mask_beside_the_flag_is_a_yes_too():
     ],
 )
 def test_a_network_that_cannot_be_said(data, model, fragment):
-    with pytest.raises(ValueError, match=fragment):
+    with pytest.raises(ConfigError, match=fragment):
         to_model_config(params.DataConfig(**data), params.ModelConfig(**model))
+
+
+@pytest.mark.parametrize("grid", [(2,), 2, (2, 2, 2), None])
+def test_a_grid_without_rows_and_columns(grid):
+    data = params.DataConfig()
+    data.grid_size = grid
+    with pytest.raises(ConfigError, match=r"grid_size is .*; expected rows and columns"):
+        to_model_config(data, params.ModelConfig())
 
 
 # --- the training -----------------------------------------------------------------------------------------------------
@@ -147,6 +156,12 @@ def test_what_nobody_chose_is_asked_for(missing, fragment):
     data, model = params.DataConfig(), params.ModelConfig()
     with pytest.raises(ValueError, match=fragment):
         to_training_config(to_model_config(data, model), data, model, params.TrainingConfig(), without(missing))
+
+
+def test_counts_are_not_overridden_by_nothing():
+    for data in (params.DataConfig(), params.DataConfig(nphotons=2e5)):
+        with pytest.raises(ConfigError, match="nphotons is required, found none"):
+            training_of(data, nphotons=None)
 
 
 def test_counts_that_somebody_chose_need_no_override():

@@ -184,6 +184,11 @@ def test_files_keep_everything(tmp_path):
     assert np.argwhere(~back.acquisition().mask).tolist() == np.argwhere(raw.bad_pixels).tolist()
 
 
+def test_a_file_is_called_what_numpy_would_call_it(tmp_path):
+    RawData.from_coords_without_pc(**parts()).to_file(tmp_path / "scan")
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.npz"]
+
+
 def test_files_without_companions(tmp_path):
     keys = parts()
     np.savez(

@@ -110,7 +110,43 @@ def test_history_grows_and_the_former_one_stays(metadata):
 def test_photons(metadata):
     assert MetadataManager.get_nphotons(metadata) == 2e6
     assert MetadataManager.get_nphotons(None) == 1e9
+    assert MetadataManager.get_nphotons({"physics_parameters": {"nphotons": "1e6"}}) == 1e6
     assert MetadataManager.get_nphotons({"physics_parameters": {}}, default=3.0) == 3.0
+
+
+@pytest.mark.parametrize("value", ["many", [1e6], {}, 0, -1.0, float("nan"), float("inf")])
+def test_photons_that_are_no_number(value):
+    with pytest.raises(DataError, match=r"found nphotons = .* in the metadata, expected a number above 0"):
+        MetadataManager.get_nphotons({"physics_parameters": {"nphotons": value}})
+
+
+def test_parameters_without_names(config, metadata):
+    spoilt = metadata | {"physics_parameters": [1]}
+    for use in (
+        MetadataManager.get_nphotons,
+        lambda spoilt: MetadataManager.validate_parameters(spoilt, config),
+        lambda spoilt: MetadataManager.merge_metadata([metadata, spoilt]),
+    ):
+        with pytest.raises(
+            DataError, match=r"found physics_parameters = \[1\] in the metadata, expected values by name"
+        ):
+            use(spoilt)
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle"])
+def test_names_that_numpy_keeps(tmp_path, metadata, name):
+    with pytest.raises(DataError, match=f"an array called {name}, a name that NumPy keeps"):
+        MetadataManager.save_with_metadata(tmp_path / "scan.npz", {name: np.ones(2)}, metadata)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["scan", "scan.2", "scan.npz"])
+def test_a_file_is_called_what_numpy_would_call_it(tmp_path, metadata, name):
+    (tmp_path / "ours").mkdir()
+    np.savez(tmp_path / name, a=np.ones(2))
+    MetadataManager.save_with_metadata(str(tmp_path / "ours" / name), {"a": np.ones(2)}, metadata)
+    theirs = [path.name for path in tmp_path.iterdir() if path.is_file()]
+    assert [path.name for path in (tmp_path / "ours").iterdir()] == theirs
 
 
 def test_files_joined_keep_what_they_agree_on(metadata, caplog):

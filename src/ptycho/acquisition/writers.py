@@ -44,6 +44,18 @@ def write_npz(path: Path, acquisition: Acquisition) -> None:
     )
 
 
+def npz_path(path: Path | str) -> Path:
+    """Return the file that older clients mean: NumPy adds ".npz" to a name that does not end in it.
+
+    Examples
+    --------
+    >>> npz_path("scan").name, npz_path("scan.npz").name, npz_path("scan.2").name
+    ('scan.npz', 'scan.npz', 'scan.2.npz')
+    """
+    path = Path(path)
+    return path if path.name.endswith(".npz") else path.with_name(f"{path.name}.npz")
+
+
 def write_arrays(path: Path, arrays: ScanArrays) -> None:
     """Write the arrays of the documented layout as npz, uncompressed, whole or not at all; what is None is left out.
 

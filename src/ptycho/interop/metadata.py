@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.readers.archive import open_archive
 from ptycho.acquisition.readers.metadata import KEY, read_metadata
+from ptycho.acquisition.writers import npz_path
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import DataError
 from ptycho.config.inference import InferenceConfig
@@ -23,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = "1.0.0"
 PHYSICS, TRANSFORMATIONS, ADDITIONAL = "physics_parameters", "data_transformations", "additional_parameters"
+# Names that `numpy.savez` has for arguments of its own.
+RESERVED = ("file", "allow_pickle")
 COMPARED = ("nphotons", "N", "gridsize")
 
 Metadata = dict[str, Any]
@@ -60,10 +64,13 @@ def create_metadata(config: TrainingConfig, script_name: str, **extra: Any) -> M
 def save_with_metadata(path: Path | str, data_dict: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> None:
     """Write arrays and what is said of them as npz, whole or not at all; the metadata is plain JSON text in it.
 
+    ".npz" is added where ``path`` does not end in it.
+
     Raises
     ------
     DataError
-        An array holds Python objects, or the metadata holds something that JSON does not know.
+        An array holds Python objects or has a name that NumPy keeps for itself, or the metadata holds something that
+        JSON does not know.
     OutputError
         The file can't be written.
     """
@@ -71,11 +78,17 @@ def save_with_metadata(path: Path | str, data_dict: Mapping[str, NDArray[Any]], 
     objects = [key for key, array in arrays.items() if array.dtype.hasobject]
     if objects:
         raise DataError(f"{', '.join(objects)} would be pickled; expected arrays of numbers; convert or leave them out")
+    reserved = [key for key in RESERVED if key in arrays]
+    if reserved:
+        raise DataError(
+            f"found an array called {', '.join(reserved)}, a name that NumPy keeps for itself; expected another name; "
+            "rename it"
+        )
     try:
         text = json.dumps(metadata, default=_plain)
     except TypeError as error:
         raise DataError(f"metadata can't be written as JSON ({error}); expected text, numbers, lists") from error
-    with atomic_path(Path(path)) as partial, partial.open("wb") as stream:
+    with atomic_path(npz_path(path)) as partial, partial.open("wb") as stream:
         np.savez(stream, **(arrays | {KEY: np.array(text)}))  # type: ignore[arg-type]
 
 
@@ -103,8 +116,13 @@ def validate_parameters(
     """Return where a file's photons, pattern size or gridsize disagree with a configuration, one sentence each.
 
     Every sentence is logged as a warning too; what the file or the configuration does not say is not compared.
+
+    Raises
+    ------
+    DataError
+        The file's parameters have no names.
     """
-    said = (metadata or {}).get(PHYSICS) or {}
+    said = _named(metadata or {}, PHYSICS)
     given: dict[str, float] = {"N": current_config.model.N, "gridsize": current_config.model.gridsize}
     if isinstance(current_config, TrainingConfig):
         given["nphotons"] = current_config.nphotons
@@ -127,9 +145,23 @@ def add_transformation_record(
 
 
 def get_nphotons(metadata: Mapping[str, Any] | None, default: float = 1e9) -> float:
-    """Return the mean counts of a frame that a file states, else ``default``."""
-    value = ((metadata or {}).get(PHYSICS) or {}).get("nphotons")
-    return default if value is None else float(value)
+    """Return the mean counts of a frame that a file states, else ``default``.
+
+    Raises
+    ------
+    DataError
+        It states something else.
+    """
+    value = _named(metadata or {}, PHYSICS).get("nphotons")
+    if value is None:
+        return default
+    try:
+        nphotons = float(value)
+    except (TypeError, ValueError):
+        nphotons = math.nan
+    if not 0 < nphotons < math.inf:
+        raise DataError(f"found nphotons = {value!r} in the metadata, expected a number above 0; correct it")
+    return nphotons
 
 
 def merge_metadata(metadata_list: Sequence[Mapping[str, Any]], script_name: str = "merge_metadata") -> Metadata:
@@ -141,14 +173,14 @@ def merge_metadata(metadata_list: Sequence[Mapping[str, Any]], script_name: str 
     Raises
     ------
     DataError
-        There is nothing to merge.
+        There is nothing to merge, or parameters have no names.
     """
     if not metadata_list:
         raise DataError("found no metadata to merge; give that of one file at least")
     first = metadata_list[0]
     merged = {name: copy.deepcopy(value) for name, value in first.items() if not isinstance(value, Mapping)}
     for name in (PHYSICS, "training_parameters", ADDITIONAL):
-        groups = [metadata.get(name) or {} for metadata in metadata_list]
+        groups = [_named(metadata, name) for metadata in metadata_list]
         differing = [key for key in groups[0] if any(group.get(key) != groups[0][key] for group in groups)]
         if differing:
             logger.warning("files disagree on %s of %s, which is left out", ", ".join(differing), name)
@@ -156,6 +188,14 @@ def merge_metadata(metadata_list: Sequence[Mapping[str, Any]], script_name: str 
     merged["creation_info"] = _creation(script_name)
     merged[TRANSFORMATIONS] = [record for metadata in metadata_list for record in metadata.get(TRANSFORMATIONS) or []]
     return merged
+
+
+def _named(metadata: Mapping[str, Any], group: str) -> Mapping[str, Any]:
+    """Return a group of parameters by name, empty where the metadata have none."""
+    found = metadata.get(group) or {}
+    if not isinstance(found, Mapping):
+        raise DataError(f"found {group} = {found!r} in the metadata, expected values by name; correct or leave it out")
+    return found
 
 
 def _creation(script: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from ptycho.acquisition.readers.archive import open_archive
 from ptycho.acquisition.readers.metadata import usable_metadata
 from ptycho.acquisition.readers.npz import scan_arrays
 from ptycho.acquisition.scan_arrays import ScanArrays
-from ptycho.acquisition.writers import write_arrays
+from ptycho.acquisition.writers import npz_path, write_arrays
 from ptycho.assembly.bilinear import cut
 from ptycho.base.errors import DataError
 from ptycho.config.training import TrainingConfig
@@ -131,8 +131,8 @@ class ScanData:
         return cls.from_file(train), cls.from_file(test)
 
     def to_file(self, path: Path | str) -> None:
-        """Write the documented npz layout, whole or not at all."""
-        write_arrays(Path(path), self._arrays())
+        """Write the documented npz layout, whole or not at all; ".npz" is added where ``path`` does not end in it."""
+        write_arrays(npz_path(path), self._arrays())
 
     def acquisition(self, nphotons: float | None = None) -> Acquisition:
         """Return the scan as the rooms know it; ``nphotons`` as in ``ptycho.acquisition.readers.read``."""

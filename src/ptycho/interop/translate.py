@@ -48,10 +48,10 @@ def to_model_config(
     ConfigError
         The grid isn't square, the mode or the activation is unknown, or an override is no field.
     """
-    rows, columns = data.grid_size
+    rows, columns = _grid(data)
     if rows != columns:
         raise ConfigError(
-            f"Non-square grids can't be used: grid_size is {tuple(data.grid_size)}; expected as many rows as columns; "
+            f"Non-square grids can't be used: grid_size is {(rows, columns)}; expected as many rows as columns; "
             "set grid_size to (2, 2) or (1, 1)"
         )
     translated = {
@@ -91,6 +91,8 @@ def to_training_config(
             f"{TrainingConfig(ModelConfig()).nphotons:g}; expected a choice; give nphotons in overrides"
         )
     choices = _overridden(TrainingConfig, training_choices(tf_model, data, pt_model, training), given)
+    if choices["nphotons"] is None:
+        raise ConfigError("nphotons is required, found none; expected counts of a frame; give nphotons in overrides")
     if choices["n_groups"] is None:
         raise ConfigError("n_groups is required, found none; expected a number of groups; give n_groups in overrides")
     if choices["test_data_file"] is None:
@@ -175,12 +177,23 @@ def gridsize_of(data: torch_choices.DataConfig) -> int:
     gridsize = isqrt(max(0, data.C))
     if gridsize < 1 or gridsize**2 != data.C:
         raise ConfigError(f"C is {data.C}; expected a square number, such as 1 or 4; set C and grid_size to match")
-    if tuple(data.grid_size) != (gridsize, gridsize):
+    if _grid(data) != (gridsize, gridsize):
         raise ConfigError(
-            f"grid_size is {tuple(data.grid_size)} while C is {data.C}; expected {(gridsize, gridsize)}, because a "
+            f"grid_size is {_grid(data)} while C is {data.C}; expected {(gridsize, gridsize)}, because a "
             "group has C positions; set one of them to match the other"
         )
     return gridsize
+
+
+def _grid(data: torch_choices.DataConfig) -> tuple[int, int]:
+    """Return rows and columns of a group."""
+    try:
+        rows, columns = data.grid_size
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"grid_size is {data.grid_size!r}; expected rows and columns; set grid_size to (2, 2) or (1, 1)"
+        ) from error
+    return rows, columns
 
 
 def masks_probe(model: torch_choices.ModelConfig) -> bool:
