@@ -175,6 +175,8 @@ def test_bad_input_of_inference_is_one_line(tmp_path, capsys, flags, words):
     ("flags", "words"),
     [
         (["--phase_vmin", 1, "--phase_vmax", -1], "phase colours run from 1 to -1"),
+        (["--phase_vmin=-inf"], "phase colours run from -inf to"),
+        (["--phase_vmin", "nan", "--phase_vmax", 1], "phase colours run from nan to 1"),
         (["--phase_vmin", 99], "phase colours run from 99 to"),
         (["--debug_dump", "{file}"], "is not a folder"),
         (["--debug_dump", "{file}/deeper"], "is not a folder"),

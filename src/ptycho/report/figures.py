@@ -1,5 +1,6 @@
 """Pictures of a reconstructed object in the pixels of the scan."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def save_phase(
     BackendNotInstalledError
         matplotlib is not installed.
     ConfigError
-        The first phase is not below the last.
+        A phase is not finite, or the first is not below the last.
     DataError
         The reconstruction covers nothing.
     OutputError
@@ -111,11 +112,11 @@ def check_limits(low: float | None, high: float | None) -> None:
     Raises
     ------
     ConfigError
-        The first is not below the last.
+        One is not finite, or the first is not below the last.
     """
-    if low is not None and high is not None and not low < high:
+    if low is not None and high is not None and not -math.inf < low < high < math.inf:
         raise ConfigError(
-            f"phase colours run from {low:g} to {high:g} rad; expected a first phase below the last; correct them"
+            f"phase colours run from {low:g} to {high:g} rad; expected numbers, the first below the last; correct them"
         )
 
 
