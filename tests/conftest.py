@@ -1,5 +1,6 @@
 """Shared fixtures; every annotated shape of ``ptycho`` and ``ptycho_torch`` is checked while the tests run."""
 
+import logging
 import os
 
 # Small tensors gain nothing from threads, and threads of two test workers on two cores wait for each other.
@@ -19,6 +20,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from ptycho.base import logs  # noqa: E402
+
 settings.register_profile("house", max_examples=25, deadline=None)
 settings.load_profile("house")
 
@@ -36,6 +39,14 @@ def shared(folder: str) -> Path:
         if (root / folder).is_dir():
             return root / folder
     pytest.skip(f"needs the shared folder {folder!r}, looked for in {' and '.join(map(str, roots))}")
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_imported() -> None:
+    """Undo what a verb set up for its messages: a test that listens must hear them whatever ran before."""
+    for name in logs.LOGGERS:
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture

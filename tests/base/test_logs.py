@@ -7,15 +7,6 @@ import pytest
 from ptycho.base import logs
 
 
-@pytest.fixture(autouse=True)
-def loggers_as_they_were():
-    before = {name: (list(logging.getLogger(name).handlers), logging.getLogger(name).level) for name in logs.LOGGERS}
-    yield
-    for name, (handlers, level) in before.items():
-        logging.getLogger(name).handlers[:] = handlers
-        logging.getLogger(name).setLevel(level)
-
-
 @pytest.mark.parametrize("package", logs.LOGGERS)
 @pytest.mark.parametrize(
     ("volume", "expected"),
