@@ -37,15 +37,17 @@ ENERGY_EV = 8_800.0
 def main() -> None:
     """Run the five steps that a user of the window does by hand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scan", type=Path)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("scan", type=Path, metavar="SCAN", help="scan file, with positions and a probe")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder that does not exist yet, for all files")
+    parser.add_argument("--epochs", type=int, default=25, help="passes over the scan [25]")
     arguments = parser.parse_args()
     data, run = arguments.folder / "data", arguments.folder / "run"
+    if arguments.folder.exists():
+        parser.error(f"{arguments.folder} is there already; name a folder that is not")
     data.mkdir(parents=True)
     scan = read(arguments.scan)
     save_diffraction_data(arguments.folder / "diffraction.h5", patterns_of(scan))
-    save_product(arguments.folder / "start.h5", product_of(scan))
+    save_product(arguments.folder / "start.h5", product_of(scan, arguments.scan.stem))
 
     with ModelCore(log_level=logging.INFO) as core:
         choose(core, arguments.epochs, scan.n_positions)
@@ -76,7 +78,7 @@ def patterns_of(scan: Acquisition) -> AssembledDiffractionData:
     return AssembledDiffractionData(np.arange(scan.n_positions), counts, PixelGeometry(pitch, pitch), ~scan.mask)
 
 
-def product_of(scan: Acquisition) -> Product:
+def product_of(scan: Acquisition, name: str) -> Product:
     """Return the product to start from: positions in metres, the probe of the file, an object of ones around them."""
     # A position names index N / 2 of a patch here and its middle, (N - 1) / 2, in Ptychodus.
     metres = (scan.positions - 0.5) * PIXEL_M
@@ -86,7 +88,7 @@ def product_of(scan: Acquisition) -> Product:
     canvas = compute_object_geometry(positions, probes.get_geometry())
     flat = Object(np.ones((canvas.height_px, canvas.width_px), complex), pixel, canvas.get_center())
     photons = float(np.sum(np.abs(scan.probe) ** 2))
-    metadata = ProductMetadata("siemens_star", "", DISTANCE_M, ENERGY_EV, photons, 0.0, 0.0, 0.0)
+    metadata = ProductMetadata(name, "", DISTANCE_M, ENERGY_EV, photons, 0.0, 0.0, 0.0)
     return Product(metadata, positions, probes, flat, [])
 
 

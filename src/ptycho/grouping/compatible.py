@@ -79,7 +79,7 @@ def _check_oversampling(n: int, n_groups: int, size: int, oversampling: bool, po
     if not oversampling:
         raise ConfigError(
             f"found {n_groups} groups asked of {n} positions, expected at most {n} without K choose C oversampling; "
-            "set enable_oversampling=True or ask for fewer (OVERSAMPLING-001)"
+            f"set enable_oversampling=True, or ask for {n} (nsamples; NumSamples in Ptychodus) (OVERSAMPLING-001)"
         )
     if pool < size:
         raise ConfigError(f"oversampling needs neighbor_pool_size >= C: found {pool} for C={size}; raise it")
