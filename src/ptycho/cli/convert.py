@@ -12,10 +12,11 @@ from ptycho.cli.folders import output_file
 from ptycho.cli.parsing import verb_parser
 from ptycho.config.checks import number
 from ptycho.config.flags import reader
+from ptycho.config.old_names import ACTIVATIONS
 
 logger = logging.getLogger(__name__)
 
-ACTIVATIONS = ("sigmoid", "swish", "softplus", "relu")
+AMPLITUDE_ENDS = tuple(dict.fromkeys(ACTIVATIONS.values()))
 
 
 def run(argv: Sequence[str]) -> int:
@@ -35,8 +36,8 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument(
         "--amp_activation",
-        choices=ACTIVATIONS,
-        help=f"how the amplitude ends, where OLD does not say it: {', '.join(ACTIVATIONS)} [sigmoid]",
+        choices=AMPLITUDE_ENDS,
+        help=f"how the amplitude ends, where OLD does not say it: {', '.join(AMPLITUDE_ENDS)} [sigmoid]",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace NEW when it exists")
     asked = parser.read(argv).arguments

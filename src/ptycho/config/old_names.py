@@ -20,6 +20,14 @@ KEY_MAPPINGS: dict[str, str] = {
     "test_data_file": "test_data_file_path",
 }
 
+# Words of older clients -> words of the configuration; those that are the same stand in both columns.
+ACTIVATIONS: dict[str, str] = {
+    **{word: word for word in ("sigmoid", "swish", "softplus", "relu")},
+    "silu": "swish",
+    "SiLU": "swish",
+}
+SCHEDULES: dict[str, str] = {"Cosine": "WarmupCosine", "CosineAnnealing": "WarmupCosine"}
+
 
 def dataclass_to_legacy_dict(config: ModelConfig | TrainingConfig | InferenceConfig) -> dict[str, Any]:
     """Return a configuration as one flat dictionary with the older keys: the model's fields merged, paths as text.

@@ -14,6 +14,7 @@ from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import C, from_dict, load_yaml_config
 from ptycho.config.flags import field_docs, reader, refusal
 from ptycho.config.model import ModelConfig
+from ptycho.config.old_names import SCHEDULES
 from ptycho.config.training import TrainingConfig
 
 CONSOLE_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -42,8 +43,6 @@ TRAINING_FLAGS = {
     "plateau-min-lr": "plateau_min_lr",
     "plateau-threshold": "plateau_threshold",
 }
-# Name of a schedule in older scripts -> its name here.
-SCHEDULES = {"CosineAnnealing": "WarmupCosine"}
 
 _MODEL = frozenset(field.name for field in fields(ModelConfig))
 

@@ -14,14 +14,13 @@ from ptycho.base.errors import ConfigError
 from ptycho.config.checks import nearest
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
+from ptycho.config.old_names import ACTIVATIONS, SCHEDULES
 from ptycho.config.training import TrainingConfig
 from ptycho.interop import torch_choices
 
 Overrides = Mapping[str, Any] | None
 
 MODES = {"Unsupervised": "pinn", "Supervised": "supervised"}
-ACTIVATIONS = {"silu": "swish", "SiLU": "swish"} | {name: name for name in ("sigmoid", "swish", "softplus", "relu")}
-SCHEDULES = {"Cosine": "WarmupCosine"}
 # Fields with one name and one meaning on both sides.
 MODEL_FIELDS = (
     *("architecture", "n_filters_scale", "object_big", "probe_big", "pad_object", "gaussian_smoothing_sigma"),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ptycho.base.errors import BundleError
-from ptycho_torch.persistence.older_network import ACTIVATIONS, ADVICE, TRAIN_AGAIN
+from ptycho.config.old_names import ACTIVATIONS
+from ptycho_torch.persistence.older_network import ADVICE, TRAIN_AGAIN
 
 
 @dataclass(frozen=True)

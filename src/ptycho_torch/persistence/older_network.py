@@ -17,7 +17,6 @@ LARGEST = 1 << 30
 TRAIN_AGAIN = "train again with `ptycho train SCAN --output_dir RUN`"
 ADVICE = "give the wts.h5.zip that the older software wrote"
 # Words of older archives for the activation of the amplitude -> ours.
-ACTIVATIONS = {"sigmoid": "sigmoid", "swish": "swish", "silu": "swish", "softplus": "softplus", "relu": "relu"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ptycho.base.errors import BundleError
+from ptycho.config.old_names import ACTIVATIONS
 from ptycho_torch.networks.cnn import BORDER_CHANNELS, DECODER_WIDTHS, ENCODER_WIDTHS
 from ptycho_torch.persistence.older_network import (
-    ACTIVATIONS,
     ADVICE,
     LARGEST,
     TRAIN_AGAIN,
