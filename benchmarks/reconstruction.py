@@ -1,6 +1,6 @@
 """Quality and time of the main job: train, stitch, refine, beside the limit that photons set.
 
-    python benchmarks/reconstruction.py [--scans FOLDER] [--seeds 3] [--epochs 60] [--out FILE]
+    python benchmarks/reconstruction.py [--scans FOLDER] [--seeds 3] [--epochs 60] [--gridsize 1] [--out FILE]
 
 Without FOLDER (simulated scans with truth: lines_train.npz and lines_test_newobj.npz) the scans are simulated: the
 network learns from one object and is scored on it and on another that it has not seen.
@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--lean_width", type=int, default=32)
+    parser.add_argument("--gridsize", type=int, default=1)
+    parser.add_argument("--canvas_size", type=int, default=64)
     parser.add_argument("--precision", default="32-true")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
@@ -52,9 +54,10 @@ def main() -> None:
     for seed in range(asked.seeds):
         with tempfile.TemporaryDirectory() as folder:
             config = TrainingConfig(
-                ModelConfig(N=scans["trained on"].size, lean_width=asked.lean_width),
+                ModelConfig(N=scans["trained on"].size, lean_width=asked.lean_width, gridsize=asked.gridsize),
                 nepochs=asked.epochs,
                 batch_size=asked.batch_size,
+                canvas_size=asked.canvas_size,
                 subsample_seed=seed,
                 output_dir=Path(folder),
             )

@@ -34,27 +34,6 @@ class RawData(ScanData):
         scan = (xcoords, ycoords, probeGuess, objectGuess, scan_index)
         return simulate_scan(RawData, *scan, nphotons=nphotons, rng=rng)
 
-    def generate_grouped_data(
-        self,
-        N: int,
-        K: int = 4,
-        nsamples: int = 1,
-        dataset_path: str | None = None,
-        seed: int | None = None,
-        sequential_sampling: bool = False,
-        gridsize: int | None = None,
-        enable_oversampling: bool = False,
-        neighbor_pool_size: int | None = None,
-    ) -> dict[str, Any]:
-        """Draw groups as `ptycho.interop.raw_data.ScanData.generate_grouped_data` does."""
-        return super().generate_grouped_data(
-            N,
-            K,
-            nsamples,
-            dataset_path,
-            seed,
-            sequential_sampling,
-            int(params.get("gridsize", 1)) if gridsize is None else gridsize,
-            enable_oversampling,
-            neighbor_pool_size,
-        )
+    def default_gridsize(self) -> int:
+        """Return ``gridsize`` of the older dictionary."""
+        return int(params.get("gridsize", 1))

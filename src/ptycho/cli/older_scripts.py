@@ -35,11 +35,10 @@ from ptycho.interop.arguments import (
 )
 from ptycho.metrics.summary import compare
 from ptycho.report.demo_page import save_demo_page
-from ptycho.report.figures import check_limits, save_amplitude, save_phase
+from ptycho.report.figures import IMAGES, check_limits, save_images
 
 logger = logging.getLogger(__name__)
 
-AMPLITUDE, PHASE = "reconstructed_amplitude.png", "reconstructed_phase.png"
 OBJECT = "reconstruction.npz"
 COMPARISON = "comparison_plot.png"
 DUMP = "debug_dump.npz"
@@ -92,7 +91,7 @@ def _train(asked: argparse.Namespace) -> int:
             accelerator=execution.accelerator,
             batch_size=execution.inference_batch_size or BATCH,
         )
-        _draw(folder, result.final, (None, None))
+        save_images(folder, result.final)
     return 0
 
 
@@ -131,7 +130,7 @@ def _inference(asked: argparse.Namespace) -> int:
     execution = from_dict({k: v for k, v in machine.items() if v is not None}, PyTorchExecutionConfig, "the flags")
     limits = (asked.phase_vmin, asked.phase_vmax)
     check_limits(*limits)
-    folder = output_folder(config.output_dir, [AMPLITUDE], overwrite=True)
+    folder = output_folder(config.output_dir, IMAGES, overwrite=True)
     dump = None if asked.debug_dump is None else folder if asked.debug_dump is True else asked.debug_dump
     if dump is not None:
         output_file(dump / DUMP, overwrite=True)
@@ -144,25 +143,19 @@ def _inference(asked: argparse.Namespace) -> int:
         n_positions=config.n_groups if config.n_subsample is None else config.n_subsample,
         seed=SEED if config.subsample_seed is None else config.subsample_seed,
     )
-    _draw(folder, result.final, limits)
+    save_images(folder, result.final, limits)
     result.final.write(folder / OBJECT)
     if dump is not None:
         _dump(dump / DUMP, result.stitched, scan)
     if asked.comparison_plot:
         _draw_comparison(folder / COMPARISON, result.final, scan)
-    logger.info("wrote %s, %s and %s to %s", OBJECT, AMPLITUDE, PHASE, folder)
+    logger.info("wrote %s, %s and %s to %s", OBJECT, *IMAGES, folder)
     return 0
 
 
 def _start_log(asked: argparse.Namespace, verbose: bool) -> None:
     level = logging.getLevelNamesMapping()[asked.console_level]
     logs.configure(quiet=asked.quiet, verbose=verbose, level=level)
-
-
-def _draw(folder: Path, reconstruction: Reconstruction, limits: tuple[float | None, float | None]) -> None:
-    # One limit alone may disagree with the picture: that shows here, before anything is written.
-    save_phase(folder / PHASE, reconstruction, limits)
-    save_amplitude(folder / AMPLITUDE, reconstruction)
 
 
 def _draw_comparison(path: Path, reconstruction: Reconstruction, scan: Acquisition) -> None:

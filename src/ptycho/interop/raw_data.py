@@ -140,6 +140,10 @@ class ScanData:
         self._tell(acquisition.quantity, acquisition.origin)
         return acquisition
 
+    def default_gridsize(self) -> int:
+        """Return the gridsize of groups where a call does not say it."""
+        return 1
+
     def _quantity(self) -> Quantity:
         if self._held is None:
             good = np.ones(self.diff3d.shape[1:], bool) if self.bad_pixels is None else ~self.bad_pixels.astype(bool)
@@ -162,7 +166,7 @@ class ScanData:
         dataset_path: str | None = None,
         seed: int | None = None,
         sequential_sampling: bool = False,
-        gridsize: int = 1,
+        gridsize: int | None = None,
         enable_oversampling: bool = False,
         neighbor_pool_size: int | None = None,
     ) -> dict[str, Any]:
@@ -172,6 +176,7 @@ class ScanData:
         where ``diff3d`` holds counts) at a mean energy of N^2 / 4, zero in bad pixels; ``Y`` holds the true patches at
         the positions themselves, or None. ``dataset_path`` is not used: nothing is cached.
         """
+        gridsize = self.default_gridsize() if gridsize is None else gridsize
         arrays = self._arrays()
         check_request(arrays, N=N, nsamples=nsamples, gridsize=gridsize, seed=seed)
         if nsamples == 1 < len(self.xcoords):

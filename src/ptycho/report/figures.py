@@ -23,16 +23,31 @@ from ptycho.report.drawing import (
     robust_limits,
 )
 
+# Amplitude and phase, by the names that older clients look for.
+IMAGES = ("reconstructed_amplitude.png", "reconstructed_phase.png")
 MIN_COVERAGE = 0.1  # of the typical coverage, to be drawn
 RIM = 2  # px left out of the colour limits
 PICTURE = 5.0  # in, the longer side
 
 
-def save_images(folder: Path, amplitude: Map, phase: Map, reconstruction: Reconstruction | None) -> None:
-    """Write ``reconstructed_amplitude.png`` and ``reconstructed_phase.png``, as older clients name them.
+def save_images(
+    folder: Path, reconstruction: Reconstruction, limits: tuple[float | None, float | None] = (None, None)
+) -> None:
+    """Draw a reconstruction in two files by the names of older clients; ``limits`` are those of the phase, rad.
 
-    Where the reconstruction is known, what no light reached is left out; else the images are drawn pixel by pixel,
-    from black to white and in viridis, over the values where the amplitude is not zero.
+    Raises
+    ------
+    BackendNotInstalledError, DataError, OutputError
+        As `save_phase`, before anything is written.
+    """
+    amplitude, phase = (folder / name for name in IMAGES)
+    # One limit alone may disagree with the picture: that shows in the phase, which comes first.
+    save_phase(phase, reconstruction, limits)
+    save_amplitude(amplitude, reconstruction)
+
+
+def save_pixels(folder: Path, amplitude: Map, phase: Map) -> None:
+    """Write the two files of `save_images` pixel by pixel, in colours that span the values where there is amplitude.
 
     Raises
     ------
@@ -41,19 +56,14 @@ def save_images(folder: Path, amplitude: Map, phase: Map, reconstruction: Recons
     OutputError
         The files can't be written.
     """
-    paths = folder / "reconstructed_amplitude.png", folder / "reconstructed_phase.png"
-    if reconstruction is not None:
-        save_amplitude(paths[0], reconstruction)
-        save_phase(paths[1], reconstruction)
-        return
     try:
         from matplotlib.image import imsave
     except ModuleNotFoundError as error:
         raise extra_missing("matplotlib", "report") from error
     lit = amplitude > 0
-    for path, image, colours in zip(paths, (amplitude, phase), (AMPLITUDE_COLOURS, "viridis"), strict=True):
+    for name, image, colours in zip(IMAGES, (amplitude, phase), (AMPLITUDE_COLOURS, PHASE_COLOURS), strict=True):
         least, most = robust_limits(image, lit if lit.any() else ~lit)
-        with atomic_path(path) as partial:
+        with atomic_path(folder / name) as partial:
             imsave(partial, image, cmap=colours, vmin=least, vmax=most)
 
 

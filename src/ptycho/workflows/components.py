@@ -111,7 +111,9 @@ def load_inference_bundle(model_dir: Path | str) -> tuple[Any, dict[str, Any]]:
 
 def save_outputs(amplitude: Image | None, phase: Image | None, results: dict[str, Any], output_prefix: str) -> None:
     """Write reconstructed_amplitude.png and reconstructed_phase.png into a folder, where there are images."""
-    if amplitude is not None and phase is not None:
-        from ptycho.report.figures import save_images
+    from ptycho.report.figures import save_images, save_pixels
 
-        save_images(Path(output_prefix), amplitude.squeeze(), phase.squeeze(), results.get("reconstruction"))
+    if amplitude is not None and phase is not None and "reconstruction" in results:
+        save_images(Path(output_prefix), results["reconstruction"])
+    elif amplitude is not None and phase is not None:
+        save_pixels(Path(output_prefix), amplitude.squeeze(), phase.squeeze())

@@ -21,7 +21,7 @@ class Scan:
 
     @staticmethod
     def of(acquisition: Acquisition, device: torch.device | str = "cpu") -> "Scan":
-        """Return the scan of an acquisition; on the CPU only patterns of a foreign byte order are copied."""
+        """Return the scan of an acquisition; on the CPU, frames in order and in native bytes are not copied."""
         native = acquisition.patterns.dtype.newbyteorder("=")
         return Scan(
             torch.as_tensor(np.ascontiguousarray(acquisition.patterns, native), device=device),

@@ -87,7 +87,7 @@ class ConfigManager:
 
 
 class PtychoModel:
-    """A model with its choices; ``model`` holds the network once there is one."""
+    """A model that a client may exchange; its choices are those of the ``model`` that it holds."""
 
     def __init__(
         self,
@@ -96,23 +96,39 @@ class PtychoModel:
         training_config: torch_choices.TrainingConfig,
         inference_config: torch_choices.InferenceConfig,
     ) -> None:
-        self.model_config = model_config
-        self.data_config = data_config
-        self.training_config = training_config
-        self.inference_config = inference_config
         self.model = PtychoPINN_Lightning(model_config, data_config, training_config, inference_config)
+
+    @property
+    def model_config(self) -> torch_choices.ModelConfig:
+        """Choices of the network."""
+        return self.model.model_config
+
+    @property
+    def data_config(self) -> torch_choices.DataConfig:
+        """Choices of the data."""
+        return self.model.data_config
+
+    @property
+    def training_config(self) -> torch_choices.TrainingConfig:
+        """Choices of the training."""
+        return self.model.training_config
+
+    @property
+    def inference_config(self) -> torch_choices.InferenceConfig:
+        """Choices of the reconstruction."""
+        return self.model.inference_config
+
+    @classmethod
+    def _of(cls, model: PtychoPINN_Lightning) -> "PtychoModel":
+        made = cls(model.model_config, model.data_config, model.training_config, model.inference_config)
+        made.model = model
+        return made
 
     @classmethod
     def _new_model(cls, model: type[PtychoPINN_Lightning], config_manager: ConfigManager) -> "PtychoModel":
         """Return a model that is to be trained; ``model`` is the class of the one that it holds."""
-        made = cls(
-            config_manager.model_config,
-            config_manager.data_config,
-            config_manager.training_config,
-            config_manager.inference_config,
-        )
-        made.model = model(made.model_config, made.data_config, made.training_config, made.inference_config)
-        return made
+        data, network, training, inference, _ = config_manager.to_tuple()
+        return cls._of(model(network, data, training, inference))
 
     @staticmethod
     def _extract_configs_from_checkpoint(path: Path | str) -> Choices:
@@ -134,10 +150,7 @@ class PtychoModel:
         BundleError
             The file can't be used.
         """
-        held = PtychoPINN_Lightning.load_from_checkpoint(path)
-        loaded = cls(held.model_config, held.data_config, held.training_config, held.inference_config)
-        loaded.model = held
-        return loaded
+        return cls._of(PtychoPINN_Lightning.load_from_checkpoint(path))
 
     def save(self, path: Path | str) -> None:
         """Write the trained network to a checkpoint of this name, whole or not at all.
