@@ -15,8 +15,6 @@ from hypothesis.extra import numpy as hnp
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.readers import archive, read
-from ptycho.acquisition.readers.npz import read_npz
-from ptycho.acquisition.readers.tike import read_tike
 from ptycho.acquisition.writers import write_npz
 from ptycho.base.errors import DataError
 
@@ -143,7 +141,7 @@ def test_tike_layout(tmp_path):
 def test_wrong_tike_files_are_refused(tmp_path, change):
     np.savez(tmp_path / "a.npz", **tike_keys() | change)
     with pytest.raises(DataError, match="expected"):
-        read_tike(tmp_path / "a.npz")
+        read(tmp_path / "a.npz")
 
 
 def one_line(path):
@@ -314,7 +312,7 @@ def acquisitions(draw):
 def test_reading_what_was_written_gives_it_back(tmp_path_factory, scan):
     path = tmp_path_factory.mktemp("round") / "scan.npz"
     write_npz(path, scan)
-    back = read_npz(path)
+    back = read(path)
     for name in ("patterns", "positions", "probe", "mask"):
         written, found = getattr(scan, name), getattr(back, name)
         assert written.dtype == found.dtype

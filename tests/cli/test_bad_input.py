@@ -46,7 +46,10 @@ def first(n):
 UNUSABLE = {
     "a key is missing": (lambda a: {"xcoords": None}, ["missing xcoords", "expected diff3d", "add what is missing"]),
     "no patterns": (lambda a: {"diff3d": None}, ["missing diff3d (or diffraction)", "add what is missing"]),
-    "no key is known": (lambda a: dict.fromkeys(a) | {"x": a["xcoords"]}, ["found keys ['x']", "expected diff3d"]),
+    "no key is known": (
+        lambda a: dict.fromkeys(a) | {"x": a["xcoords"]},
+        ["found keys ['x']", "expected those of a scan"],
+    ),
     "axes": (lambda a: {"diff3d": a["diff3d"][:, 0]}, ["(40, 32)", "40 positions", "expected (n, N, N)"]),
     "a frame too few": (
         lambda a: {"diff3d": a["diff3d"][1:]},
@@ -146,14 +149,14 @@ FILES = {
     "empty": (lambda path, scan: path.write_bytes(b""), ["an empty file", "expected an npz", "download it again"]),
     "text": (lambda path, scan: path.write_text("x, y\n1, 2\n"), ["not an npz", "expected an npz", "convert it"]),
     "a folder": (lambda path, scan: path.mkdir(), ["found a folder", "expected an npz", "name the file"]),
-    "HDF5": (hdf5, ["an HDF5 file", "expected an npz", "convert it"]),
+    "HDF5": (hdf5, ["found keys ['diff3d']", "expected those of a scan", "rename or add them"]),
     "one array": (lambda path, scan: np.save(path.open("wb"), np.ones(3)), ["a single npy array", "expected an npz"]),
     "not there": (lambda path, scan: None, ["not found", "expected an npz"]),
 }
 
 
 # A comparison takes folders, and does not look at the patterns of a scan.
-NOT_COMPARED = ("a folder", "a flipped byte in the patterns")
+NOT_COMPARED = ("a folder", "a flipped byte in the patterns", "HDF5")
 READERS = [
     (kind, verb)
     for kind in FILES

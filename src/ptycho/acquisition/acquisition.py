@@ -8,6 +8,7 @@ from jaxtyping import Float32, Int
 from numpy import ndarray
 
 from ptycho.base.arrays import Mask, Object, Patches, Patterns, Positions, Probe
+from ptycho.optics.geometry import Geometry
 
 Quantity = Literal["counts", "amplitude"]
 
@@ -39,6 +40,10 @@ class Acquisition:
     labels
         True patch of every position, complex64 (position, y, x), where the file brings them: the position itself on
         index N // 2, between pixels where it lies between pixels.
+    geometry
+        Energy and lengths in metres, where the file or the user stated any.
+    notes
+        What the reader decided or guessed, each a sentence.
     """
 
     patterns: Patterns
@@ -50,6 +55,8 @@ class Acquisition:
     origin: str
     object_: Object | None = None
     labels: Patches | None = None
+    geometry: Geometry | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def n_positions(self) -> int:

@@ -1,6 +1,6 @@
 """The arrays of the documented npz layout, as files and older clients hold them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,19 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.build import acquisition_from_arrays
 from ptycho.base.arrays import Positions
 from ptycho.base.errors import DataError
+from ptycho.optics.geometry import Geometry
 from ptycho.optics.intensity import CountRule
 
 # Key of the patch index that a position names, N // 2: a file that has it needs no guess.
 PATCH_INDEX = "patch_index"
+# Key in a file -> field of its geometry, with the unit in the key.
+GEOMETRY_KEYS = {
+    "energy_eV": "energy",
+    "distance_m": "distance",
+    "detector_pixel_m": "detector_pixel",
+    "object_pixel_m": "object_pixel",
+    "origin_m": "origin",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +45,9 @@ class ScanArrays:
         Mean counts of a frame by the file's label: ``nphotons`` or the one in ``_metadata``.
     rule
         What the patterns hold, where the file states it (``quantity``, ``count_scale``).
+    geometry, notes
+        Energy and lengths (``energy_eV``, ``distance_m``, ``detector_pixel_m``, ``object_pixel_m``, ``origin_m``), and
+        ``notes``, what an earlier reader decided.
     """
 
     patterns: NDArray[Any]
@@ -50,6 +62,8 @@ class ScanArrays:
     bad_pixels: NDArray[Any] | None = None
     nphotons: float | None = None
     rule: CountRule | None = None
+    geometry: Geometry | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def positions(self) -> Positions:
@@ -69,7 +83,7 @@ class ScanArrays:
         DataError
             The arrays can't be used.
         """
-        return acquisition_from_arrays(
+        acquisition = acquisition_from_arrays(
             self.patterns,
             self.positions,
             self.probe,
@@ -80,6 +94,7 @@ class ScanArrays:
             labelled=self.nphotons,
             nphotons=nphotons,
         )
+        return replace(acquisition, geometry=self.geometry, notes=self.notes)
 
 
 def positions_yx(x: NDArray[Any], y: NDArray[Any]) -> Positions:

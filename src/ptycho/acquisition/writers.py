@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
-from ptycho.acquisition.scan_arrays import PATCH_INDEX, ScanArrays
+from ptycho.acquisition.scan_arrays import GEOMETRY_KEYS, PATCH_INDEX, ScanArrays
 from ptycho.base.atomic import atomic_path
+from ptycho.optics.geometry import Geometry
 from ptycho.optics.intensity import CountRule
 
 
@@ -40,6 +41,8 @@ def write_npz(path: Path, acquisition: Acquisition) -> None:
             bad_pixels=None if acquisition.mask.all() else ~acquisition.mask,
             nphotons=float(acquisition.counts_per_frame().mean(dtype=np.float64)),
             rule=CountRule(acquisition.quantity, acquisition.count_scale, acquisition.origin),
+            geometry=acquisition.geometry,
+            notes=acquisition.notes,
         ),
     )
 
@@ -81,10 +84,17 @@ def write_arrays(path: Path, arrays: ScanArrays) -> None:
         "quantity": rule and rule.quantity,
         "count_scale": rule and rule.count_scale,
         "origin": rule and rule.origin,
+        "notes": arrays.notes or None,
+        **geometry_keys(arrays.geometry),
     }
     present: dict[str, Any] = {key: np.asarray(value) for key, value in keys.items() if value is not None}
     with atomic_path(Path(path)) as partial, partial.open("wb") as stream:
         np.savez(stream, **present)
+
+
+def geometry_keys(geometry: Geometry | None) -> dict[str, Any]:
+    """Return the keys of energy and lengths in an npz of ours; None for what is not known."""
+    return {} if geometry is None else {key: getattr(geometry, field) for key, field in GEOMETRY_KEYS.items()}
 
 
 def _file_probe(acquisition: Acquisition) -> NDArray[Any]:

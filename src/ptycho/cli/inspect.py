@@ -11,7 +11,7 @@ from typing import Any
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import Finding, check
 from ptycho.acquisition.readers import read
-from ptycho.acquisition.readers.archive import open_archive
+from ptycho.acquisition.readers.source import open_source
 from ptycho.acquisition.summary import Summary, summary
 from ptycho.cli.parsing import verb_parser
 from ptycho.config.model import ModelConfig
@@ -25,8 +25,8 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("file", type=Path, metavar="FILE", help="scan")
     parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
     asked = parser.read(argv).arguments
-    with open_archive(asked.file) as archive:
-        keys = archive.headers()
+    with open_source(asked.file) as source:
+        keys = source.headers()
     scan = read(asked.file)
     findings = check(scan)
     refused = any(finding.level == "refuse" for finding in findings)

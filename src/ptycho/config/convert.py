@@ -39,6 +39,12 @@ _KINDS: dict[Any, _Kind] = {
     float: _Kind("a number", "NUMBER", _is_number_or_its_text, float),
     str: _Kind("text", "TEXT", lambda value: isinstance(value, str), str),
     Path: _Kind("a path", "PATH", lambda value: isinstance(value, str | Path), Path),
+    tuple[Path, ...]: _Kind(
+        "paths with commas between",
+        "PATH,...",
+        lambda value: isinstance(value, list | tuple | str) and all(isinstance(each, str | Path) for each in value),
+        lambda value: tuple(map(Path, value.split(",") if isinstance(value, str) else value)),
+    ),
     list[int]: _Kind(
         "a list of whole numbers",
         "[INT,...]",
@@ -78,7 +84,7 @@ def convert_text(text: str, hint: Any, name: str) -> Any:
         return text
     if text == "null" and NoneType in members:
         return None
-    if str in members or Path in members:
+    if str in members or Path in members or tuple[Path, ...] in members:
         return convert(text, hint, name)
     try:
         value = yaml.safe_load(text)

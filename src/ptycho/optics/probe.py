@@ -1,7 +1,7 @@
 """The probe: its modes, its support, its normalisation and its size."""
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float64, Shaped
 from numpy import ndarray
 from numpy.typing import NDArray
 
@@ -51,6 +51,16 @@ def default_probe(size: int) -> NDArray[np.float64]:
     disk = (np.outer(window, window) > 0.5).astype(np.float64)
     soft: NDArray[np.float64] = gaussian_filter(disk, sigma=1) + 1e-9
     return soft
+
+
+def back_projected_probe(mean_pattern: Float64[ndarray, "y x"]) -> Probe:
+    """Return the probe that a mean pattern suggests: the wave whose far field is its root, at phase zero everywhere.
+
+    ``F^-1[sqrt(I)]`` about index N // 2; its power is the counts of the pattern. As wide as the light allows at best:
+    a defocus is not seen.
+    """
+    wave = np.fft.ifft2(np.fft.ifftshift(np.sqrt(mean_pattern)), norm="ortho")
+    return probe_modes(np.fft.fftshift(wave))
 
 
 def normalised_probe(probe: Probe, probe_scale: float) -> Probe:

@@ -1,37 +1,119 @@
-"""Read a scan from a file: one module per layout, each a plain function from path to acquisition."""
+"""Read a scan from its files: one module per layout, each a recogniser and a plain function from file to parts."""
 
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.assemble import assemble
+from ptycho.acquisition.parts import Parts
 from ptycho.acquisition.readers import npz, tike
-from ptycho.acquisition.readers.archive import open_archive
+from ptycho.acquisition.readers.source import Source, open_source, scan_file
 from ptycho.base.errors import DataError
+from ptycho.config.reading import Reading
 
-__all__ = ["read"]
+__all__ = ["LAYOUTS", "Layout", "identify", "read"]
 
-LAYOUTS = ((npz.recognise, npz.from_archive), (tike.recognise, tike.from_archive))
+logger = logging.getLogger(__name__)
 
 
-def read(path: Path | str, nphotons: float | None = None) -> Acquisition:
-    """Read a scan from a file of any known layout, found by what is in it.
+def _alone(path: Path) -> tuple[Path, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One layout of scan files.
+
+    Attributes
+    ----------
+    name
+        As it is known to its users.
+    recognise
+        Whether an open file has the layout, by its keys.
+    read
+        From an open file that has it, and the choices of the user, to the parts of the scan that it holds.
+    neighbours
+        From the path of a file to those that by custom lie beside it and hold the rest of the scan.
+    """
+
+    name: str
+    recognise: Callable[[Source], bool]
+    read: Callable[[Any, Reading], Parts]
+    neighbours: Callable[[Path], tuple[Path, ...]] = _alone
+
+
+# The first that recognises a file reads it: the more special before the more general.
+LAYOUTS = (
+    Layout("npz of PtychoPINN", npz.recognise, npz.read),
+    Layout("npz of tike", tike.recognise, tike.read),
+)
+
+
+def read(path: Path | str, nphotons: float | None = None, reading: Reading | None = None) -> Acquisition:
+    """Read a scan from files of any known layout, found by what is in them.
 
     Parameters
     ----------
     path
-        npz or npz.bz2 file.
+        File, or folder of Ptychodus with a diffraction.h5 in it.
     nphotons
-        Mean counts of a frame, used only when the patterns are amplitudes and neither they nor the file say it.
+        Mean counts of a frame, used only when the patterns are amplitudes and neither they, nor the file, nor
+        ``reading`` say it.
+    reading
+        Choices of the user; None for none.
 
     Raises
     ------
     DataError
-        The file is missing, damaged, of an unknown layout, or holds values that can't be used.
+        A file is missing, damaged, of an unknown layout, or holds values that can't be used.
     """
-    with open_archive(Path(path)) as archive:
-        for recognise, from_archive in LAYOUTS:
-            if recognise(archive):
-                return from_archive(archive, nphotons)
-        raise DataError(
-            f"found keys {sorted(archive.keys)}, expected diff3d or diffraction, xcoords, ycoords and "
-            "probeGuess; rename or add them"
-        )
+    reading, path = reading or Reading(), scan_file(Path(path))
+    parts, layout = _parts(path, reading)
+    for companion in reading.companions:
+        parts = parts.completed(_parts(companion, reading)[0])
+    if parts.patterns is None or parts.positions is None:
+        for neighbour in filter(Path.is_file, layout.neighbours(path)):
+            parts = parts.completed(_parts(neighbour, reading)[0])
+    try:
+        acquisition = assemble(parts, reading, reading.nphotons or nphotons)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    for note in acquisition.notes:
+        logger.info("%s", note)
+    return acquisition
+
+
+def identify(path: Path | str) -> Layout:
+    """Return the layout of a file.
+
+    Raises
+    ------
+    DataError
+        The file is missing, damaged or of an unknown layout.
+    """
+    with open_source(Path(path)) as source:
+        return _layout(source)
+
+
+def _parts(path: Path, reading: Reading) -> tuple[Parts, Layout]:
+    with open_source(path) as source:
+        layout = _layout(source)
+        return layout.read(source, reading), layout
+
+
+def _layout(source: Source) -> Layout:
+    for layout in LAYOUTS:
+        if layout.recognise(source):
+            return layout
+    raise DataError(
+        f"found keys {_some(source.keys)}, expected those of a scan ({', '.join(each.name for each in LAYOUTS)}), such "
+        "as diff3d, xcoords, ycoords and probeGuess; rename or add them"
+    )
+
+
+def _some(keys: frozenset[str]) -> str:
+    shown = sorted(keys)[:12]
+    return f"{shown}{f' and {len(keys) - len(shown)} more' if len(keys) > len(shown) else ''}"

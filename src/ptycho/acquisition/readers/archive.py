@@ -48,7 +48,7 @@ class Archive:
     """The arrays of an open npz, by key; ``path`` is its file, or None where the whole of it was unpacked first."""
 
     def __init__(self, file: zipfile.ZipFile, path: Path | None) -> None:
-        self._file, self._path = file, path
+        self._file, self.path = file, path
         self.keys = frozenset(n.removesuffix(".npy") for n in file.namelist() if n.endswith(".npy"))
 
     def __contains__(self, key: str) -> bool:
@@ -63,6 +63,9 @@ class Archive:
                 layout = _header(stream)
             found[key] = (layout.shape, "pickled objects" if layout.dtype.hasobject else str(layout.dtype))
         return found
+
+    def attribute(self, key: str, name: str) -> None:
+        """Return None: an npz has no attributes; other kinds of files do."""
 
     def is_pickled(self, key: str) -> bool:
         """Say whether ``key`` holds Python objects, which are never loaded."""
@@ -147,13 +150,13 @@ class Archive:
     def place(self, key: str) -> int | None:
         """Return the byte of the file where the values of ``key`` begin; None where they are compressed."""
         member = self._file.getinfo(f"{key}.npy")
-        if self._path is None or member.compress_type != zipfile.ZIP_STORED:
+        if self.path is None or member.compress_type != zipfile.ZIP_STORED:
             return None
         with _damage_reported():
             with self._file.open(member) as stream:
                 _header(stream)
                 header = stream.tell()
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 file.seek(member.header_offset + 26)
                 name, extra = struct.unpack("<HH", file.read(4))
         return int(member.header_offset + 30 + name + extra + header)

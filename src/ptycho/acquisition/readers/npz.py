@@ -2,19 +2,21 @@
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.build import number
 from ptycho.acquisition.centring import from_middle, half_pixel
-from ptycho.acquisition.readers.archive import Archive, open_archive
+from ptycho.acquisition.parts import Parts
+from ptycho.acquisition.readers.archive import Archive
 from ptycho.acquisition.readers.metadata import usable_metadata
-from ptycho.acquisition.scan_arrays import PATCH_INDEX, ScanArrays
+from ptycho.acquisition.readers.source import Source, name_of
+from ptycho.acquisition.scan_arrays import GEOMETRY_KEYS, PATCH_INDEX, ScanArrays
 from ptycho.base.errors import DataError
+from ptycho.config.reading import Reading
+from ptycho.optics.geometry import Geometry
 from ptycho.optics.intensity import CountRule
 
 logger = logging.getLogger(__name__)
@@ -24,34 +26,33 @@ LABELS = ("Y", "label")
 REQUIRED = ("xcoords", "ycoords", "probeGuess")
 
 
-def recognise(archive: Archive) -> bool:
-    """Say whether the archive has the documented layout, if only in part."""
-    return any(key in archive for key in (*PATTERNS, *REQUIRED))
+def recognise(source: Source) -> bool:
+    """Say whether the file has the documented layout, if only in part."""
+    return isinstance(source, Archive) and any(key in source for key in (*PATTERNS, *REQUIRED))
 
 
-def read_npz(path: Path, nphotons: float | None = None) -> Acquisition:
+def read(archive: Archive, reading: Reading) -> Parts:
     """Read a scan in the documented npz layout.
-
-    Parameters
-    ----------
-    path
-        npz file.
-    nphotons
-        Mean counts of a frame, used only when the patterns are amplitudes and neither they nor the file say it.
 
     Raises
     ------
     DataError
         The file can't be used.
     """
-    with open_archive(path) as archive:
-        return from_archive(archive, nphotons)
-
-
-def from_archive(archive: Archive, nphotons: float | None = None) -> Acquisition:
-    """Read a scan from an open archive; see ``read_npz``."""
     arrays = scan_arrays(archive)
-    return arrays.acquisition(nphotons)
+    return Parts(
+        source=name_of(archive),
+        patterns=arrays.patterns,
+        bad_pixels=arrays.bad_pixels,
+        rule=arrays.rule,
+        labelled=arrays.nphotons,
+        positions=arrays.positions,
+        probe=arrays.probe,
+        object_=arrays.object_,
+        labels=arrays.labels,
+        geometry=arrays.geometry or Geometry(),
+        notes=arrays.notes,
+    )
 
 
 def scan_arrays(archive: Archive) -> ScanArrays:
@@ -103,6 +104,8 @@ def companions(archive: Archive, patterns: NDArray[Any], labels: NDArray[Any] | 
         bad_pixels=_bad_pixels(archive),
         nphotons=_nphotons(archive),
         rule=_rule(archive),
+        geometry=read_geometry(archive),
+        notes=_notes(archive),
     )
     return _centred(arrays) if _exported_by_ptychodus(archive, arrays) else arrays
 
@@ -149,6 +152,29 @@ def _nphotons(archive: Archive) -> float | None:
     except (ValueError, TypeError, AttributeError) as error:
         logger.info("the photons in _metadata are no number (%s); they are left out", error)
         return None
+
+
+def read_geometry(archive: Archive) -> Geometry | None:
+    """Return energy and lengths that an archive of ours states, None where it states none.
+
+    Raises
+    ------
+    DataError
+        A value can't be used.
+    """
+    stated = {field: _lengths(key, archive[key]) for key, field in GEOMETRY_KEYS.items() if key in archive}
+    return Geometry(**stated) if stated else None
+
+
+def _lengths(key: str, value: NDArray[Any]) -> Any:
+    if value.dtype.kind not in "iuf" or value.shape not in ((), (2,)) or not np.isfinite(value).all():
+        raise DataError(f"found {key} of type {value.dtype} and shape {value.shape}, expected numbers; correct it")
+    return float(value) if value.ndim == 0 else (float(value[0]), float(value[1]))
+
+
+def _notes(archive: Archive) -> tuple[str, ...]:
+    notes = _optional(archive, "notes")
+    return () if notes is None or notes.dtype.kind != "U" else tuple(map(str, notes.ravel()))
 
 
 def _rule(archive: Archive) -> CountRule | None:

@@ -1,0 +1,176 @@
+"""From the parts of a scan to the acquisition: frames paired, metres made pixels, a missing probe guessed."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.build import acquisition_from_arrays, align_frames, check_finite, check_real
+from ptycho.acquisition.orientation import with_turned_patterns
+from ptycho.acquisition.parts import Parts
+from ptycho.acquisition.statistics import statistics
+from ptycho.base.arrays import Probe
+from ptycho.base.errors import DataError
+from ptycho.config.reading import Reading
+from ptycho.optics.geometry import Geometry, Pair
+from ptycho.optics.probe import back_projected_probe, probe_intensity, probe_modes
+
+logger = logging.getLogger(__name__)
+
+SHORT = 0.1  # from end to end; positions that reach less far are metres, since a scan is wider than a tenth of a pixel
+GUESSED = "no file brings a probe: it is guessed from the mean pattern, and refining it is needed"
+
+
+def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> Acquisition:
+    """Return the acquisition that the parts of a scan make, its patterns turned as ``reading`` asks.
+
+    Parameters
+    ----------
+    parts
+        All that the files of the scan hold.
+    reading
+        Choices of the user.
+    nphotons
+        Mean counts of a frame, used only when the patterns are amplitudes and nothing else says it.
+
+    Raises
+    ------
+    DataError
+        A part is missing or can't be used; the message says what to give.
+    """
+    parts = _paired(parts)
+    if parts.patterns is None or parts.positions is None:
+        present, absent = ("positions", "patterns") if parts.patterns is None else ("patterns", "positions")
+        raise DataError(
+            f"found {present} and no {absent}, expected both; give the other file of the scan: --companions FILE"
+            if (parts.patterns is not None or parts.positions is not None)
+            else "found neither patterns nor positions, expected a scan; give the files of both: --companions FILE"
+        )
+    patterns = align_frames(parts.patterns, len(parts.positions))
+    geometry = _geometry(parts.geometry, reading).with_object_pixel(patterns.shape[-1])
+    patterns = _without_bad_values(patterns, parts.bad_pixels)
+    positions, geometry = _in_pixels(parts, geometry, reading, patterns.shape[-1])
+    acquisition = acquisition_from_arrays(
+        patterns,
+        positions,
+        np.zeros(patterns.shape[1:]) if parts.probe is None else parts.probe,
+        bad_pixels=parts.bad_pixels,
+        object_=parts.object_,
+        labels=parts.labels,
+        rule=parts.rule,
+        labelled=parts.labelled,
+        nphotons=nphotons,
+    )
+    notes = parts.notes
+    if parts.probe is None:
+        acquisition = replace(acquisition, probe=back_projected_probe(statistics(acquisition).mean_pattern))
+        logger.warning("%s", GUESSED)
+        notes = (*notes, GUESSED)
+    elif parts.probe_scale == "free":
+        acquisition = replace(acquisition, probe=_calibrated(acquisition))
+    acquisition = replace(acquisition, geometry=None if geometry == Geometry() else geometry, notes=notes)
+    return with_turned_patterns(acquisition, flip_x=reading.flip_x, flip_y=reading.flip_y, transpose=reading.transpose)
+
+
+def _paired(parts: Parts) -> Parts:
+    """Return parts whose patterns and positions come in one order, by their indexes where both have some."""
+    patterns, positions, frames, places = parts.patterns, parts.positions, parts.indexes, parts.position_indexes
+    if patterns is None or positions is None or frames is None or places is None:
+        return parts
+    for name, indexes, length in (("patterns", frames, len(patterns)), ("positions", places, len(positions))):
+        if indexes.dtype.kind not in "iu" or indexes.shape != (length,):
+            raise DataError(
+                f"found indexes of the {name} of type {indexes.dtype} and shape {indexes.shape}, expected ({length},) "
+                "whole numbers; store one each"
+            )
+    _, of_frames, of_places = np.intersect1d(frames, places, return_indices=True)
+    if not len(of_frames):
+        raise DataError("found no index that patterns and positions share, expected pairs; give files of one scan")
+    order = np.argsort(of_frames)
+    of_frames, of_places = of_frames[order], of_places[order]
+    n_alone = len(frames) - len(of_frames), len(places) - len(of_places)
+    note = (
+        f"{len(of_frames)} frames paired with positions by index; left out without a partner: {n_alone[0]} frames, "
+        f"{n_alone[1]} positions"
+    )
+    in_order = np.array_equal(of_frames, np.arange(len(patterns)))
+    return replace(
+        parts,
+        patterns=patterns if in_order else patterns[of_frames],
+        positions=positions[of_places],
+        labels=parts.labels if in_order or parts.labels is None else parts.labels[of_frames],
+        notes=(*parts.notes, note) if any(n_alone) else parts.notes,
+    )
+
+
+def _geometry(stated: Geometry, reading: Reading) -> Geometry:
+    """Return energy and lengths, those of the user over those of the file."""
+    pixel = reading.detector_pixel
+    return replace(
+        stated,
+        energy=reading.energy or stated.energy,
+        distance=reading.distance or stated.distance,
+        detector_pixel=(pixel, pixel) if pixel else stated.detector_pixel,
+    )
+
+
+def _without_bad_values(patterns: NDArray[Any], bad_pixels: NDArray[Any] | None) -> NDArray[Any]:
+    """Return patterns with 0 in bad pixels where a detector marks these by values that are no counts."""
+    if bad_pixels is None or bad_pixels.shape != patterns.shape[1:]:
+        return patterns
+    bad = bad_pixels.astype(bool)
+    values = patterns[:, bad]
+    if not values.size or patterns.dtype.kind not in "if" or (np.isfinite(values) & (values >= 0)).all():
+        return patterns
+    clean = patterns.copy()
+    clean[:, bad] = 0
+    return clean
+
+
+def _in_pixels(parts: Parts, geometry: Geometry, reading: Reading, size: int) -> tuple[NDArray[np.float64], Geometry]:
+    """Return positions in px and the geometry with the place of the pixel that they are counted from."""
+    positions = parts.positions
+    assert positions is not None
+    check_real("positions", positions)
+    check_finite("positions", positions)
+    positions = positions.astype(np.float64)
+    if positions.ndim != 2 or positions.shape[1] != 2 or not len(positions):
+        raise DataError(f"found positions of shape {positions.shape}, expected (n, 2), n > 0; give one (y, x) a frame")
+    if _unit(parts, positions, reading) == "px":
+        start: Pair = parts.origin or (0.0, 0.0)
+        if geometry.object_pixel and parts.origin:
+            geometry = replace(geometry, origin=_pair(np.asarray(start) * geometry.object_pixel))
+        return positions - start, geometry
+    if geometry.object_pixel is None:
+        unknown = [name for name in ("energy", "distance", "detector_pixel") if getattr(geometry, name) is None]
+        raise DataError(
+            f"found positions in metres and no pixel size of the object, expected {', '.join(unknown)} to find it; "
+            f"give {' '.join(f'--{name} NUMBER' for name in unknown)}"
+        )
+    pixel = np.asarray(geometry.object_pixel)
+    origin = np.asarray(positions.min(axis=0) - size // 2 * pixel if parts.origin is None else parts.origin)
+    return (positions - origin) / pixel, replace(geometry, origin=_pair(origin))
+
+
+def _unit(parts: Parts, positions: NDArray[np.float64], reading: Reading) -> str:
+    if parts.unit != "unstated":
+        return parts.unit
+    if reading.units != "auto":
+        return reading.units
+    return "m" if np.ptp(positions, axis=0).max() < SHORT else "px"
+
+
+def _pair(values: NDArray[np.float64]) -> Pair:
+    return float(values[0]), float(values[1])
+
+
+def _calibrated(acquisition: Acquisition) -> Probe:
+    """Return the probe with a power of the mean counts of a frame."""
+    power = float(probe_intensity(acquisition.probe).sum())
+    if not power > 0:
+        raise DataError("found a probe without light, expected a guess of the probe; give one")
+    counts = float(acquisition.counts_per_frame().mean(dtype=np.float64))
+    return probe_modes(acquisition.probe, float(np.sqrt(counts / power)))
