@@ -67,10 +67,12 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
     notes = parts.notes
     if parts.probe is None:
         acquisition = replace(acquisition, probe=back_projected_probe(statistics(acquisition).mean_pattern))
-        logger.warning("%s", GUESSED)
         notes = (*notes, GUESSED)
-    elif parts.probe_scale == "free":
-        acquisition = replace(acquisition, probe=_calibrated(acquisition))
+    elif parts.probe_scale != "patterns":
+        free = parts.probe_scale == "free"
+        acquisition = replace(acquisition, probe=_calibrated(acquisition) if free else probe_modes(parts.probe))
+    for note in notes:
+        logger.log(logging.WARNING if note == GUESSED else logging.INFO, "%s", note)
     acquisition = replace(acquisition, geometry=None if geometry == Geometry() else geometry, notes=notes)
     return with_turned_patterns(acquisition, flip_x=reading.flip_x, flip_y=reading.flip_y, transpose=reading.transpose)
 

@@ -31,14 +31,14 @@ class Parts:
     unit
         Of positions and ``origin``; "unstated" leaves it to the user.
     origin
-        (y, x) place of object pixel [0, 0] in the unit of the positions, such that ``(position - origin) / pixel`` is
-        the pixel that lands on patch index N // 2; None where the file has no such pixel, and positions in metres
-        are then put so that all patches begin at 0.
+        (y, x) in the unit of the positions, such that ``(position - origin) / pixel`` is the object pixel that lands
+        on patch index N // 2; None where the file has no object, and positions in metres are then put so that all
+        patches begin at 0.
     probe
         (N, N), (N, N, 1) or (mode, N, N), complex.
     probe_scale
-        "counts" when the probe is in sqrt(counts), or in the unit of amplitude patterns; "free" when its power is
-        to be set to the mean counts of a frame.
+        "patterns" when the probe is in the unit of the patterns' amplitude (sqrt(counts) beside counts), "counts" when
+        it is in sqrt(counts), "free" when its power is to be set to the mean counts of a frame.
     object_, labels
         Object and true patches, as `acquisition.Acquisition` has them.
     geometry
@@ -58,7 +58,7 @@ class Parts:
     origin: Pair | None = None
     position_indexes: NDArray[Any] | None = None
     probe: NDArray[Any] | None = None
-    probe_scale: Literal["counts", "free"] = "counts"
+    probe_scale: Literal["patterns", "counts", "free"] = "patterns"
     object_: NDArray[Any] | None = None
     labels: NDArray[Any] | None = None
     geometry: Geometry = field(default_factory=Geometry)

@@ -28,7 +28,7 @@ class Geometry:
     object_pixel
         (y, x) size of a pixel of the object, m: in the far field ``wavelength distance / (N detector pixel)``.
     origin
-        (y, x) place of object pixel [0, 0], m, in the coordinates of the scan's motors.
+        (y, x) that the scan's motors say at position (0, 0), m.
     """
 
     energy: float | None = None

@@ -1,6 +1,5 @@
 """Read a scan from its files: one module per layout, each a recogniser and a plain function from file to parts."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +8,12 @@ from typing import Any
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.assemble import assemble
 from ptycho.acquisition.parts import Parts
-from ptycho.acquisition.readers import npz, tike
+from ptycho.acquisition.readers import cxi, npz, ptychodus, tike
 from ptycho.acquisition.readers.source import Source, open_source, scan_file
 from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
 
 __all__ = ["LAYOUTS", "Layout", "identify", "read"]
-
-logger = logging.getLogger(__name__)
 
 
 def _alone(path: Path) -> tuple[Path, ...]:
@@ -49,6 +46,17 @@ class Layout:
 LAYOUTS = (
     Layout("npz of PtychoPINN", npz.recognise, npz.read),
     Layout("npz of tike", tike.recognise, tike.read),
+    Layout("CXI", cxi.recognise, cxi.read, cxi.beside),
+    Layout("training data of Ptychodus", ptychodus.recognise_training, ptychodus.read_training),
+    Layout(
+        "product of Ptychodus", ptychodus.recognise_product, ptychodus.read_product, neighbours=ptychodus.beside_product
+    ),
+    Layout(
+        "diffraction of Ptychodus",
+        ptychodus.recognise_diffraction,
+        ptychodus.read_diffraction,
+        neighbours=ptychodus.beside_diffraction,
+    ),
 )
 
 
@@ -78,12 +86,9 @@ def read(path: Path | str, nphotons: float | None = None, reading: Reading | Non
         for neighbour in filter(Path.is_file, layout.neighbours(path)):
             parts = parts.completed(_parts(neighbour, reading)[0])
     try:
-        acquisition = assemble(parts, reading, reading.nphotons or nphotons)
+        return assemble(parts, reading, reading.nphotons or nphotons)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    for note in acquisition.notes:
-        logger.info("%s", note)
-    return acquisition
 
 
 def identify(path: Path | str) -> Layout:
