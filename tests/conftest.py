@@ -14,13 +14,17 @@ jaxtyping.install_import_hook(["ptycho", "ptycho_torch"], "tests.type_checks.che
 
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from ptycho.base import logs  # noqa: E402
+from tests.browser import chromium  # noqa: E402
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 settings.register_profile("house", max_examples=25, deadline=None)
 settings.load_profile("house")
@@ -55,6 +59,13 @@ def without_shape_checks() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Chrome"]:
+    """A headless Chromium without a network."""
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="session")

@@ -263,6 +263,16 @@ def test_the_summary_says_how_it_went(reconstructed, scan_arrays):
     assert found["n_positions"] == len(scan_arrays["xcoords"])
     assert found["r_factor"] == pytest.approx(stored["history_r_factor"][-1], rel=0.05)
     assert found["patterns_per_second"] == pytest.approx(40 / sum(found["seconds"].values()))
+    check = found["self_check"]
+    assert 0 <= check["frc_crossings"]["half_bit"] <= 1
+    assert check["mean_deviance"] == pytest.approx(found["deviance"], rel=1e-4)
+    assert found["held_out_deviance"] == min(stored["history_held_out_deviance"])
+    z = [frame["z"] for frame in check["worst_frames"]]
+    assert z == sorted(z, reverse=True)
+    arrays = read(reconstructed / "self_check.npz")
+    assert arrays["z"].shape == (40,)
+    assert z[0] == arrays["z"].max() == arrays["z"][check["worst_frames"][0]["frame"]]
+    assert arrays["shot_noise"].shape == arrays["halves_deviation"].shape == stored["object"].shape
     assert found["versions"].keys() == {"ptychopinn", "python", "torch", "numpy"}
 
 

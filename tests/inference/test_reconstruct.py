@@ -17,6 +17,7 @@ from ptycho.optics.probe import probe_intensity
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.predict import stitch
 from ptycho_torch.inference.reconstruct import maximum_likelihood, reconstruct
+from ptycho_torch.inference.solve import Solver
 from ptycho_torch.physics.forward import place_on_canvas
 from ptycho_torch.pinn.build import Constants, build
 from tests.laws.scans import small_scan
@@ -180,3 +181,57 @@ def test_the_likelihood_solution_needs_a_truth_and_stays_near_it():
     assert np.array_equal(found.probe, SCAN.probe)
     with pytest.raises(DataError, match="no true object"):
         maximum_likelihood(dataclasses.replace(SCAN, object_=None), device=CPU)
+
+
+@pytest.mark.parametrize(("gridsize", "iterations"), [(1, 0), (1, 4), (2, 2)])
+def test_a_self_check_leaves_the_result_as_it_is(gridsize, iterations):
+    pinn = pinn_of(gridsize=gridsize)
+    plain, checked = (
+        reconstruct(pinn, SCAN, device=CPU, iterations=iterations, check=check) for check in (False, True)
+    )
+    assert plain.check is None
+    lit = checked.final.coverage > 0.1 * checked.final.coverage.max()
+    np.testing.assert_allclose(checked.final.object_[lit], plain.final.object_[lit], atol=1e-4)
+    found = checked.check
+    assert found.deviance.mean() == pytest.approx(checked.deviance, rel=1e-4)
+    assert found.z.shape == found.deviance.shape == (SCAN.n_positions,)
+    assert found.shot_noise.shape == found.agreement.deviation.shape == checked.final.object_.shape
+    np.testing.assert_allclose(found.shot_noise[lit], checked.final.coverage[lit] ** -0.5, rtol=0.05)
+
+
+def test_iterations_bring_the_halves_together():
+    pinn = pinn_of()
+    alone, refined = (reconstruct(pinn, SCAN, device=CPU, iterations=k, check=True).check for k in (0, 8))
+    crossings = [check.as_dict()["frc_crossings"]["half_bit"] for check in (alone, refined)]
+    assert crossings[1] > crossings[0]
+    assert np.nanmedian(refined.agreement.deviation) < np.nanmedian(alone.agreement.deviation)
+
+
+@pytest.mark.parametrize("gridsize", [1, 2])
+def test_a_half_knows_nothing_of_the_frames_of_the_other(gridsize):
+    scan = Scan.of(SCAN)
+    placement, _ = place_on_canvas(scan.positions, 32)
+
+    def solver(patterns):
+        return Solver(pinn, dataclasses.replace(scan, patterns=patterns), placement, 1.0, 16, 4, 2, False)
+
+    pinn = pinn_of(gridsize=gridsize)
+    every = torch.arange(60)
+    whole, [(one, sums), (other, other_sums)] = solver(scan.patterns).sums_with_halves(every)
+    if gridsize == 1:
+        torch.testing.assert_close(sums + other_sums, whole)
+    patterns = scan.patterns.to(torch.int32)
+    patterns[other] = patterns[other].flip(1)
+    changed = solver(patterns)
+    _, [(_, again), (_, others_again)] = changed.sums_with_halves(every)
+    assert torch.equal(again, sums)
+    assert not torch.equal(others_again, other_sums)
+    before, after = solver(scan.patterns).solve(sums, one), changed.solve(sums, one)
+    assert torch.equal(before.end.object_, after.end.object_)
+
+
+def test_a_scan_too_small_for_halves_is_judged_without():
+    few = reconstruct(pinn_of(gridsize=2), SCAN.part(np.arange(6)), device=CPU, check=True).check
+    assert few.agreement is None
+    assert few.as_dict()["frc_crossings"] == {"half_bit": None, "one_bit": None, "one_seventh": None}
+    assert len(few.worst.indices) == 6

@@ -82,7 +82,7 @@ def test_a_real_image_has_every_fourier_pixel_twice_and_needs_a_higher_correlati
 
 def curve(values):
     n = np.arange(1, len(values) + 1)
-    return Frc(n / len(values), np.asarray(values, float), 0.2 + 0.0 * n, 0.4 + 0.0 * n, n)
+    return Frc(n / len(values), np.asarray(values, float), 0.2 + 0.0 * n, 0.4 + 0.0 * n, n, 0.0 * n)
 
 
 def test_crossings_are_interpolated():

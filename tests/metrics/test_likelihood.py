@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptycho.metrics.dose import photons_per_pixel, psnr_bound
-from ptycho.metrics.likelihood import poisson_deviance, r_factor
+from ptycho.metrics.likelihood import deviance_moments, poisson_deviance, r_factor
 
 few = settings(max_examples=25, deadline=None)
 MASK = np.ones((8, 8), bool)
@@ -61,3 +61,14 @@ def test_photons_per_pixel_is_the_mean_coverage_of_the_region():
     mask = np.zeros((4, 4), bool)
     mask[1:] = True
     assert photons_per_pixel(coverage, mask) == 1
+
+
+@pytest.mark.parametrize("counts", [0.02, 0.7, 3.0, 250.0])
+def test_moments_of_the_deviance_are_those_of_drawn_counts(counts):
+    drawn = np.random.default_rng(0).poisson(counts, (200_000, 1, 1))
+    deviances = np.array([poisson_deviance(drawn[i::200], np.full((1000, 1, 1), counts), np.ones((1, 1), bool))
+                          for i in range(200)])  # fmt: skip
+    (mean,), (variance,) = deviance_moments(np.array([counts]))
+    # 200 means over 1000 counts each.
+    assert deviances.mean() == pytest.approx(mean, abs=4 * (variance / 200_000) ** 0.5)
+    assert 1000 * deviances.var() == pytest.approx(variance, rel=0.4)

@@ -70,9 +70,9 @@ def run(argv: Sequence[str]) -> int:
     write_bundle(folder / "wts.h5.zip", trained.pinn, config)
     logger.info("reconstructing, and %d likelihood iterations", ITERATIONS)
     device = resolve_device(execution.accelerator)
-    result = reconstruct(trained.pinn, scan, device=device, iterations=ITERATIONS)
+    result = reconstruct(trained.pinn, scan, device=device, iterations=ITERATIONS, check=True)
     facts = summary(result, scan, package_versions(), str(device))
-    write_results(folder, result.final, facts)
+    write_results(folder, result, facts)
     logger.info("for comparison, the likelihood solution that starts from the truth")
     limit = maximum_likelihood(scan, device=device)
     found = {

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require
 from ptycho.acquisition.readers import read
-from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import ConfigError, extra_missing
 from ptycho.cli.folders import output_folder
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PRODUCTS = ("reconstruction.npz", "amplitude.png", "phase.png", "summary.json")
+PRODUCTS = ("reconstruction.npz", "self_check.npz", "amplitude.png", "phase.png", "summary.json")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -58,10 +57,11 @@ def run(argv: Sequence[str]) -> int:
         batch_size=asked.batch_size,
         iterations=asked.refine,
         refine_probe=asked.refine_probe,
+        check=True,
     )
     from ptycho_torch.persistence.manifest import package_versions
 
-    write_results(asked.output_dir, result.final, summary(result, scan, package_versions(), device))
+    write_results(asked.output_dir, result, summary(result, scan, package_versions(), device))
     logger.info("%s", text_table(["", "value"], [["deviance", result.deviance], ["R-factor", result.r_factor]]))
     logger.info("wrote %s to %s", ", ".join(PRODUCTS), asked.output_dir)
     return 0
@@ -75,6 +75,7 @@ def reconstruct_file(
     batch_size: int,
     iterations: int = 0,
     refine_probe: bool = False,
+    check: bool = False,
     n_positions: int | None = None,
     seed: int | None = None,
 ) -> tuple["Result", Acquisition, str]:
@@ -84,7 +85,7 @@ def reconstruct_file(
     ----------
     run, data
         Bundle or the folder that holds it; scan.
-    accelerator, batch_size, iterations, refine_probe
+    accelerator, batch_size, iterations, refine_probe, check
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     n_positions, seed
         Positions to use, drawn at random by the seed; all of the scan when None.
@@ -117,23 +118,29 @@ def reconstruct_file(
         iterations=iterations,
         refine_probe=refine_probe,
         n_neighbours=bundle.config.neighbor_count,
+        check=check,
     )
     return result, scan, str(device)
 
 
-def write_results(folder: Path, reconstruction: Reconstruction, facts: dict[str, Any]) -> None:
-    """Write the object, its pictures and the facts about it."""
-    reconstruction.write(folder / "reconstruction.npz")
-    save_amplitude(folder / "amplitude.png", reconstruction)
-    save_phase(folder / "phase.png", reconstruction)
+def write_results(folder: Path, result: "Result", facts: dict[str, Any]) -> None:
+    """Write the object with its self-check, its pictures and the facts about it."""
+    result.final.write(folder / "reconstruction.npz")
+    assert result.check is not None
+    result.check.write(folder / "self_check.npz")
+    save_amplitude(folder / "amplitude.png", result.final)
+    save_phase(folder / "phase.png", result.final)
     write_text(folder / "summary.json", json.dumps(facts, indent=2))
 
 
 def summary(result: "Result", scan: Acquisition, versions: dict[str, str], device: str) -> dict[str, Any]:
     """Return what summary.json says."""
+    held_out = result.final.history.get("held_out_deviance")
     return {
         "deviance": result.deviance,
+        "held_out_deviance": min(held_out) if held_out else None,
         "r_factor": result.r_factor,
+        "self_check": result.check.as_dict() if result.check else None,
         "iterations": result.iterations,
         "stopped_early": result.stopped_early,
         "seconds": result.seconds,

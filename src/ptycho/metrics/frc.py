@@ -31,6 +31,8 @@ class Frc:
         Correlation that half a bit and one bit of information per pixel would give.
     n_pixels
         Fourier pixels in each ring.
+    shared_power
+        Re(sum F1 conj(F2)) / n_pixels: the power that both images have in common, whatever noise each has of its own.
     """
 
     frequency: Curve
@@ -38,6 +40,7 @@ class Frc:
     half_bit: Curve
     one_bit: Curve
     n_pixels: Int64[ndarray, " ring"]
+    shared_power: Curve
 
     def crossing(self, threshold: float | Threshold) -> float:
         """Return the first frequency, in fractions of Nyquist, where the curve falls below a threshold.
@@ -83,8 +86,7 @@ def fourier_ring_correlation(image1: Shaped[ndarray, "height width"], image2: Sh
             f"{SMALLEST_SIDE} px"
         )
     side = min(image1.shape)
-    profile = _taper(side)
-    window = np.outer(profile, profile)
+    window = window_of(side)
     spectra = [_spectrum(image, window) for image in (image1, image2)]
     turns = np.fft.fftfreq(side, 1 / side)
     ring = np.round(np.hypot(turns[:, None], turns)).astype(int).ravel()
@@ -108,18 +110,24 @@ def fourier_ring_correlation(image1: Shaped[ndarray, "height width"], image2: Sh
         half_bit=(0.2071 + 1.9102 / root) / (1.2071 + 0.9102 / root),
         one_bit=(0.5 + 2.4142 / root) / (1.5 + 1.4142 / root),
         n_pixels=n_pixels,
+        shared_power=cross / n_pixels,
     )
 
 
-def _taper(side: int) -> Float64[ndarray, " side"]:
-    """Return a Tukey window: flat, with cosine flanks over ``TAPER`` of the side in all."""
+def window_of(side: int) -> Float64[ndarray, "side side"]:
+    """Return a Tukey window: flat, with cosine flanks over ``TAPER`` of the side in all, along y and along x."""
     distance = np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5
     rise = np.clip(distance / (TAPER / 2 * side), 0, 1)
-    window: Float64[ndarray, " side"] = 0.5 * (1 - np.cos(np.pi * rise))
-    return window
+    profile = 0.5 * (1 - np.cos(np.pi * rise))
+    return np.outer(profile, profile)
+
+
+def centre_square(image: Shaped[ndarray, "height width"]) -> ndarray:
+    """Return the largest square in the middle of an image."""
+    side = min(image.shape)
+    top, left = ((n - side) // 2 for n in image.shape)
+    return image[top : top + side, left : left + side]
 
 
 def _spectrum(image: Shaped[ndarray, "height width"], window: Float64[ndarray, "side side"]) -> ndarray:
-    side = len(window)
-    top, left = ((n - side) // 2 for n in image.shape)
-    return np.fft.fft2(window * less_mean(image[top : top + side, left : left + side], window))
+    return np.fft.fft2(window * less_mean(centre_square(image), window))

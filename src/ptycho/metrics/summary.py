@@ -2,35 +2,20 @@
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64
 from numpy import ndarray
 
 from ptycho.base.arrays import Mask, Object
-from ptycho.base.errors import DataError
-from ptycho.metrics.align import Aligned, align
-from ptycho.metrics.fourier import Field, fourier_shift
+from ptycho.metrics.align import Aligned
+from ptycho.metrics.fourier import Field
 from ptycho.metrics.frc import Frc, fourier_ring_correlation
 from ptycho.metrics.image import complex_nrmse, flatness, pearson, phase_near, psnr, ssim
-from ptycho.metrics.region import bounding_box, covered, eroded, extended, largest_rectangle
+from ptycho.metrics.overlay import Stitched, lay_over
 
-RIM = 2  # px, the outermost covered pixels are seen by too few frames
-MARGIN = 8  # px of context around the region, for the sub-pixel shift
 LOW_FREQUENCIES = 0.3  # of Nyquist, where a trustworthy phase must agree
-
-
-@runtime_checkable
-class Stitched(Protocol):
-    """What of a reconstruction is compared: the object, how well it was covered, and where it lies."""
-
-    @property
-    def object_(self) -> Object: ...
-    @property
-    def coverage(self) -> Float[ndarray, "height width"]: ...
-    @property
-    def origin(self) -> Float64[ndarray, "2"]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +38,8 @@ class Comparison:
         Lowest FRC up to 0.3 of Nyquist.
     amplitude_std, phase_std, reference_amplitude_std, reference_phase_std
         Standard deviations, phase in rad: a flat answer shows as flat.
+    shared
+        Pixels that both know, as a fraction of what the one that knows less of the field knows.
     frc
         The whole curve, in ``rectangle``.
     aligned
@@ -79,6 +66,7 @@ class Comparison:
     phase_std: float
     reference_amplitude_std: float
     reference_phase_std: float
+    shared: float
     frc: Frc
     aligned: Aligned
     reference: Field
@@ -140,30 +128,17 @@ def compare(
     DataError
         The two share no covered pixel, too few for the similarity, or a value is not finite.
     """
-    known = np.ones(reference.shape, dtype=bool)
-    if reference_coverage is not None:
-        known = covered(reference_coverage, min_coverage)
-    seen = covered(reconstruction.coverage, min_coverage)
-    offset = np.asarray(reconstruction.origin) - np.asarray(reference_origin)
-    whole = np.round(offset).astype(int)
-    here, there = _shared(reconstruction.object_.shape, reference.shape, whole)
-    mask = eroded(seen, RIM)[here] & eroded(known, RIM)[there]
-    if not mask.any():
-        raise DataError(
-            f"the reconstruction of {seen.shape} px at {np.asarray(reconstruction.origin).tolist()} and the reference "
-            f"of {reference.shape} px at {np.asarray(reference_origin).tolist()} share no covered pixel; give the "
-            "reference of this scan and its origin"
-        )
-    box = bounding_box(mask, MARGIN)
-    moved = fourier_shift(extended(reference, known).astype(np.complex128), whole - offset)
-    image, target, mask = extended(reconstruction.object_, seen)[here][box], moved[there][box], mask[box]
-    aligned = align(image, target, mask, shift=shift, ramp=ramp, scale=scale)
-    corner = np.array([rows.start + inner.start for rows, inner in zip(here, box, strict=True)])
-    return _scored(aligned, target, mask, reconstruction.origin + corner)
-
-
-def _scored(aligned: Aligned, target: Field, mask: Mask, origin: Float64[ndarray, "2"]) -> Comparison:
-    image, rectangle = aligned.image, largest_rectangle(mask)
+    laid = lay_over(
+        reconstruction,
+        reference,
+        reference_origin,
+        reference_coverage=reference_coverage,
+        min_coverage=min_coverage,
+        shift=shift,
+        ramp=ramp,
+        scale=scale,
+    )
+    image, target, mask, rectangle = laid.aligned.image, laid.reference, laid.mask, laid.rectangle
     amplitude, phase = np.abs(image), phase_near(image, target)
     true_amplitude, true_phase = np.abs(target), np.angle(target)
     frc = fourier_ring_correlation(image[rectangle], target[rectangle])
@@ -184,22 +159,11 @@ def _scored(aligned: Aligned, target: Field, mask: Mask, origin: Float64[ndarray
         phase_std=phase_std,
         reference_amplitude_std=reference_amplitude_std,
         reference_phase_std=reference_phase_std,
+        shared=laid.shared,
         frc=frc,
-        aligned=aligned,
+        aligned=laid.aligned,
         reference=target,
         mask=mask,
         rectangle=rectangle,
-        origin=origin,
+        origin=laid.origin,
     )
-
-
-def _shared(
-    shape: tuple[int, ...], reference_shape: tuple[int, ...], offset: ndarray
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the slices of image and reference that overlap when image[i] lies on reference[i + offset]."""
-    here, there = [], []
-    for length, reference_length, step in zip(shape, reference_shape, offset.tolist(), strict=True):
-        start, stop = max(0, -step), max(min(length, reference_length - step), max(0, -step))
-        here.append(slice(start, stop))
-        there.append(slice(start + step, stop + step))
-    return (here[0], here[1]), (there[0], there[1])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex64, Float32
+from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
 from ptycho_torch.data.scan import Scan
@@ -58,8 +58,11 @@ class Value:
 
 
 @dataclass(frozen=True)
-class _Chunk:
-    frames: slice
+class Chunk:
+    """Some frames: their rows among those that take part, their numbers in the scan, and where their patches lie."""
+
+    rows: slice
+    frames: Int64[Tensor, " frame"]
     look: PatchesAt
     place: SubpixelShift
 
@@ -75,29 +78,41 @@ class Likelihood:
         Share of the trusted pixels that take no part: they tell when iterations begin to fit the noise.
     probe_free
         Whether the gradient with respect to the probe is wanted; it is zero otherwise.
+    frames
+        Frames that take part; all of the scan when None.
     """
 
     def __init__(
-        self, scan: Scan, placement: Placement, *, held_out_fraction: float, probe_free: bool, seed: int = 0
+        self,
+        scan: Scan,
+        placement: Placement,
+        *,
+        held_out_fraction: float,
+        probe_free: bool,
+        frames: Int64[Tensor, " frame"] | None = None,
+        seed: int = 0,
     ) -> None:
         self.scan = scan
+        self.placement = placement
         self.probe_free = probe_free
         self.object_shape = placement.object_shape
         self.far_field = FarField()
         device = scan.positions.device
         n_frames = max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"]) // (8 * scan.size**2))
+        frames = torch.arange(len(scan), device=device) if frames is None else frames
         self.chunks = []
-        for start in range(0, len(scan), n_frames):
-            frames = slice(start, min(start + n_frames, len(scan)))
-            part = placement.part(frames)
-            self.chunks.append(_Chunk(frames, part.look(), part.place()))
+        for start in range(0, len(frames), n_frames):
+            rows = slice(start, min(start + n_frames, len(frames)))
+            part = placement.part(frames[rows])
+            self.chunks.append(Chunk(rows, frames[rows], part.look(), part.place()))
         generator = torch.Generator(device=device).manual_seed(seed)
-        draw = torch.rand(len(scan), scan.size, scan.size, generator=generator, device=device)
+        draw = torch.rand(len(frames), scan.size, scan.size, generator=generator, device=device)
         self.held = (draw < held_out_fraction) & scan.mask
         self.n_held = int(self.held.sum())
-        self.n_used = len(scan) * int(scan.mask.sum()) - self.n_held
+        self.n_used = len(frames) * int(scan.mask.sum()) - self.n_held
 
-    def _fields(self, at: Estimate) -> Iterator[tuple[_Chunk, Illumination, Tensor, Tensor]]:
+    def fields(self, at: Estimate) -> Iterator[tuple[Chunk, Illumination, Tensor, Tensor]]:
+        """Yield the frames in chunks: their illumination, object patches, and fields on the detector by mode."""
         for chunk in self.chunks:
             illumination = Illumination(chunk.place.spread(at.probe))
             patches = chunk.look(at.object_)
@@ -108,10 +123,10 @@ class Likelihood:
         sums = torch.zeros(5, dtype=torch.float64)
         gradient_object = torch.zeros_like(at.object_)
         gradient_probe = torch.zeros_like(at.probe)
-        for chunk, illumination, patches, field in self._fields(at):
+        for chunk, illumination, patches, field in self.fields(at):
             measured = self.scan.counts(chunk.frames)
             expected = torch.view_as_real(field).square().sum(dim=(1, -1)) * self.scan.mask
-            held = self.held[chunk.frames]
+            held = self.held[chunk.rows]
             deviance = poisson_deviance(expected, measured)
             outside = deviance[held].double()
             root = measured.sqrt()
@@ -143,13 +158,13 @@ class Likelihood:
     def curvature(self, at: Estimate, along: Estimate) -> float:
         """Return the Fisher curvature sum (d lambda)^2 / lambda along a direction, never negative."""
         total = 0.0
-        for chunk, illumination, patches, field in self._fields(at):
+        for chunk, illumination, patches, field in self.fields(at):
             change = illumination(chunk.look(along.object_))
             if self.probe_free:
                 change = change + chunk.place.spread(along.probe) * patches[:, None]
             slope = 2 * (field.conj() * self.far_field(change)).real.sum(dim=1)
             expected = torch.view_as_real(field).square().sum(dim=(1, -1))
-            used = self.scan.mask & ~self.held[chunk.frames]
+            used = self.scan.mask & ~self.held[chunk.rows]
             total += float((used * slope.square() / expected.clamp_min(FLOOR)).sum(dtype=torch.float64))
         return total
 
@@ -159,7 +174,7 @@ class Likelihood:
             flux_sums(
                 self.scan.counts(chunk.frames), torch.view_as_real(field).square().sum(dim=(1, -1)) * self.scan.mask
             )
-            for chunk, _, _, field in self._fields(at)
+            for chunk, _, _, field in self.fields(at)
         ]
         return flux_ratio(torch.stack(sums).sum(dim=0))
 

@@ -21,6 +21,28 @@ def stitch(
 ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
     """Predict a patch for every member of every group and merge them all on one canvas, weighted by the light.
 
+    Parameters are those of `summed_patches`.
+
+    Returns
+    -------
+    object, coverage
+        The canvas and the light on it.
+    """
+    return divide(*summed_patches(pinn, scan, placement, groups, batch_size=batch_size, flux=flux))
+
+
+@torch.no_grad()
+def summed_patches(
+    pinn: PtychoPINN,
+    scan: Scan,
+    placement: Placement,
+    groups: Int64[Tensor, "group member"],
+    *,
+    batch_size: int,
+    flux: float = 1.0,
+) -> tuple[Complex64[Tensor, "height width"], Complex64[Tensor, "height width"]]:
+    """Predict a patch for every member of every group; sum lit patches, and the light, on one canvas.
+
     Parameters
     ----------
     pinn, scan, placement
@@ -34,8 +56,8 @@ def stitch(
 
     Returns
     -------
-    object, coverage
-        The canvas and the light on it.
+    numerator, denominator
+        Sums of parts of a scan add up to those of the whole.
     """
     weight = probe_weight(pinn.probe)
     numerator = torch.zeros(placement.object_shape, dtype=torch.complex64, device=weight.device)
@@ -47,7 +69,7 @@ def stitch(
         lit_patches, light = weighted_sums(patches, weight, part.look(), part.place())
         numerator += lit_patches
         denominator += light
-    return divide(numerator, denominator)
+    return numerator, denominator
 
 
 @torch.no_grad()

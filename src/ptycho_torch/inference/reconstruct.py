@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import DataError
-from ptycho.grouping.sampling import draw_groups, enough_neighbours
+from ptycho.metrics.self_check import SelfCheck
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.inference.likelihood import Estimate, Likelihood
-from ptycho_torch.inference.predict import stitch
+from ptycho_torch.inference.likelihood import Estimate
 from ptycho_torch.inference.refine import refine
+from ptycho_torch.inference.self_check import self_check
+from ptycho_torch.inference.solve import Solver
 from ptycho_torch.physics.forward import NO_LIGHT, place_on_canvas
 from ptycho_torch.pinn.labels import CutLabels
 from ptycho_torch.pinn.pinn import PtychoPINN
@@ -46,6 +46,8 @@ class Result:
         Iterations that were made.
     stopped_early
         Whether held-out pixels ended the iterations.
+    check
+        What the result says of itself, where that was asked for.
     """
 
     stitched: Reconstruction
@@ -55,6 +57,7 @@ class Result:
     seconds: dict[str, float]
     iterations: int
     stopped_early: bool
+    check: SelfCheck | None = None
 
 
 def reconstruct(
@@ -66,6 +69,7 @@ def reconstruct(
     iterations: int = 0,
     refine_probe: bool = False,
     n_neighbours: int = 4,
+    check: bool = False,
 ) -> Result:
     """Stitch what the network predicts for every pattern of a scan, then let likelihood iterations finish it.
 
@@ -85,6 +89,8 @@ def reconstruct(
         Likelihood iterations after stitching (0 for none), and whether they may change the probe.
     n_neighbours
         Nearest positions that a group is drawn from, for a network that sees groups; at least its other members.
+    check
+        Whether the result shall say of itself how far it can be trusted; about as much work as the iterations again.
 
     Raises
     ------
@@ -94,38 +100,29 @@ def reconstruct(
         The scan has fewer positions than a group.
     """
     check_size(pinn, acquisition)
-    clock = _Clock()
+    clock = _Clock(device)
     pinn = pinn.to(device).eval()
     scan = Scan.of(acquisition, device)
     flux = exposure(pinn, acquisition)
     _compare_probes(pinn, acquisition)
     placement, origin = place_on_canvas(scan.positions, scan.size)
-    groups = groups_of(acquisition, pinn.channels, n_neighbours).to(device)
-    object_, coverage = stitch(pinn, scan, placement, groups, batch_size=batch_size, flux=flux)
-    probe = pinn.probe.detach() * (flux * float(pinn.flux)) ** 0.5
-    coverage = coverage * (flux * float(pinn.flux))
-    whole = Likelihood(scan, placement, held_out_fraction=0.0, probe_free=False)
-    object_ = object_ * whole.flux(Estimate(object_, probe)) ** 0.5
-    clock.lap("predict and stitch", device)
-    history: dict[str, list[float]] = {}
-    stitched = _reconstruction(object_, coverage, probe, origin, acquisition, history)
-    final, refined = stitched, None
-    if iterations:
-        refined = refine(object_, probe, scan, placement, iterations=iterations, refine_probe=refine_probe)
-        history = refined.history
-        final = _reconstruction(refined.object_, refined.coverage, refined.probe, origin, acquisition, history)
-        object_, probe = refined.object_, refined.probe
-    clock.lap("refine", device)
-    value = whole(Estimate(object_, probe))
-    clock.lap("judge", device)
+    solver = Solver(pinn, scan, placement, flux, batch_size, n_neighbours, iterations, refine_probe)
+    every = torch.arange(len(scan), device=device)
+    sums, halves = solver.sums_with_halves(every) if check else (solver.sums(every), [])
+    clock.lap("predict and stitch")
+    solved = solver.solve(sums, every)
+    clock.lap("refine")
+    value = solver.likelihood(every)(solved.end)
+    clock.lap("judge")
     return Result(
-        stitched,
-        final,
+        _reconstruction(solved.start, solved.start_light, origin, acquisition, {}),
+        _reconstruction(solved.end, solved.light, origin, acquisition, solved.history),
         value.deviance,
         value.r_factor,
         clock.seconds,
-        iterations=0 if refined is None else len(refined.history["deviance"]) - 1,
-        stopped_early=False if refined is None else refined.stopped_early,
+        iterations=max(0, len(solved.history.get("deviance", [])) - 1),
+        stopped_early=solved.stopped_early,
+        check=self_check(solver, solved, every, halves) if check else None,
     )
 
 
@@ -146,46 +143,32 @@ def check_size(pinn: PtychoPINN, acquisition: Acquisition) -> None:
 
 
 class _Clock:
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = {}
+        self._device = device
         self._last = time.perf_counter()
 
-    def lap(self, stage: str, device: torch.device) -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+    def lap(self, stage: str) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
         now = time.perf_counter()
         self.seconds[stage] = now - self._last
         self._last = now
 
 
 def _reconstruction(
-    object_: Tensor,
-    coverage: Tensor,
-    probe: Tensor,
-    origin: Tensor,
-    acquisition: Acquisition,
-    history: dict[str, list[float]],
+    at: Estimate, coverage: Tensor, origin: Tensor, acquisition: Acquisition, history: dict[str, list[float]]
 ) -> Reconstruction:
     seen = coverage > NO_LIGHT * coverage.amax()
     return Reconstruction(
-        object_=torch.where(seen, object_, 0).cpu().numpy(),
+        object_=torch.where(seen, at.object_, 0).cpu().numpy(),
         coverage=torch.where(seen, coverage, 0).cpu().numpy(),
         # The canvas begins at the corner of a patch, and a position names the pixel at patch index N // 2.
         origin=origin.cpu().numpy().astype(np.float64),
-        probe=probe.cpu().numpy(),
+        probe=at.probe.cpu().numpy(),
         positions=acquisition.positions,
         history=history,
     )
-
-
-def groups_of(acquisition: Acquisition, channels: int, n_neighbours: int) -> Int64[Tensor, "group member"]:
-    """Return the groups of patterns that a network of so many channels sees together; every pattern is first once."""
-    n = acquisition.n_positions
-    if channels == 1:
-        return torch.arange(n)[:, None]
-    n_neighbours = enough_neighbours(n_neighbours, channels - 1)
-    rng = np.random.default_rng(0)
-    return torch.from_numpy(draw_groups(acquisition.positions, channels, n_neighbours, n, rng).indices)
 
 
 def exposure(pinn: PtychoPINN, acquisition: Acquisition) -> float:
@@ -233,4 +216,4 @@ def maximum_likelihood(acquisition: Acquisition, *, device: torch.device, iterat
     start = torch.where(truth.known, truth.object_, 1)
     probe = torch.as_tensor(acquisition.probe, device=device)
     refined = refine(start, probe, scan, placement, iterations=iterations, held_out_fraction=0.0)
-    return _reconstruction(refined.object_, refined.coverage, probe, origin, acquisition, refined.history)
+    return _reconstruction(Estimate(refined.object_, probe), refined.coverage, origin, acquisition, refined.history)

@@ -4,7 +4,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field
 
-from jaxtyping import Complex64, Float32
+from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
 from ptycho_torch.data.scan import Scan
@@ -42,6 +42,7 @@ def refine(
     iterations: int,
     refine_probe: bool = False,
     held_out_fraction: float = 0.02,
+    frames: Int64[Tensor, " frame"] | None = None,
 ) -> Refined:
     """Maximise the Poisson likelihood of a scan over the object, and the probe when asked, from a given start.
 
@@ -60,8 +61,12 @@ def refine(
         Number of iterations at most.
     held_out_fraction
         Share of the pixels that take no part in the fit.
+    frames
+        Frames that are fitted; all of the scan when None.
     """
-    likelihood = Likelihood(scan, placement, held_out_fraction=held_out_fraction, probe_free=refine_probe)
+    likelihood = Likelihood(
+        scan, placement, held_out_fraction=held_out_fraction, probe_free=refine_probe, frames=frames
+    )
     at = Estimate(object_, probe)
     light = likelihood.light(at)
     object_stiffness = light + DIM * light[light > 0].median()

@@ -14,7 +14,8 @@ from ptycho_torch.clients.library.choices import accelerator_of
 from ptycho_torch.clients.library.loader import PtychoDataLoader, ScanOnGrid
 from ptycho_torch.clients.library.session import ConfigManager, PtychoModel
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.inference.reconstruct import check_size, exposure, groups_of, reconstruct
+from ptycho_torch.inference.reconstruct import check_size, exposure, reconstruct
+from ptycho_torch.inference.solve import groups_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class InferenceEngine:
         pinn = trained.pinn.to(device).eval()
         scan, flux = Scan.of(acquisition, device), exposure(pinn, acquisition)
         patches = np.empty(acquisition.patterns.shape, np.complex64)
-        groups = groups_of(acquisition, pinn.channels, trained.config.neighbor_count)
+        groups = groups_of(acquisition.positions, pinn.channels, trained.config.neighbor_count)
         for some in groups.split(self._batch_size(acquisition.size, pinn.channels)):
             found = pinn.predict(scan.counts(some.reshape(-1).to(device)) / flux)
             patches[some[:, 0]] = found[:: pinn.channels].cpu().numpy()

@@ -1,0 +1,104 @@
+"""What two halves of a scan say of the whole: their correlation, its limit, and how far they disagree."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float64
+from numpy import ndarray
+
+from ptycho.metrics.frc import Curve, Frc, centre_square, fourier_ring_correlation, window_of
+from ptycho.metrics.overlay import Overlay, Stitched, lay_over
+
+Map = Float[ndarray, "height width"]
+
+SMOOTHING = 2.0  # px, over which the disagreement is averaged: one pixel's alone says little
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Agreement of two independent reconstructions, each from half of the frames of a scan.
+
+    Attributes
+    ----------
+    frc
+        Fourier ring correlation between the halves: consistency at half the dose.
+    deviation
+        (height, width) on the canvas of the halves: local rms of half their difference, which estimates the standard
+        deviation of a complex pixel of the whole scan's object, dimensionless; NaN where they can't be compared.
+    limit_between_halves, limit_against_truth
+        FRC that shot noise alone allows, for the halves and for the whole scan's object against the true one; an
+        estimate of the bound for a known probe, after `signal_to_noise`.
+    """
+
+    frc: Frc
+    deviation: Map
+    limit_between_halves: Curve
+    limit_against_truth: Curve
+
+
+def agreement(half: Stitched, other: Stitched, shot_noise: Map) -> Agreement:
+    """Compare two halves after removing what ptychography leaves free.
+
+    Parameters
+    ----------
+    half, other
+        Reconstructions of the two halves on one canvas.
+    shot_noise
+        Standard deviation that photons allow for a complex pixel of the whole scan's object, on the same canvas.
+
+    Raises
+    ------
+    DataError
+        They share too little: no pixel, or no square of 16 px.
+    """
+    laid = lay_over(half, other.object_, other.origin, reference_coverage=other.coverage)
+    image, reference = laid.aligned.image[laid.rectangle], laid.reference[laid.rectangle]
+    frc = fourier_ring_correlation(image, reference)
+    box = _place(laid, other)
+    snr = signal_to_noise(frc, shot_noise[box][laid.rectangle])
+    deviation = np.full(other.object_.shape, np.nan)
+    deviation[box] = _local_rms(np.abs(laid.aligned.image - laid.reference) / 2, laid)
+    return Agreement(
+        frc,
+        deviation,
+        # Either half has twice the noise variance of the whole; a curve of two noisy images has both noises in it.
+        limit_between_halves=snr / (snr + 2),
+        limit_against_truth=np.sqrt(snr / (snr + 1)),
+    )
+
+
+def signal_to_noise(frc: Frc, shot_noise: Map) -> Float64[ndarray, " ring"]:
+    """Return the spectral signal-to-noise ratio of the whole scan's object that shot noise allows, ring by ring.
+
+    The signal is the power that both halves share, so that no noise counts as signal. The noise is that of
+    independent pixels, sum w^2 sigma^2 with the window w of the FRC: white. FRC_max = 1 / sqrt(1 + 1 / SSNR) against
+    the truth and 1 / (1 + 2 / SSNR) between halves of the dose follow from it.
+
+    Parameters
+    ----------
+    frc
+        Correlation of two halves.
+    shot_noise
+        Standard deviation of a complex pixel of the whole scan's object, in the region of the correlation.
+    """
+    square = centre_square(shot_noise)
+    noise = float(np.sum((window_of(len(square)) * square) ** 2))
+    ratio: Float64[ndarray, " ring"] = np.maximum(frc.shared_power, 0) / noise
+    return ratio
+
+
+def _place(laid: Overlay, on: Stitched) -> tuple[slice, slice]:
+    """Return the rows and columns of a canvas that an overlay occupies."""
+    starts = np.round(laid.origin - on.origin).astype(int).tolist()
+    rows, columns = (slice(start, start + n) for start, n in zip(starts, laid.mask.shape, strict=True))
+    return rows, columns
+
+
+def _local_rms(values: Map, laid: Overlay) -> Map:
+    from scipy.ndimage import gaussian_filter
+
+    square, weight = (
+        gaussian_filter(np.where(laid.mask, field, 0.0), SMOOTHING) for field in (values**2, np.ones_like(values))
+    )
+    rms: Map = np.sqrt(np.divide(square, weight, out=np.full_like(square, np.nan), where=laid.mask))
+    return rms

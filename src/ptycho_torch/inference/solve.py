@@ -1,0 +1,115 @@
+"""A network and a scan, and what they make of all its frames or of some."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Complex64, Float32, Int64
+from torch import Tensor
+
+from ptycho.base.arrays import Positions
+from ptycho.grouping.halves import halves
+from ptycho.grouping.sampling import draw_groups, enough_neighbours
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.likelihood import Estimate, Likelihood
+from ptycho_torch.inference.predict import summed_patches
+from ptycho_torch.inference.refine import refine
+from ptycho_torch.physics.forward import Placement, divide
+from ptycho_torch.pinn.pinn import PtychoPINN
+
+Frames = Int64[Tensor, "_"]
+Sums = Complex64[Tensor, "2 height width"]
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The stitched estimate and the last one with the light on the canvas of each, and how it came about."""
+
+    start: Estimate
+    start_light: Float32[Tensor, "height width"]
+    end: Estimate
+    light: Float32[Tensor, "height width"]
+    history: dict[str, list[float]] = field(default_factory=dict)
+    stopped_early: bool = False
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A trained network, a scan with the place of its patches, and the choices of a reconstruction.
+
+    Attributes
+    ----------
+    pinn, scan, placement
+        On one device.
+    flux
+        Counts of this scan over counts of the training scan.
+    batch_size, n_neighbours, iterations, refine_probe
+        As `ptycho_torch.inference.reconstruct.reconstruct` has them.
+    """
+
+    pinn: PtychoPINN
+    scan: Scan
+    placement: Placement
+    flux: float
+    batch_size: int
+    n_neighbours: int
+    iterations: int
+    refine_probe: bool
+
+    @property
+    def light_scale(self) -> float:
+        """Return the counts of this scan over the power of the network's own probe."""
+        return self.flux * float(self.pinn.flux)
+
+    def sums_with_halves(self, every: Frames) -> tuple[Sums, list[tuple[Frames, Sums]]]:
+        """Return the sums of all frames, and frames and sums of two halves of them that both cover the field.
+
+        There are no halves where one would have less frames than a group.
+        """
+        if len(every) < 2 * self.pinn.channels:
+            return self.sums(every), []
+        parts = [torch.from_numpy(half).to(every.device) for half in halves(self.scan.positions.cpu().numpy())]
+        sums = [self.sums(part) for part in parts]
+        # A network that sees patterns alone says the same of a pattern in a half as in the whole.
+        whole = sums[0] + sums[1] if self.pinn.channels == 1 else self.sums(every)
+        return whole, list(zip(parts, sums, strict=True))
+
+    def sums(self, frames: Frames) -> Sums:
+        """Return the lit patches that the network predicts from some frames alone, and their light, summed up."""
+        positions = self.scan.positions[frames].cpu().numpy()
+        groups = groups_of(positions, self.pinn.channels, self.n_neighbours).to(frames.device)
+        summed = summed_patches(
+            self.pinn, self.scan, self.placement, frames[groups], batch_size=self.batch_size, flux=self.flux
+        )
+        return torch.stack(summed)
+
+    def solve(self, sums: Sums, frames: Frames) -> Solved:
+        """Bring stitched patches to the counts of some frames, and let likelihood iterations over these finish it."""
+        object_, coverage = divide(*sums)
+        probe = self.pinn.probe.detach() * self.light_scale**0.5
+        start = Estimate(object_ * self.likelihood(frames).flux(Estimate(object_, probe)) ** 0.5, probe)
+        light = coverage * self.light_scale
+        if not self.iterations:
+            return Solved(start, light, start, light)
+        done = refine(
+            *(start.object_, probe, self.scan, self.placement),
+            iterations=self.iterations,
+            refine_probe=self.refine_probe,
+            frames=frames,
+        )
+        end = Estimate(done.object_, done.probe)
+        return Solved(start, light, end, done.coverage, done.history, done.stopped_early)
+
+    def likelihood(self, frames: Frames) -> Likelihood:
+        """Return the likelihood of some frames, no pixel held out."""
+        return Likelihood(self.scan, self.placement, held_out_fraction=0.0, probe_free=False, frames=frames)
+
+
+def groups_of(positions: Positions, channels: int, n_neighbours: int) -> Int64[Tensor, "group member"]:
+    """Return the groups of patterns that a network of so many channels sees together; every pattern is first once."""
+    n = len(positions)
+    if channels == 1:
+        return torch.arange(n)[:, None]
+    n_neighbours = enough_neighbours(n_neighbours, channels - 1)
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(draw_groups(positions, channels, n_neighbours, n, rng).indices)

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from ptycho.assembly.reference import Reference
+from ptycho.base.errors import DataError
+from ptycho.metrics.agreement import agreement
+from ptycho.metrics.frc import fourier_ring_correlation
+
+SIDE, SIGMA = 128, 0.05  # px; standard deviation of a complex pixel of the whole
+
+
+@pytest.fixture(scope="module")
+def truth(smooth_object):
+    return smooth_object(0, SIDE, 0)
+
+
+def noisy(truth, seed, sigma):
+    rng = np.random.default_rng(seed)
+    noise = (rng.normal(size=truth.shape) + 1j * rng.normal(size=truth.shape)) * sigma / np.sqrt(2)
+    return (truth + noise).astype(np.complex64)
+
+
+def half(truth, seed, angle=0.0):
+    """Half the frames have twice the variance."""
+    return Reference(
+        np.complex64(np.exp(1j * angle)) * noisy(truth, seed, 2**0.5 * SIGMA),
+        np.zeros(2),
+        np.ones(truth.shape, np.float32),
+    )
+
+
+def test_halves_with_white_noise_agree_as_far_as_the_limit_says(truth):
+    found = agreement(half(truth, 1), half(truth, 2), np.full(truth.shape, SIGMA))
+    weights = found.frc.n_pixels
+    gap = found.frc.correlation - found.limit_between_halves
+    assert abs(np.average(gap, weights=weights)) < 0.02
+    assert np.abs(gap[found.frc.frequency < 0.35]).max() < 0.05
+    inner = slice(8, -8)
+    against_truth = fourier_ring_correlation(
+        ((half(truth, 1).object_ + half(truth, 2).object_) / 2)[inner, inner], truth[inner, inner]
+    )
+    at = np.interp(against_truth.frequency, found.frc.frequency, found.limit_against_truth)
+    low = against_truth.frequency < 0.35
+    np.testing.assert_allclose(against_truth.correlation[low], at[low], atol=0.05)
+
+
+def test_half_their_difference_is_the_uncertainty_of_the_whole(truth):
+    found = agreement(half(truth, 1), half(truth, 2, 2.0), np.full(truth.shape, SIGMA))
+    seen = np.isfinite(found.deviation)
+    assert not seen[0].any(), "the rim is not compared"
+    assert seen[8:-8, 8:-8].all()
+    assert np.sqrt(np.mean(found.deviation[seen] ** 2)) == pytest.approx(SIGMA, rel=0.05)
+    assert found.deviation[seen].std() < 0.2 * SIGMA
+
+
+def test_a_place_where_the_halves_differ_shows_there(truth):
+    other = half(truth, 2)
+    other.object_[60:70, 40:50] *= 1.5
+    found = agreement(half(truth, 1), other, np.full(truth.shape, SIGMA))
+    worst = np.unravel_index(np.nanargmax(found.deviation), truth.shape)
+    assert 58 <= worst[0] <= 72
+    assert 38 <= worst[1] <= 52
+    assert np.nanmax(found.deviation) > 3 * SIGMA
+
+
+def test_twice_the_noise_lowers_every_limit(truth):
+    one, twice = (agreement(half(truth, 1), half(truth, 2), np.full(truth.shape, s)) for s in (SIGMA, 2 * SIGMA))
+    for name in ("limit_between_halves", "limit_against_truth"):
+        above, below = getattr(one, name), getattr(twice, name)
+        assert ((below >= 0) & (below <= above) & (above <= 1)).all()
+    assert (one.limit_between_halves <= one.limit_against_truth).all()
+
+
+def test_halves_that_share_nothing_are_refused(truth):
+    away = Reference(half(truth, 2).object_, np.array([500.0, 0.0]), np.ones(truth.shape, np.float32))
+    with pytest.raises(DataError, match="share no covered pixel"):
+        agreement(half(truth, 1), away, np.full(truth.shape, SIGMA))
