@@ -231,7 +231,7 @@ CHOICES = {
         ["--model.architecture", "cnn"],
         ["N is 32", "expects 64, 128 or 256", "choose the lean architecture"],
     ),
-    "nothing to resume": (["--resume"], ["nothing to resume", "last.ckpt does not exist", "give the folder"]),
+    "nothing to resume": (["--resume"], ["nothing to resume", "config.yaml does not exist", "give the folder"]),
     "a loss of nothing": (["--nll_weight", "0"], ["nll_weight and mae_weight are both 0", "expected a loss", "set"]),
     "a logger that is not there": (["--execution.logger_backend", "wandb"], ["'wandb'", "expected csv or tensorboard"]),
 }
@@ -476,8 +476,9 @@ def test_a_disk_that_is_full_leaves_no_part_of_a_bundle(scan_file, tmp_path, ful
     assert said.count("\n") == 1
     assert "wts.h5.zip" in said
     assert "No space left" in said
+    assert f"then go on with: ptycho train {scan_file} --output_dir {tmp_path} --resume" in said
     # What the run had before, so that it can be resumed, and nothing of the bundle.
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.yaml", "logs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.yaml", "logs", "training.json"]
 
 
 def test_a_network_that_the_interrupted_run_did_not_have(refused, scan_file, trained, tmp_path):
@@ -485,15 +486,17 @@ def test_a_network_that_the_interrupted_run_did_not_have(refused, scan_file, tra
     shutil.copytree(trained, run)
     (run / "wts.h5.zip").unlink()
     argv = ["train", scan_file, "--output_dir", run, "--resume", "--model.lean_width", "16"]
-    refused(argv, "last.ckpt", "another network", "give the configuration of that run")
+    refused(argv, "model.lean_width is 16 but 8 in", "expected the choices that the run began with", "leave them out")
 
 
 def test_a_checkpoint_that_is_damaged(refused, scan_file, trained, tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    raw = (trained / "checkpoints" / "last.ckpt").read_bytes()
-    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(raw[: len(raw) // 2])
-    argv = ["train", scan_file, "--output_dir", tmp_path, "--resume", "--model.lean_width", "8"]
-    refused(argv, "last.ckpt", "damaged", "without --resume")
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "wts.h5.zip").unlink()
+    for checkpoint in (run / "checkpoints").iterdir():
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    argv = ["train", scan_file, "--output_dir", run, "--resume"]
+    refused(argv, "ckpt can't be read", "damaged", "start again with --overwrite")
 
 
 def test_an_unknown_verb(capsys):

@@ -100,7 +100,7 @@ def test_a_defect_of_the_software_keeps_its_traceback(verb):
 def test_an_interrupted_run_says_so(verb, capsys):
     verb(raiser(KeyboardInterrupt()))
     assert main(["train"]) == 130
-    assert capsys.readouterr().err == "ptycho train: error: interrupted\n"
+    assert capsys.readouterr().err == "ptycho train: interrupted; no result was written\n"
 
 
 def test_a_parser_that_stops_gives_its_status(verb):

@@ -202,7 +202,8 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(scan_file, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Curves, "on_train_epoch_start", unplugged)
         train(scan_file, part, *flags, expect=130)
-    assert capsys.readouterr() == ("", "ptycho train: error: interrupted\n")
+    command = f"ptycho train {scan_file} --output_dir {part} --resume"
+    assert capsys.readouterr() == ("", f"ptycho train: interrupted; go on with: {command}\n")
     assert not (part / "wts.h5.zip").exists()
     resumed = train(scan_file, part, *flags, "--resume")
     assert resumed["history"] == whole["history"]

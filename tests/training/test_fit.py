@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
     fit(config_of(tmp_path), execution_of(), SCAN)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    with pytest.raises(ConfigError, match=r"last\.ckpt.*start again without --resume") as refused:
+    with pytest.raises(ConfigError, match=r"last\.ckpt.*start again with --overwrite") as refused:
         fit(config_of(tmp_path), execution_of(), SCAN, resume=checkpoint)
     assert "\n" not in str(refused.value)
 

@@ -29,13 +29,12 @@ def parameter():
 def rates(config, n_steps):
     """The learning rate of every step of a run, and the one after it."""
     optimizer = make_optimizer(parameter(), config, EXECUTION)
-    scheduler = make_scheduler(optimizer, config, n_steps, "val_loss")
-    assert scheduler["interval"] == "step"
+    scheduler = make_scheduler(optimizer, config, n_steps)
     found = []
     for _ in range(n_steps + 1):
         found.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        scheduler["scheduler"].step()
+        scheduler.step()
     return found
 
 
@@ -77,12 +76,11 @@ def test_a_plateau_watches_a_loss_and_halves_the_rate():
         plateau_threshold=0.1,
     )
     optimizer = make_optimizer(parameter(), config, EXECUTION)
-    scheduler = make_scheduler(optimizer, config, 10, "train_loss")
-    assert isinstance(scheduler["scheduler"], ReduceLROnPlateau)
-    assert (scheduler["interval"], scheduler["monitor"]) == ("epoch", "train_loss")
+    scheduler = make_scheduler(optimizer, config, 10)
+    assert isinstance(scheduler, ReduceLROnPlateau)
     found = []
     for loss in (1.0, 0.95, 0.94, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5):
-        scheduler["scheduler"].step(loss)
+        scheduler.step(loss)
         found.append(optimizer.param_groups[0]["lr"])
     # Falls of less than a tenth are no progress; two epochs without any halve the rate, down to the smallest.
     assert found[:4] == pytest.approx([0.02, 0.02, 0.01, 0.01])

@@ -1,19 +1,24 @@
-"""Write a file whole or not at all."""
+"""Write a file, or the files of a folder, whole or not at all."""
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ptycho.base.errors import OutputError
+
+# What a file or folder is called until it is whole; a run that was killed may leave one, and nobody reads it.
+PARTIAL = ".partial-"
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target`` that takes its place when the block ends well.
 
-    When the block fails the temporary file is removed and ``target`` is as it was.
+    When the block fails the temporary file is removed and ``target`` is as it was. A power cut leaves the old file or
+    the whole one too: its bytes are on the disk before it takes its name.
 
     Raises
     ------
@@ -23,7 +28,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=f"-{target.name}", dir=target.parent)
         os.close(handle)
     except OSError as error:
         raise OutputError(
@@ -33,7 +38,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(0o666 & ~_umask())
+        to_disk(partial)
         partial.replace(target)
+        to_disk(target.parent)
     except OSError as error:
         raise OutputError(
             f"can't write {target}: {error.strerror or error}; free some space or choose another folder"
@@ -46,6 +53,41 @@ def write_text(target: Path, text: str) -> None:
     """Write ``text`` to ``target`` as UTF-8, whole or not at all."""
     with atomic_path(target) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_bytes(target: Path, raw: bytes | memoryview) -> None:
+    """Write ``raw`` to ``target``, whole or not at all."""
+    with atomic_path(target) as partial:
+        partial.write_bytes(raw)
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, so that no half of it is ever seen under its name."""
+    if path.is_dir():
+        doomed = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=path.parent))
+        path.replace(doomed)
+        shutil.rmtree(doomed)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_partials(folder: Path, names: Sequence[str]) -> None:
+    """Remove what runs that were killed left half written in a folder, under these names and in folders of these names.
+
+    Nobody else may be writing them.
+    """
+    for name in names:
+        for path in (*folder.glob(f"{PARTIAL}*-{name}"), *(folder / name).glob(f"{PARTIAL}*")):
+            remove_whole(path)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

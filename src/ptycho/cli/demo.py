@@ -1,6 +1,5 @@
 """``ptycho demo``: the main job on a simulated scan, with a table and one page of pictures."""
 
-import json
 import logging
 import sys
 import time
@@ -12,10 +11,11 @@ import numpy as np
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.writers import write_npz
 from ptycho.assembly.reconstruction import Reconstruction
-from ptycho.base.atomic import write_text
 from ptycho.base.errors import extra_missing
+from ptycho.cli import reconstruct as reconstruction
+from ptycho.cli import train as training
 from ptycho.cli.compare import table
-from ptycho.cli.folders import output_folder
+from ptycho.cli.folders import all_together, output_folder
 from ptycho.cli.parsing import at_least, verb_parser
 from ptycho.cli.reconstruct import summary, write_results
 from ptycho.config.execution import PyTorchExecutionConfig
@@ -29,6 +29,7 @@ from ptycho.simulation.simulate import Simulation, simulate
 logger = logging.getLogger(__name__)
 
 PAGE = "demo.png"
+PRODUCTS = (PAGE, "scan.npz", *training.PRODUCTS, *reconstruction.PRODUCTS)
 ITERATIONS = 40
 # A minute of training on two cores.
 EPOCHS = 40
@@ -46,7 +47,15 @@ def run(argv: Sequence[str]) -> int:
     given = parser.read(argv)
     asked = given.arguments
     at_least(asked, seed=0)
-    folder = output_folder(asked.output_dir, [PAGE], overwrite=asked.overwrite)
+    with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
+        with all_together(folder, PRODUCTS) as staged:
+            told = _demo(staged, folder, asked.seed, watched=not asked.quiet)
+        sys.stdout.write(f"{told}Pictures: {folder / PAGE}\n")
+    return 0
+
+
+def _demo(folder: Path, home: Path, seed: int, *, watched: bool) -> str:
+    """Do the main job in a folder, whose files will lie in ``home``; return the scores and the time as text."""
     try:
         import lightning  # noqa: F401
         import torch
@@ -55,24 +64,23 @@ def run(argv: Sequence[str]) -> int:
         from ptycho_torch.inference.reconstruct import maximum_likelihood, reconstruct
         from ptycho_torch.persistence.bundle import write_bundle
         from ptycho_torch.persistence.manifest import package_versions
-        from ptycho_torch.training.fit import fit
+        from ptycho_torch.training.fit import prepare
     except ModuleNotFoundError as error:
         raise extra_missing(error.name or "torch", "torch") from error
     started = time.perf_counter()
     choices = Simulation()
     logger.info("simulating %d patterns of %d x %d px", choices.n_positions, choices.N, choices.N)
-    scan = simulate(choices, np.random.default_rng(asked.seed))
+    scan = simulate(choices, np.random.default_rng(seed))
     write_npz(folder / "scan.npz", scan)
-    config = TrainingConfig(ModelConfig(N=scan.size), nepochs=EPOCHS, batch_size=BATCH, output_dir=folder)
-    execution = PyTorchExecutionConfig(enable_progress_bar=not asked.quiet)
+    config = TrainingConfig(ModelConfig(N=scan.size), nepochs=EPOCHS, batch_size=BATCH, output_dir=home)
+    execution = PyTorchExecutionConfig(enable_progress_bar=watched)
     logger.info("training a network on it, without labels")
-    trained = fit(config, execution, scan)
+    trained = prepare(config, execution, scan, folder=folder).train()
     write_bundle(folder / "wts.h5.zip", trained.pinn, config)
     logger.info("reconstructing, and %d likelihood iterations", ITERATIONS)
     device = resolve_device(execution.accelerator)
     result = reconstruct(trained.pinn, scan, device=device, iterations=ITERATIONS, check=True)
     facts = summary(result, scan, package_versions(), str(device))
-    write_results(folder, result, facts)
     logger.info("for comparison, the likelihood solution that starts from the truth")
     limit = maximum_likelihood(scan, device=device)
     found = {
@@ -84,17 +92,15 @@ def run(argv: Sequence[str]) -> int:
     _page(folder / PAGE, scan, found, trained.history["train_loss"], result.final)
     scores = {name: comparison.as_dict() for name, comparison in found.items()}
     facts |= {"scores": scores, "training": {"seconds": trained.seconds, "history": trained.history}}
-    write_text(folder / "summary.json", json.dumps(facts, indent=2))
-    sys.stdout.write(f"\n{table(found)}\n\n")
-    sys.stdout.write(
+    write_results(folder, result, facts)
+    return (
+        f"\n{table(found)}\n\n"
         "network: its patches, stitched, without iterations. refined: after "
         f"{result.iterations} likelihood iterations.\n"
         "ML from truth: the likelihood solution that starts from the true object and probe, with all its noise.\n"
         f"{trained.seconds:.0f} s of training ({trained.n_patterns / trained.seconds:.0f} patterns/s), "
-        f"{seconds:.0f} s in all, "
-        f"torch {torch.__version__} on {device}. Pictures: {folder / PAGE}\n"
+        f"{seconds:.0f} s in all, torch {torch.__version__} on {device}. "
     )
-    return 0
 
 
 def _scored(reconstruction: Reconstruction, scan: Acquisition) -> Comparison:

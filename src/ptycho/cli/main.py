@@ -21,7 +21,7 @@ VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb and return its exit status: 0 when all went well, 2 after an error, 130 when interrupted.
+    """Run a verb and return its exit status: 0 when all went well, 2 after an error, 130 after Ctrl-C.
 
     With ``PTYCHO_DEBUG=1`` in the environment an error shows its traceback instead of one line.
     """

@@ -14,10 +14,10 @@ from ptycho.base import logs
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import ConfigError
 from ptycho.cli import compare as comparison
-from ptycho.cli.folders import output_file, output_folder
+from ptycho.cli.folders import all_together, output_file, output_folder
 from ptycho.cli.reconstruct import reconstruct_file
 from ptycho.cli.status import exit_status
-from ptycho.cli.train import BUNDLE, train
+from ptycho.cli.train import PRODUCTS, train
 from ptycho.config.engine import tell_engine
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import from_dict
@@ -81,17 +81,17 @@ def _train(asked: argparse.Namespace) -> int:
     stitching = asked.do_stitching and config.test_data_file is not None
     if asked.do_stitching and not stitching:
         logger.warning("--do_stitching has nothing to reconstruct: --test_data_file is not given")
-    folder = output_folder(config.output_dir, [BUNDLE], overwrite=True)
     given_size = "N" in choices(TrainingConfig, vars(asked), asked.config)["model"]
-    train(config, execution, given_size=given_size)
-    if stitching and config.test_data_file is not None:
-        result, _, _ = reconstruct_file(
-            folder,
-            config.test_data_file,
-            accelerator=execution.accelerator,
-            batch_size=execution.inference_batch_size or BATCH,
-        )
-        save_images(folder, result.final)
+    with output_folder(config.output_dir, [*PRODUCTS, *IMAGES], overwrite=True) as folder:
+        train(config, execution, given_size=given_size, products=[*PRODUCTS, *IMAGES])
+        if stitching and config.test_data_file is not None:
+            result, _, _ = reconstruct_file(
+                folder,
+                config.test_data_file,
+                accelerator=execution.accelerator,
+                batch_size=execution.inference_batch_size or BATCH,
+            )
+            save_images(folder, result.final)
     return 0
 
 
@@ -130,25 +130,27 @@ def _inference(asked: argparse.Namespace) -> int:
     execution = from_dict({k: v for k, v in machine.items() if v is not None}, PyTorchExecutionConfig, "the flags")
     limits = (asked.phase_vmin, asked.phase_vmax)
     check_limits(*limits)
-    folder = output_folder(config.output_dir, IMAGES, overwrite=True)
-    dump = None if asked.debug_dump is None else folder if asked.debug_dump is True else asked.debug_dump
-    if dump is not None:
-        output_file(dump / DUMP, overwrite=True)
-    tell_engine(config)
-    result, scan, _ = reconstruct_file(
-        config.model_path,
-        config.test_data_file,
-        accelerator=execution.accelerator,
-        batch_size=execution.inference_batch_size or BATCH,
-        n_positions=config.n_groups if config.n_subsample is None else config.n_subsample,
-        seed=SEED if config.subsample_seed is None else config.subsample_seed,
-    )
-    save_images(folder, result.final, limits)
-    result.final.write(folder / OBJECT)
-    if dump is not None:
-        _dump(dump / DUMP, result.stitched, scan)
-    if asked.comparison_plot:
-        _draw_comparison(folder / COMPARISON, result.final, scan)
+    products = [OBJECT, *IMAGES, COMPARISON]
+    with output_folder(config.output_dir, products, overwrite=True) as folder:
+        dump = None if asked.debug_dump is None else folder if asked.debug_dump is True else asked.debug_dump
+        if dump is not None:
+            output_file(dump / DUMP, overwrite=True)
+        tell_engine(config)
+        result, scan, _ = reconstruct_file(
+            config.model_path,
+            config.test_data_file,
+            accelerator=execution.accelerator,
+            batch_size=execution.inference_batch_size or BATCH,
+            n_positions=config.n_groups if config.n_subsample is None else config.n_subsample,
+            seed=SEED if config.subsample_seed is None else config.subsample_seed,
+        )
+        with all_together(folder, products) as staged:
+            save_images(staged, result.final, limits)
+            result.final.write(staged / OBJECT)
+            if asked.comparison_plot:
+                _draw_comparison(staged / COMPARISON, result.final, scan)
+        if dump is not None:
+            _dump(dump / DUMP, result.stitched, scan)
     logger.info("wrote %s, %s and %s to %s", OBJECT, *IMAGES, folder)
     return 0
 

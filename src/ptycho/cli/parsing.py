@@ -37,15 +37,18 @@ class Given:
     choices: Mapping[type[Any], Any]
     source: str
 
-    def config(self, cls: type[C], values: Mapping[str, Any] | None = None) -> C:
-        """Return the configuration of class ``cls``, with ``values`` over what was asked for.
+    def config(
+        self, cls: type[C], values: Mapping[str, Any] | None = None, below: Mapping[str, Any] | None = None
+    ) -> C:
+        """Return the configuration of class ``cls``: what was asked for over ``below``, and ``values`` over both.
 
         Raises
         ------
         ConfigError
             The file has a choice that does not exist, or that is of another type.
         """
-        return from_dict(_over(self.choices[cls], values or {}), cls, self.source)
+        asked = self.choices[cls] if below is None else _over(below, self.choices[cls])
+        return from_dict(_over(asked, values or {}), cls, self.source)
 
 
 class VerbParser(ArgumentParser):

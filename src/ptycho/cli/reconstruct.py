@@ -11,7 +11,7 @@ from ptycho.acquisition.checks import require
 from ptycho.acquisition.readers import read
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import ConfigError, extra_missing
-from ptycho.cli.folders import output_folder
+from ptycho.cli.folders import all_together, output_folder
 from ptycho.cli.parsing import at_least, verb_parser
 from ptycho.config.flags import reader
 from ptycho.interop.loading import taken
@@ -49,19 +49,20 @@ def run(argv: Sequence[str]) -> int:
     at_least(asked, refine=0, batch_size=1)
     if asked.refine_probe and not asked.refine:
         raise ConfigError("--refine_probe without iterations; expected --refine K beside it; add --refine 60")
-    output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite)
-    result, scan, device = reconstruct_file(
-        asked.run,
-        asked.data,
-        accelerator=asked.accelerator,
-        batch_size=asked.batch_size,
-        iterations=asked.refine,
-        refine_probe=asked.refine_probe,
-        check=True,
-    )
-    from ptycho_torch.persistence.manifest import package_versions
+    with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
+        result, scan, device = reconstruct_file(
+            asked.run,
+            asked.data,
+            accelerator=asked.accelerator,
+            batch_size=asked.batch_size,
+            iterations=asked.refine,
+            refine_probe=asked.refine_probe,
+            check=True,
+        )
+        from ptycho_torch.persistence.manifest import package_versions
 
-    write_results(asked.output_dir, result, summary(result, scan, package_versions(), device))
+        with all_together(folder, PRODUCTS) as staged:
+            write_results(staged, result, summary(result, scan, package_versions(), device))
     logger.info("%s", text_table(["", "value"], [["deviance", result.deviance], ["R-factor", result.r_factor]]))
     logger.info("wrote %s to %s", ", ".join(PRODUCTS), asked.output_dir)
     return 0

@@ -1,30 +1,35 @@
 """What a program leaves behind: its exit status, and one line where something went wrong."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 from ptycho.base.errors import PtychoError
+from ptycho.base.interruption import Interruption, sigterm_interrupts
 
 FAILED = 2
-INTERRUPTED = 130
+# A program that a signal ends has 128 and the number of the signal as its status.
+SIGNALLED = 128
 READER_GONE = 141
 
 
 def exit_status(name: str, work: Callable[[], int]) -> int:
-    """Do the work of the program ``name`` and return its exit status: 2 after an error, 130 when interrupted.
+    """Do the work of the program ``name`` and return its exit status: 2 after an error, 130 or 143 when interrupted.
 
     A parser that has printed help or an error ends in its own status. With ``PTYCHO_DEBUG=1`` in the environment an
     error shows its traceback instead of one line.
     """
     try:
-        status = work()
-        sys.stdout.flush()
-        return status
+        with sigterm_interrupts():
+            status = work()
+            sys.stdout.flush()
+            return status
     except SystemExit as stop:
         return int(stop.code or 0)
-    except KeyboardInterrupt:
-        return _fail(name, "interrupted", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        asked = stop if isinstance(stop, Interruption) else Interruption(signal.SIGINT)
+        return _fail(name, str(asked), SIGNALLED + asked.number)
     except BrokenPipeError:
         # Nobody reads stdout any more (`ptycho inspect scan.npz | head`): leave without a word, as other tools do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -32,7 +37,7 @@ def exit_status(name: str, work: Callable[[], int]) -> int:
     except (PtychoError, OSError, MemoryError) as error:
         if os.environ.get("PTYCHO_DEBUG") == "1":
             raise
-        return _fail(name, _in_words(error), FAILED)
+        return _fail(name, f"error: {_in_words(error)}", FAILED)
 
 
 def _in_words(error: Exception) -> str:
@@ -46,5 +51,5 @@ def _in_words(error: Exception) -> str:
 
 def _fail(name: str, message: str, status: int) -> int:
     """Print one line and return ``status``."""
-    sys.stderr.write(f"{name}: error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"{name}: {' '.join(message.split())}\n")
     return status

@@ -119,7 +119,8 @@ def _found(path: Path) -> Path:
         raise BundleNotFoundError(f"{path} does not exist; expected a trained network; {ADVICE}")
     if own := _held(path):
         return own
-    below = {file.parent for name in (NAME, COPIED_NAME, *MEMBERS) for file in path.glob(f"*/{name}")}
+    # What a run that was killed left half written begins with a dot.
+    below = {file.parent for name in (NAME, COPIED_NAME, *MEMBERS) for file in path.glob(f"[!.]*/{name}")}
     runs = sorted(filter(None, map(_held, below)), key=lambda run: run.stat().st_mtime)
     if not runs:
         there = sorted(entry.name for entry in path.iterdir())[:6]

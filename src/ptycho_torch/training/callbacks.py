@@ -1,13 +1,18 @@
 """What happens beside the steps: averaged weights, the progress line, the curves."""
 
+import csv
+import io
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
+
+from ptycho.base.atomic import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -23,28 +28,38 @@ def averaged_weights(n_steps: int) -> EMAWeightAveraging:
 
 
 class Curves(lightning.Callback):
-    """Collects the losses, one value an epoch, and counts patterns and seconds."""
+    """Collects the losses, one value an epoch, and counts patterns and seconds.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    file
+        CSV file of the losses, whole after every epoch; None for no file.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file
         self.history: dict[str, list[float]] = {"train_loss": []}
         self.n_patterns = 0
         self.seconds = 0.0
         self._since = 0.0
 
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Start the clock."""
         self._since = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Tensor, batch_idx: int) -> None:
-        """Count the patterns."""
+        """Count the patterns and the time."""
         self.n_patterns += batch.numel()
+        self._count_seconds()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep the losses of the epoch."""
-        self.seconds += time.perf_counter() - self._since
+        self._count_seconds()
         for name in ("train_loss", "val_loss"):
             if name in trainer.callback_metrics:
                 self.history.setdefault(name, []).append(float(trainer.callback_metrics[name]))
+        if self.file is not None and trainer.is_global_zero:
+            write_text(self.file, self._table(trainer.num_training_batches))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know."""
@@ -55,6 +70,20 @@ class Curves(lightning.Callback):
         self.history = state_dict["history"]
         self.n_patterns = state_dict["n_patterns"]
         self.seconds = state_dict["seconds"]
+
+    def _count_seconds(self) -> None:
+        now = time.perf_counter()
+        self.seconds += now - self._since
+        self._since = now
+
+    def _table(self, n_steps: int) -> str:
+        """Return the losses as CSV: an epoch a row, counted from 0, and the step that ended it."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["epoch", "step", *self.history])
+        for epoch, losses in enumerate(zip(*self.history.values(), strict=True)):
+            rows.writerow([epoch, (epoch + 1) * n_steps - 1, *losses])
+        return text.getvalue()
 
 
 class RunProgress(lightning.Callback):

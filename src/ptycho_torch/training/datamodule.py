@@ -1,7 +1,10 @@
 """Which patterns each step of training sees."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import lightning
 import numpy as np
@@ -22,6 +25,7 @@ from ptycho.grouping.sampling import enough_neighbours, join
 from ptycho_torch.data.scan import Scan
 
 Indices = Int64[ndarray, " _"]
+BLOCK = 2**24  # bytes of a scan in memory while it is hashed
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class _AsTensor(Dataset[Tensor]):
 class _Steps(Sampler[ndarray]):
     """An epoch of steps, each the patterns (region, member) of one batch.
 
-    Lightning names the epoch before it begins, so that a resumed run sees what an uninterrupted one would have seen.
+    Lightning names the epoch before it begins, so that a resumed run sees what an uninterrupted one would have seen:
+    one that goes on inside the epoch of ``start`` leaves out the steps that ``start`` counts.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class _Steps(Sampler[ndarray]):
         *,
         fixed: bool,
         oversampled: bool,
+        start: tuple[int, int],
     ) -> None:
         self.positions = positions[members]
         self.members = members
@@ -81,7 +87,8 @@ class _Steps(Sampler[ndarray]):
         self.fixed = fixed
         self.oversampled = oversampled
         self.seed = seed
-        self.epoch = 0
+        self.start = start
+        self.set_epoch(start[0])
         if config.model.gridsize > 1:
             self._neighbours = nearest(self.positions, min(n_neighbours, len(members) - 1))
         self._start_regions()
@@ -98,11 +105,13 @@ class _Steps(Sampler[ndarray]):
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next steps belong to; one that is fixed is always the first."""
         self.epoch = 0 if self.fixed else epoch
+        self.n_done = self.start[1] if epoch == self.start[0] else 0
 
     def __iter__(self) -> Iterator[ndarray]:
         in_order = self.config.sequential_sampling and self.config.model.gridsize > 1
         for number, seeds in enumerate(self._in_order() if in_order else self._regions()):
-            yield self.members[self._grouped(seeds, number)]
+            if number >= self.n_done:
+                yield self.members[self._grouped(seeds, number)]
 
     def _start_regions(self) -> None:
         on_a_canvas = max(1, self.canvas_size // self.config.model.gridsize**2)
@@ -135,6 +144,18 @@ class _Steps(Sampler[ndarray]):
         return groups.reshape(len(seeds), -1)
 
 
+def fingerprint(scan: Acquisition) -> str:
+    """Return a hash of everything in a scan that training hears: one that changed is another scan."""
+    digest = hashlib.sha256(f"{scan.quantity} {scan.count_scale!r}".encode())
+    for array in (scan.positions, scan.probe, scan.mask, scan.patterns, scan.object_, scan.labels):
+        if array is not None:
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            # Block by block: patterns may be larger than memory.
+            for block in np.array_split(array, max(1, array.nbytes // BLOCK)):
+                digest.update(np.ascontiguousarray(block).data)
+    return digest.hexdigest()
+
+
 class ScanDataModule(lightning.LightningDataModule):
     """Steps of training and validation over one scan, or over a scan and another that validates."""
 
@@ -152,6 +173,7 @@ class ScanDataModule(lightning.LightningDataModule):
         self.seed = seed
         self.training = training
         self.validation = validation or training
+        self.start = (0, 0)
         rng = np.random.default_rng(seed)
         members = _kept(training.n_positions, config.n_subsample, rng)
         if validation is None:
@@ -167,6 +189,21 @@ class ScanDataModule(lightning.LightningDataModule):
                 f"{config.model.gridsize}; give a longer scan, or lower gridsize or validation_fraction"
             )
 
+    @cached_property
+    def scans(self) -> list[str]:
+        """Fingerprints of the scans: of the one that trains, and of the one that judges."""
+        trains = fingerprint(self.training)
+        return [trains, trains if self.validation is self.training else fingerprint(self.validation)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must know: the epoch and the steps of it that are done, and what the scans are."""
+        n_steps, n_done = self.trainer.num_training_batches, self.trainer.fit_loop.total_batch_idx + 1
+        return {"start": divmod(n_done, n_steps), "scans": self.scans}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Start where an interrupted run ended."""
+        self.start = tuple(state_dict["start"])
+
     def load(self, device: torch.device) -> None:
         """Put the scans on the device that trains."""
         self.training_scan = Scan.of(self.training, device)
@@ -179,12 +216,20 @@ class ScanDataModule(lightning.LightningDataModule):
         return len(self.split.validation) >= max(2, self.config.model.gridsize**2)
 
     def _loader(
-        self, acquisition: Acquisition, members: Indices, *, fixed: bool, oversampled: bool
+        self,
+        acquisition: Acquisition,
+        members: Indices,
+        *,
+        fixed: bool,
+        oversampled: bool,
+        start: tuple[int, int] = (0, 0),
     ) -> DataLoader[Tensor]:
         rank = self.trainer.global_rank if self.trainer is not None else 0
         seed = self.seed + 7919 * rank
         positions, neighbours = acquisition.positions, self.n_neighbours
-        steps = _Steps(self.config, positions, members, neighbours, seed, fixed=fixed, oversampled=oversampled)
+        steps = _Steps(
+            self.config, positions, members, neighbours, seed, fixed=fixed, oversampled=oversampled, start=start
+        )
         workers = self.execution.num_workers
         return DataLoader(
             _AsTensor(),
@@ -199,7 +244,7 @@ class ScanDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Return the steps of training; every epoch draws its own."""
         fixed, oversampled = self.config.sequential_sampling, self.config.enable_oversampling
-        return self._loader(self.training, self.split.training, fixed=fixed, oversampled=oversampled)
+        return self._loader(self.training, self.split.training, fixed=fixed, oversampled=oversampled, start=self.start)
 
     def val_dataloader(self) -> list[DataLoader[Tensor]]:
         """Return the steps of validation, the same in every epoch; none without held-out patterns.

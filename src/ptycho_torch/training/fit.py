@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import lightning
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require_labels
@@ -28,7 +26,9 @@ from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.pinn.build import Constants, build, learns_from_labels, probe_support
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.training.callbacks import Curves, RunProgress, averaged_weights
+from ptycho_torch.training.checkpoints import FOLDER, LAST, WholeCheckpoints, keepers, read_state
 from ptycho_torch.training.datamodule import ScanDataModule
+from ptycho_torch.training.interruptions import Interruptions
 from ptycho_torch.training.lightning_module import PtychoModule
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def prepare(
     data = ScanDataModule(config, execution, training, validation, seed)
     pinn = build(config.model, config, Constants.of(training, probe_support(config.model)))
     module = PtychoModule(pinn, config, execution, monitor="val_loss" if data.validates else "train_loss")
-    curves = Curves()
+    curves = Curves(None if folder is None else folder / "logs" / "metrics.csv")
     n_steps = config.nepochs * len(data.train_dataloader())
     with _quietly():
         try:
@@ -134,13 +134,22 @@ class Run:
         ------
         ConfigError
             The checkpoint is damaged or of another network, or training diverged.
+        DataError
+            The checkpoint is that of a training on another scan.
+        Interruption
+            Ctrl-C or SIGTERM: the step was finished, and its state kept where checkpoints are.
         """
-        if resume is not None:
-            _check_resumable(resume, self.module)
+        state = None if resume is None else read_state(resume)
+        if state is not None:
+            _check_resumable(state, resume, self.module, self.data)
         if self.folder is not None:
             write_yaml(self.folder / "config.yaml", self.module.config, self.module.execution)
-        with _quietly():
-            _run(self.trainer, self.module, self.data, resume)
+        if state is not None and state["finished"]:
+            self.module.load_state_dict(state["state_dict"])
+            self.curves.load_state_dict(state["callbacks"][self.curves.state_key])
+        else:
+            with _quietly():
+                _run(self.trainer, self.module, self.data, resume)
         losses = self.curves.history["train_loss"]
         if not math.isfinite(losses[-1]):
             raise ConfigError(
@@ -156,10 +165,10 @@ def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule,
     try:
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:
-        if not trainer.interrupted:
+        if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         signal.signal(signal.SIGINT, on_interrupt)
-        raise KeyboardInterrupt from stop
+        raise stop.__context__ from None
 
 
 def check_sizes(config: TrainingConfig, training: Acquisition, validation: Acquisition | None) -> None:
@@ -180,18 +189,19 @@ def check_sizes(config: TrainingConfig, training: Acquisition, validation: Acqui
         )
 
 
-def _check_resumable(checkpoint: Path, module: PtychoModule) -> None:
-    try:
-        kept = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, UnpicklingError) as error:
-        raise ConfigError(
-            f"{checkpoint} can't be read; expected the checkpoint of an interrupted run, and it is damaged; "
-            "start again without --resume"
-        ) from error
-    if {name: tensor.shape for name, tensor in kept.items()} != {n: t.shape for n, t in module.state_dict().items()}:
+def _check_resumable(state: dict[str, Any], checkpoint: Path, module: PtychoModule, data: ScanDataModule) -> None:
+    kept = {name: tensor.shape for name, tensor in state["state_dict"].items()}
+    if kept != {name: tensor.shape for name, tensor in module.state_dict().items()}:
         raise ConfigError(
             f"{checkpoint} was trained with another network; expected the one of this configuration; give the "
             "configuration of that run or start without --resume"
+        )
+    scans = zip(("training", "validation"), state["ScanDataModule"]["scans"], data.scans, strict=True)
+    changed = [name for name, found, expected in scans if found != expected]
+    if changed:
+        raise DataError(
+            f"the {changed[0]} scan is not the one that {checkpoint} was trained on; expected the same patterns, "
+            "positions and probe; give that scan, or start without --resume"
         )
 
 
@@ -222,8 +232,9 @@ def _trainer(
     if execution.enable_progress_bar:
         callbacks.append(RunProgress())
     keeps = execution.enable_checkpointing and folder is not None
+    callbacks.append(Interruptions(folder / FOLDER / LAST if keeps else None))
     if keeps:
-        callbacks += _checkpoints(folder / "checkpoints", execution, validates=validates)
+        callbacks += keepers(folder, execution, validates=validates)
     if validates:
         callbacks.append(EarlyStopping("val_loss", patience=execution.early_stop_patience))
     return lightning.Trainer(
@@ -236,6 +247,7 @@ def _trainer(
         accumulate_grad_batches=execution.accum_steps,
         use_distributed_sampler=False,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         logger=False if folder is None else _loggers(str(folder), execution),
         enable_progress_bar=False,
         enable_checkpointing=keeps,
@@ -246,26 +258,8 @@ def _trainer(
     )
 
 
-def _checkpoints(folder: Path, execution: PyTorchExecutionConfig, *, validates: bool) -> list[ModelCheckpoint]:
-    """Return what keeps the best epochs, and what keeps the last one, to be resumed; both see whole epochs only."""
-    metric = execution.checkpoint_monitor_metric
-    if not validates:
-        metric = metric.replace("val_", "train_")
-    best = ModelCheckpoint(
-        dirpath=folder,
-        filename="epoch={epoch:02d}-" + metric + "={" + metric + ":.4f}",
-        auto_insert_metric_name=False,
-        monitor=metric,
-        mode=execution.checkpoint_mode,
-        save_top_k=execution.checkpoint_save_top_k,
-        save_on_train_epoch_end=True,
-    )
-    last = ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
-    return [best, last]
-
-
 def _loggers(folder: str, execution: PyTorchExecutionConfig) -> list[Logger]:
-    loggers: list[Logger] = [CSVLogger(folder, name="logs", version="")]
+    loggers: list[Logger] = []
     kinds: dict[str, Any] = {
         "tensorboard": lambda: TensorBoardLogger(folder, name="tensorboard", version=""),
         "mlflow": lambda: MLFlowLogger(experiment_name="ptychopinn", tracking_uri=f"file:{folder}/mlflow"),

@@ -3,8 +3,10 @@
 from typing import Any
 
 import lightning
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
@@ -41,6 +43,10 @@ class PtychoModule(lightning.LightningModule):
         self.config = config
         self.execution = execution
         self.monitor = monitor
+        # Sum over the patterns that an epoch has seen so far of their loss, and their number.
+        self.seen = torch.zeros(2)
+        self.plateau: ReduceLROnPlateau | None = None
+        self._plateau_state: dict[str, Any] = {}
 
     def on_fit_start(self) -> None:
         """Put the scans on the device, once."""
@@ -53,13 +59,34 @@ class PtychoModule(lightning.LightningModule):
     def training_step(self, groups: Tensor, _index: int) -> Tensor:
         """Return the loss of one batch (region, member) of pattern indices."""
         loss = self.training_loss(self.pinn, groups)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=groups.numel())
+        of_step = torch.stack([loss.detach().float() * groups.numel(), loss.new_tensor(groups.numel())])
+        self.seen = self.seen.to(loss.device) + of_step
+        if self.trainer.is_last_batch:
+            self.log("train_loss", self.seen[0] / self.seen[1], on_step=False, on_epoch=True, batch_size=1)
+            self.seen = torch.zeros(2)
         return loss
 
     def validation_step(self, groups: Tensor, _index: int) -> None:
         """Log how well held-out patterns are explained, or how near their patches are to the labels."""
         loss = self.validation_loss(self.pinn, groups)
         self.log("val_loss", loss, on_epoch=True, batch_size=groups.numel(), sync_dist=True)
+
+    def on_train_epoch_end(self) -> None:
+        """Let the loss of the epoch decide the learning rate: here, before its state is kept."""
+        if self.plateau is not None:
+            self.plateau.step(float(self.trainer.callback_metrics[self.monitor]))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what a run that goes on inside an epoch must know, and whether anything is left to do."""
+        epochs = self.trainer.fit_loop.epoch_progress.current.processed
+        checkpoint["finished"] = self.trainer.should_stop or epochs >= self.trainer.max_epochs
+        checkpoint["seen"] = self.seen
+        checkpoint["plateau"] = {} if self.plateau is None else self.plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the epoch."""
+        self.seen = checkpoint["seen"]
+        self._plateau_state = checkpoint["plateau"]
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -76,8 +103,9 @@ class PtychoModule(lightning.LightningModule):
         """Return the configured optimiser and schedule."""
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = make_optimizer(parameters, self.config, self.execution)
-        n_steps = int(self.trainer.estimated_stepping_batches)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": make_scheduler(optimizer, self.config, n_steps, self.monitor),
-        }
+        scheduler = make_scheduler(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.load_state_dict(self._plateau_state)
+            self.plateau = scheduler
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

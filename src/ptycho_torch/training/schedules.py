@@ -44,21 +44,20 @@ def exponential(n_steps: int, end: float) -> Callable[[int], float]:
     return factor
 
 
-def make_scheduler(optimizer: Optimizer, config: TrainingConfig, n_steps: int, monitor: str) -> dict:
-    """Return the configured schedule in the form that Lightning takes; ``n_steps`` is the length of the whole run."""
+def make_scheduler(optimizer: Optimizer, config: TrainingConfig, n_steps: int) -> LambdaLR | ReduceLROnPlateau:
+    """Return the configured schedule: by steps, of which ``n_steps`` make the whole run, or by the loss of an epoch."""
     if config.scheduler == "ReduceLROnPlateau":
-        plateau = ReduceLROnPlateau(
+        return ReduceLROnPlateau(
             optimizer,
             factor=config.plateau_factor,
             patience=config.plateau_patience,
             min_lr=config.plateau_min_lr,
             threshold=config.plateau_threshold,
         )
-        return {"scheduler": plateau, "interval": "epoch", "monitor": monitor}
     if config.scheduler == "Exponential":
         factor = exponential(n_steps, config.lr_min_ratio)
     else:
         per_epoch = n_steps / config.nepochs
         n_warm = max(1, round(config.lr_warmup_epochs * per_epoch or WARM_UP * n_steps))
         factor = warm_up_cosine(n_steps, n_warm, config.lr_min_ratio)
-    return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+    return LambdaLR(optimizer, factor)

@@ -125,7 +125,7 @@ def find_scans(folder: Path) -> tuple[Path, Path | None]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; expected one with {TRAIN} in it; give the folder of the scan")
-    found = {path.name: path for path in sorted(folder.glob("*.npz"))}
+    found = {path.name: path for path in sorted(folder.glob("[!.]*.npz"))}
     test = found.pop(TEST, None)
     if TRAIN in found:
         return found[TRAIN], test

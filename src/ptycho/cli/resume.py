@@ -1,0 +1,78 @@
+"""The choices of an interrupted run: those that it began with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ptycho.base.errors import ConfigError
+from ptycho.cli.parsing import Given
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.files import Config, from_dict, load_yaml_config, to_dict
+from ptycho.config.training import TrainingConfig
+
+# Where the files lie, and how the machine does the work: what is computed stays the same.
+FREE = {
+    *("train_data_file", "test_data_file", "output_dir"),
+    *("accelerator", "num_workers", "pin_memory", "persistent_workers", "prefetch_factor"),
+    *("enable_progress_bar", "inference_batch_size"),
+}
+
+
+def resumed(
+    given: Given, paths: Mapping[str, Path | None], file: Path
+) -> tuple[TrainingConfig, PyTorchExecutionConfig]:
+    """Return the choices in the ``config.yaml`` of a run; what is given beside ``--resume`` must agree with them.
+
+    The number of epochs must agree too: the learning rate of every step depends on it.
+
+    Parameters
+    ----------
+    given
+        What the user asked for.
+    paths
+        Fields of `TrainingConfig` that name files and folders -> where they are now; None leaves what the run had.
+    file
+        The ``config.yaml``.
+
+    Raises
+    ------
+    ConfigError
+        There is none, or a choice differs: with both values.
+    """
+    if not file.is_file():
+        raise ConfigError(
+            f"nothing to resume: {file} does not exist; give the folder of an interrupted run, or start without "
+            "--resume"
+        )
+    kept = load_yaml_config(file)
+    machine = kept.pop("execution", {})
+    moved = {name: path for name, path in paths.items() if path is not None}
+    config = given.config(TrainingConfig, moved, below=kept)
+    execution = given.config(PyTorchExecutionConfig, below=machine)
+    differing = [
+        *_differences(from_dict(kept, TrainingConfig, str(file)), config, ""),
+        *_differences(from_dict(machine, PyTorchExecutionConfig, str(file)), execution, "execution."),
+    ]
+    if differing:
+        raise ConfigError(
+            f"{', '.join(differing)} in {file}; expected the choices that the run began with; leave them out beside "
+            "--resume, or start another run without it"
+        )
+    return config, execution
+
+
+def _differences(kept: Config, asked: Config, prefix: str) -> list[str]:
+    before, now = _flat(to_dict(kept), prefix), _flat(to_dict(asked), prefix)
+    free = {f"{prefix}{name}" for name in FREE}
+    return [
+        f"{name} is {now[name]!r} but {before[name]!r}"
+        for name in now
+        if name not in free and now[name] != before[name]
+    ]
+
+
+def _flat(choices: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in choices.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM while a network learns: the step is finished and kept, then the run ends."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning
+
+from ptycho.base.interruption import Interruption, in_main_thread
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruptions(lightning.Callback):
+    """Ends a run between two steps when it is asked to; asked twice, it ends at once.
+
+    Parameters
+    ----------
+    checkpoint
+        Where the state is kept when the run ends inside an epoch; None to keep nothing.
+    """
+
+    def __init__(self, checkpoint: Path | None) -> None:
+        self.checkpoint = checkpoint
+        self._asked: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Listen, where this thread may; Lightning's own listeners, which know no checkpoint, wait."""
+        if in_main_thread():
+            self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """End after a whole epoch: its checkpoint is written."""
+        self._end_if_asked(trainer)
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End after a step that changed the weights; the last one of an epoch belongs to its end."""
+        whole_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if whole_step and not trainer.is_last_batch:
+            self._end_if_asked(trainer, self.checkpoint)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Listen no more."""
+        self._listen_no_more()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Listen no more."""
+        self._listen_no_more()
+
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        self._asked = number
+        self._listen_no_more()
+
+    def _listen_no_more(self) -> None:
+        for number, listener in self._before.items():
+            signal.signal(number, listener)
+        self._before = {}
+
+    def _end_if_asked(self, trainer: Any, checkpoint: Path | None = None) -> None:
+        # Every process of a run on several devices ends at the same step.
+        if not trainer.strategy.reduce_boolean_decision(self._asked is not None, all=False):
+            return
+        if checkpoint is not None:
+            trainer.save_checkpoint(checkpoint)
+        raise Interruption(self._asked or signal.SIGTERM)
