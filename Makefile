@@ -31,5 +31,5 @@ sizes:  ## the ten longest modules
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[torch,report,test,lint,clients]"
+	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[torch,report,export,test,lint,clients]"
 	touch $(READY)

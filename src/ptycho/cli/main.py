@@ -16,6 +16,7 @@ VERBS = {
     "reconstruct": "turn a scan into an image with a trained network",
     "compare": "score a reconstruction against a reference",
     "convert": "turn a trained network of the older software into ours",
+    "export": "write a trained network as ONNX or as a PyTorch program, for other software",
     "doctor": "say what is installed, what is missing, and how to get it",
 }
 

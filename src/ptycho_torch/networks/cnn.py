@@ -125,9 +125,15 @@ class Cnn(nn.Module):
 
     def forward(self, amplitude: Float[Tensor, "batch channel y x"]) -> Complex64[Tensor, "batch channel y x"]:
         """Return one complex patch for every pattern."""
+        return polar(*self.amplitude_and_phase(amplitude))
+
+    def amplitude_and_phase(
+        self, amplitude: Float[Tensor, "batch channel y x"]
+    ) -> tuple[Float[Tensor, "batch channel y x"], Float[Tensor, "batch channel y x"]]:
+        """Return amplitude and phase (rad) of the patches."""
         features = self.encoder(amplitude)
         centre, border = self.amplitude(features)
         modulus = self.amplitude.compose(self.activation(centre), None if border is None else functional.silu(border))
         centre, border = self.phase(features)
         angle = self.phase.compose(math.pi * torch.tanh(centre), None if border is None else functional.silu(border))
-        return polar(modulus, angle)
+        return modulus, angle

@@ -25,10 +25,12 @@ def polar(
     return torch.polar(amplitude.float(), phase.float())
 
 
-def transmission(logits: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
-    """Return patches from two real channels each: amplitude softplus(a + UNIT) in (0, inf), phase pi p, unbounded.
+def amplitude_and_phase(
+    logits: Float[Tensor, "batch two_channels y x"],
+) -> tuple[Float[Tensor, "batch channel y x"], Float[Tensor, "batch channel y x"]]:
+    """Return patches from two real channels each: amplitude softplus(a + UNIT) in (0, inf), phase pi p in rad.
 
-    Zero logits are a transparent patch. The phase has no walls: any value, also pi, is an ordinary one.
+    Zero logits are a transparent patch. The phase is unbounded: any value, also pi, is an ordinary one.
     """
     amplitude, phase = logits.float().chunk(2, dim=1)
-    return polar(functional.softplus(amplitude + UNIT), math.pi * phase)
+    return functional.softplus(amplitude + UNIT), math.pi * phase

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptycho_torch.networks.blocks import GlobalMixing, ResidualBlock, Upsample
-from ptycho_torch.networks.heads import transmission
+from ptycho_torch.networks.heads import amplitude_and_phase, polar
 
 
 class Lean(nn.Module):
@@ -50,6 +50,12 @@ class Lean(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
         """Return one complex patch for every pattern."""
+        return polar(*self.amplitude_and_phase(x))
+
+    def amplitude_and_phase(
+        self, x: Float[Tensor, "batch two_channels y x"]
+    ) -> tuple[Float[Tensor, "batch channel y x"], Float[Tensor, "batch channel y x"]]:
+        """Return amplitude and phase (rad) of the patches."""
         fine = self.fine(self.stem(functional.pixel_unshuffle(x, 2)))
         middle = self.middle(self.down_middle(functional.gelu(fine)))
         coarse = self.down_coarse(functional.gelu(middle))
@@ -58,4 +64,4 @@ class Lean(nn.Module):
         coarse = mixed.transpose(1, 2).reshape(batch, width, rows, columns)
         middle = self.middle_up(self.up_middle(coarse) + middle)
         fine = self.fine_up(self.up_fine(middle) + fine)
-        return transmission(self.head(functional.gelu(fine)))
+        return amplitude_and_phase(self.head(functional.gelu(fine)))
