@@ -51,6 +51,7 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
         )
     patterns = align_frames(parts.patterns, len(parts.positions))
     geometry = _geometry(parts.geometry, reading).with_object_pixel(patterns.shape[-1])
+    geometry = geometry.with_distance(patterns.shape[-1])
     patterns = _without_bad_values(patterns, parts.bad_pixels)
     positions, geometry = _in_pixels(parts, geometry, reading, patterns.shape[-1])
     acquisition = acquisition_from_arrays(

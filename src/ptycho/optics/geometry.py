@@ -49,6 +49,12 @@ class Geometry:
         height, width = (wavelength(self.energy) * self.distance / (size * pixel) for pixel in self.detector_pixel)
         return replace(self, object_pixel=(height, width))
 
+    def with_distance(self, size: int) -> "Geometry":
+        """Return the geometry with the distance that the pixels of object and detector imply, where none is stated."""
+        if self.distance or self.energy is None or self.detector_pixel is None or self.object_pixel is None:
+            return self
+        return replace(self, distance=size * self.detector_pixel[0] * self.object_pixel[0] / wavelength(self.energy))
+
     def metres(self, positions: Float64[ndarray, "position 2"]) -> Float64[ndarray, "position 2"]:
         """Return positions, px, as (y, x) in metres, in the coordinates of the motors.
 

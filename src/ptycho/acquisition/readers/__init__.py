@@ -8,7 +8,7 @@ from typing import Any
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.assemble import assemble
 from ptycho.acquisition.parts import Parts
-from ptycho.acquisition.readers import cxi, npz, ptychodus, tike
+from ptycho.acquisition.readers import arrays, cxi, fold_slice, nexus, npz, nsls2, ptychodus, ptyd, slac, tike
 from ptycho.acquisition.readers.source import Source, open_source, scan_file
 from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
@@ -44,6 +44,7 @@ class Layout:
 
 # The first that recognises a file reads it: the more special before the more general.
 LAYOUTS = (
+    Layout("npz of SLAC", slac.recognise, slac.read),
     Layout("npz of PtychoPINN", npz.recognise, npz.read),
     Layout("npz of tike", tike.recognise, tike.read),
     Layout("CXI", cxi.recognise, cxi.read, cxi.beside),
@@ -57,6 +58,11 @@ LAYOUTS = (
         ptychodus.read_diffraction,
         neighbours=ptychodus.beside_diffraction,
     ),
+    Layout("fold_slice", fold_slice.recognise, fold_slice.read, fold_slice.neighbours),
+    Layout("NSLS-II 3-ID", nsls2.recognise, nsls2.read),
+    Layout("ptyd of PtyPy", ptyd.recognise, ptyd.read),
+    Layout("NeXus", nexus.recognise, nexus.read, arrays.neighbours),
+    Layout("arrays", arrays.recognise, arrays.read, arrays.neighbours),
 )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.build import number
 from ptycho.acquisition.readers.archive import open_archive
+from ptycho.acquisition.readers.loose import is_loose, open_loose
 from ptycho.base.errors import DataError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -52,21 +53,22 @@ def open_source(path: Path) -> AbstractContextManager[Source]:
         The file is missing, damaged or of no known kind, once the block begins.
     """
     path = scan_file(path)
-    if not _is_hdf5(path):
-        return open_archive(path)
-    # Importing h5py takes time that a scan in an npz must not pay.
-    from ptycho.acquisition.readers.hdf5 import open_hdf5
+    start = _start(path)
+    if any(start[place : place + len(HDF5)] == HDF5 for place in PLACES):
+        # Importing h5py takes time that a scan in an npz must not pay.
+        from ptycho.acquisition.readers.hdf5 import open_hdf5
 
-    return open_hdf5(path)
+        return open_hdf5(path)
+    return open_loose(path) if start and is_loose(path, start) else open_archive(path)
 
 
-def _is_hdf5(path: Path) -> bool:
+def _start(path: Path) -> bytes:
+    """Return the first bytes of a file, none where it can't be read."""
     try:
         with path.open("rb") as stream:
-            start = stream.read(PLACES[-1] + len(HDF5))
+            return stream.read(PLACES[-1] + len(HDF5))
     except OSError:
-        return False
-    return any(start[place : place + len(HDF5)] == HDF5 for place in PLACES)
+        return b""
 
 
 def scan_file(path: Path) -> Path:

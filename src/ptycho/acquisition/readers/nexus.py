@@ -1,0 +1,93 @@
+"""Read NeXus files: those of ptychography as Diamond's beamlines write them, and frames of a detector alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho.acquisition.parts import Parts
+from ptycho.acquisition.readers.fields import ELECTRON_VOLTS, METRES, factor, numbers, quantity
+from ptycho.acquisition.readers.source import Source, name_of
+from ptycho.base.errors import DataError
+from ptycho.config.reading import Reading
+from ptycho.optics.geometry import Geometry, Pair
+
+MOVED = {
+    "sample": "positions are minus the sample's translation, as CXI has it; --translation probe takes them as they are",
+    "probe": "positions are the translation as it is, taken for the probe's",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a family of files keeps its patterns and positions, its photon energy, and what it says of its detector."""
+
+    data: str
+    energy: str
+    detector: str
+
+    @property
+    def patterns(self) -> str:
+        """Key of the patterns."""
+        return f"{self.data}/data"
+
+    @property
+    def positions(self) -> tuple[str, str]:
+        """Keys of rows and columns."""
+        return f"{self.data}/y", f"{self.data}/x"
+
+
+PLACES = (
+    Place("entry_1/data", "entry_1/instrument_1/beam_1/energy", "entry_1/instrument_1/detector_1"),
+    Place("entry/data", "entry/instrument/beam/incident_energy", "entry/instrument/detector"),
+)
+
+
+def recognise(source: Source) -> bool:
+    """Say whether a file has one of these layouts."""
+    return any(place.patterns in source for place in PLACES)
+
+
+def read(source: Source, reading: Reading) -> Parts:
+    """Read a scan, or the frames of a detector; arrays without a unit are in SI units, as in CXI.
+
+    Raises
+    ------
+    DataError
+        The file can't be used.
+    """
+    place = next(place for place in PLACES if place.patterns in source)
+    patterns = numbers(source, place.patterns, 3, 4)
+    placed = all(key in source for key in place.positions)
+    sign = -1 if reading.translation == "sample" else 1
+    return Parts(
+        source=name_of(source),
+        patterns=patterns.reshape(-1, *patterns.shape[-2:]),
+        bad_pixels=source.get(f"{place.detector}/pixel_mask"),
+        positions=sign * _positions(source, place, patterns.shape[:-2]) if placed else None,
+        unit="m",
+        geometry=Geometry(
+            energy=quantity(source, place.energy, ELECTRON_VOLTS, "J"),
+            distance=quantity(source, f"{place.detector}/distance", METRES, "m"),
+            detector_pixel=_pixel(source, place.detector),
+        ),
+        notes=(MOVED[reading.translation],) if placed else (),
+    )
+
+
+def _positions(source: Source, place: Place, scan: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return (n, 2), (y, x) m, from rows and columns of every frame or of the axes of a raster ``scan``."""
+    y, x = (numbers(source, key, 1, 2) * factor(source, key, METRES, "m") for key in place.positions)
+    if len(scan) == 2 and (y.shape, x.shape) == ((scan[0],), (scan[1],)):
+        y, x = np.meshgrid(y, x, indexing="ij")
+    if y.size != np.prod(scan) or y.shape != x.shape:
+        raise DataError(
+            f"found {' and '.join(place.positions)} of shapes {y.shape} and {x.shape}, expected {scan}, as of the "
+            "patterns; leave out what has no partner"
+        )
+    return np.stack([y.ravel(), x.ravel()], axis=1).astype(np.float64)
+
+
+def _pixel(source: Source, detector: str) -> Pair | None:
+    y, x = (quantity(source, f"{detector}/{axis}_pixel_size", METRES, "m") for axis in "yx")
+    return None if y is None or x is None else (y, x)
