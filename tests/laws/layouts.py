@@ -236,7 +236,7 @@ def is_the_known_scan(found: Acquisition, written: Written) -> None:
     for name in [name for name in lengths if name not in lacks]:
         np.testing.assert_allclose(getattr(found.geometry, name), lengths[name], rtol=1e-6)
     if "object_pixel" not in lacks and "origin" not in lacks:
-        np.testing.assert_allclose(found.geometry.metres(found.positions), known.metres, atol=1e-13)
+        np.testing.assert_allclose(found.geometry.known(N).metres(found.positions), known.metres, atol=1e-13)
 
 
 def deviance(found: Acquisition, offset: np.ndarray) -> float:

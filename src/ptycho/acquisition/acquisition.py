@@ -40,6 +40,8 @@ class Acquisition:
     labels
         True patch of every position, complex64 (position, y, x), where the file brings them: the position itself on
         index N // 2, between pixels where it lies between pixels.
+    indexes
+        (position,) number that other files of the scan know each frame by, where files number them.
     geometry
         Energy and lengths in metres, where the file or the user stated any.
     notes
@@ -55,6 +57,7 @@ class Acquisition:
     origin: str
     object_: Object | None = None
     labels: Patches | None = None
+    indexes: Int[ndarray, " position"] | None = None
     geometry: Geometry | None = None
     notes: tuple[str, ...] = ()
 
@@ -68,6 +71,11 @@ class Acquisition:
         """Side N of a pattern, px."""
         return int(self.patterns.shape[-1])
 
+    @property
+    def frame_indexes(self) -> Int[ndarray, " position"]:
+        """Number that other files know each frame by; counted from 0 where no file said one."""
+        return np.arange(self.n_positions) if self.indexes is None else self.indexes
+
     def part(self, indices: Int[ndarray, " position"]) -> "Acquisition":
         """Return the scan with some of its positions only, in the order of ``indices``."""
         return replace(
@@ -75,6 +83,7 @@ class Acquisition:
             patterns=self.patterns[indices],
             positions=self.positions[indices],
             labels=None if self.labels is None else self.labels[indices],
+            indexes=None if self.indexes is None else self.indexes[indices],
         )
 
     def counts(self, indices: Int[ndarray, " position"] | slice = slice(None)) -> Float32[ndarray, "position y x"]:

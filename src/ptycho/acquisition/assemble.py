@@ -53,6 +53,8 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
     geometry = _geometry(parts.geometry, reading).with_object_pixel(patterns.shape[-1])
     geometry = geometry.with_distance(patterns.shape[-1])
     patterns = _without_bad_values(patterns, parts.bad_pixels)
+    if parts.indexes is not None:
+        _check_indexes(parts.indexes, len(patterns))
     positions, geometry = _in_pixels(parts, geometry, reading, patterns.shape[-1])
     acquisition = acquisition_from_arrays(
         patterns,
@@ -74,7 +76,12 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
         acquisition = replace(acquisition, probe=_calibrated(acquisition) if free else probe_modes(parts.probe))
     for note in notes:
         logger.log(logging.WARNING if note == GUESSED else logging.INFO, "%s", note)
-    acquisition = replace(acquisition, geometry=None if geometry == Geometry() else geometry, notes=notes)
+    acquisition = replace(
+        acquisition,
+        indexes=parts.indexes,
+        geometry=None if geometry == Geometry() else geometry,
+        notes=notes,
+    )
     return with_turned_patterns(acquisition, flip_x=reading.flip_x, flip_y=reading.flip_y, transpose=reading.transpose)
 
 
@@ -83,12 +90,8 @@ def _paired(parts: Parts) -> Parts:
     patterns, positions, frames, places = parts.patterns, parts.positions, parts.indexes, parts.position_indexes
     if patterns is None or positions is None or frames is None or places is None:
         return parts
-    for name, indexes, length in (("patterns", frames, len(patterns)), ("positions", places, len(positions))):
-        if indexes.dtype.kind not in "iu" or indexes.shape != (length,):
-            raise DataError(
-                f"found indexes of the {name} of type {indexes.dtype} and shape {indexes.shape}, expected ({length},) "
-                "whole numbers; store one each"
-            )
+    _check_indexes(frames, len(patterns))
+    _check_indexes(places, len(positions))
     _, of_frames, of_places = np.intersect1d(frames, places, return_indices=True)
     if not len(of_frames):
         raise DataError("found no index that patterns and positions share, expected pairs; give files of one scan")
@@ -102,11 +105,20 @@ def _paired(parts: Parts) -> Parts:
     in_order = np.array_equal(of_frames, np.arange(len(patterns)))
     return replace(
         parts,
+        indexes=frames[of_frames],
         patterns=patterns if in_order else patterns[of_frames],
         positions=positions[of_places],
         labels=parts.labels if in_order or parts.labels is None else parts.labels[of_frames],
         notes=(*parts.notes, note) if any(n_alone) else parts.notes,
     )
+
+
+def _check_indexes(indexes: NDArray[Any], length: int) -> None:
+    if indexes.dtype.kind not in "iu" or indexes.shape != (length,):
+        raise DataError(
+            f"found indexes of type {indexes.dtype} and shape {indexes.shape}, expected ({length},) whole numbers; "
+            "store one for each pattern or position"
+        )
 
 
 def _geometry(stated: Geometry, reading: Reading) -> Geometry:

@@ -15,6 +15,7 @@ from ptycho.optics.intensity import CountRule
 
 # Key of the patch index that a position names, N // 2: a file that has it needs no guess.
 PATCH_INDEX = "patch_index"
+FRAME_INDEX = "frame_index"
 # Key in a file -> field of its geometry, with the unit in the key.
 GEOMETRY_KEYS = {
     "energy_eV": "energy",
@@ -48,6 +49,8 @@ class ScanArrays:
     geometry, notes
         Energy and lengths (``energy_eV``, ``distance_m``, ``detector_pixel_m``, ``object_pixel_m``, ``origin_m``), and
         ``notes``, what an earlier reader decided.
+    indexes
+        ``frame_index``, the number that other files of the scan know a frame by.
     """
 
     patterns: NDArray[Any]
@@ -64,6 +67,7 @@ class ScanArrays:
     rule: CountRule | None = None
     geometry: Geometry | None = None
     notes: tuple[str, ...] = ()
+    indexes: NDArray[Any] | None = None
 
     @property
     def positions(self) -> Positions:
@@ -94,7 +98,7 @@ class ScanArrays:
             labelled=self.nphotons,
             nphotons=nphotons,
         )
-        return replace(acquisition, geometry=self.geometry, notes=self.notes)
+        return replace(acquisition, geometry=self.geometry, notes=self.notes, indexes=self.indexes)
 
 
 def positions_yx(x: NDArray[Any], y: NDArray[Any]) -> Positions:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.readers.archive import open_archive
 from ptycho.acquisition.readers.metadata import KEY, read_metadata
-from ptycho.acquisition.writers import npz_path
+from ptycho.acquisition.writers.npz import npz_path
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import DataError
 from ptycho.config.inference import InferenceConfig

@@ -14,7 +14,7 @@ from ptycho.acquisition.readers.archive import open_archive
 from ptycho.acquisition.readers.metadata import usable_metadata
 from ptycho.acquisition.readers.npz import scan_arrays
 from ptycho.acquisition.scan_arrays import ScanArrays
-from ptycho.acquisition.writers import npz_path, write_arrays
+from ptycho.acquisition.writers.npz import npz_path, write_arrays
 from ptycho.assembly.bilinear import cut
 from ptycho.base.errors import DataError
 from ptycho.config.training import TrainingConfig

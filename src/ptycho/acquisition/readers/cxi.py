@@ -1,14 +1,14 @@
 """Read CXI files of the Coherent X-ray Imaging Data Bank, https://www.cxidb.org/cxi.html."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.acquisition.build import check_real, number
 from ptycho.acquisition.parts import Parts
-from ptycho.acquisition.readers.ptychodus import placed_object
+from ptycho.acquisition.readers.ptychodus import CONVENTION, UNNORMALISED, placed_object
 from ptycho.acquisition.readers.source import Source, name_of
 from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
@@ -17,6 +17,7 @@ from ptycho.optics.geometry import ELECTRON_VOLT, Geometry, Pair, energy_of
 DETECTOR = "entry_1/instrument_1/detector_1"
 SOURCE = "entry_1/instrument_1/source_1"
 DATA = ("entry_1/data_1/data", f"{DETECTOR}/data")
+ILLUMINATION = f"{SOURCE}/illumination"
 TRANSLATION = (
     "entry_1/sample_1/geometry_1/translation",
     "entry_1/data_1/translation",
@@ -53,10 +54,7 @@ def read(source: Source, reading: Reading) -> Parts:
         The file can't be used.
     """
     positions, notes = _positions(source, reading)
-    probe = source.get(f"{SOURCE}/illumination")
-    if probe is None and _number(source, f"{PTYCHODUS}/probe_pixel_width_m") is not None:
-        probe = source.get(PROBE)
-    probe = probe[0] if probe is not None and probe.ndim == 4 else probe
+    probe, scale = _probe(source)
     object_, pixel, origin, more = _object(source, probe)
     patterns = next((source[key] for key in DATA if key in source), None)
     return Parts(
@@ -69,7 +67,7 @@ def read(source: Source, reading: Reading) -> Parts:
         origin=origin,
         position_indexes=source.get(f"{PTYCHODUS}/probe_position_indexes"),
         probe=probe,
-        probe_scale="free",
+        probe_scale=scale,
         object_=object_,
         geometry=Geometry(_energy(source), _number(source, f"{DETECTOR}/distance"), _detector_pixel(source), pixel),
         notes=(*notes, *more),
@@ -153,6 +151,19 @@ def _bad_pixels(source: Source) -> NDArray[np.bool_] | None:
         raise DataError(f"found a mask of type {mask.dtype}, expected whole numbers; store the flags of CXI")
     bad: NDArray[np.bool_] = (mask.astype(np.int64) & ~HAS_SIGNAL) != 0
     return np.asarray(bad.any(axis=0), bool) if bad.ndim == 3 else bad
+
+
+def _probe(source: Source) -> tuple[NDArray[Any] | None, Literal["counts", "free"]]:
+    """Return the probe and its scale; an image_1 is one in files of Ptychodus only."""
+    known = f"{PTYCHODUS}/probe_pixel_width_m" in source
+    key = next((key for key in (ILLUMINATION, *([PROBE] if known else [])) if key in source), None)
+    if key is None:
+        return None, "free"
+    probe = source[key]
+    probe = probe[0] if probe.ndim == 4 and len(probe) else probe
+    if source.attribute(key, CONVENTION) == UNNORMALISED:
+        return probe * np.float64(probe.shape[-1]), "counts"
+    return probe, "free"
 
 
 def _object(

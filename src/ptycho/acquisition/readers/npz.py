@@ -13,7 +13,7 @@ from ptycho.acquisition.parts import Parts
 from ptycho.acquisition.readers.archive import Archive
 from ptycho.acquisition.readers.metadata import usable_metadata
 from ptycho.acquisition.readers.source import Source, name_of
-from ptycho.acquisition.scan_arrays import GEOMETRY_KEYS, PATCH_INDEX, ScanArrays
+from ptycho.acquisition.scan_arrays import FRAME_INDEX, GEOMETRY_KEYS, PATCH_INDEX, ScanArrays
 from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
 from ptycho.optics.geometry import Geometry
@@ -52,6 +52,7 @@ def read(archive: Archive, reading: Reading) -> Parts:
         labels=arrays.labels,
         geometry=arrays.geometry or Geometry(),
         notes=arrays.notes,
+        indexes=arrays.indexes,
     )
 
 
@@ -106,6 +107,7 @@ def companions(archive: Archive, patterns: NDArray[Any], labels: NDArray[Any] | 
         rule=_rule(archive),
         geometry=read_geometry(archive),
         notes=_notes(archive),
+        indexes=_optional(archive, FRAME_INDEX),
     )
     return _centred(arrays) if _exported_by_ptychodus(archive, arrays) else arrays
 

@@ -14,7 +14,7 @@ from ptycho.acquisition.readers.source import Source, first_number, name_of
 from ptycho.acquisition.scan_arrays import positions_yx
 from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
-from ptycho.optics.geometry import Geometry, Pair, wavelength
+from ptycho.optics.geometry import Geometry, Pair, conjugate_pixel
 from ptycho.optics.intensity import CountRule
 
 PATTERNS = "patterns"
@@ -117,10 +117,7 @@ def read_training(source: Source, reading: Reading) -> Parts:
     pixel = _pixel(source, "object", "pixel")
     # Where the object was is lost; its middle is 0 for Ptychodus too.
     object_, origin, more = placed_object(source["object"], (0.0, 0.0), pixel, probe.shape[-1])
-    detector: Pair | None = None
-    if energy and distance and pixel:
-        across = wavelength(energy) * distance / probe.shape[-1]
-        detector = (across / pixel[0], across / pixel[1])
+    detector = conjugate_pixel(energy, distance, probe.shape[-1], pixel) if energy and distance and pixel else None
     return replace(
         parts,
         positions=positions_yx(x, y) + half_pixel(probe.shape[-1]),

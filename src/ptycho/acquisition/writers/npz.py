@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
-from ptycho.acquisition.scan_arrays import GEOMETRY_KEYS, PATCH_INDEX, ScanArrays
+from ptycho.acquisition.scan_arrays import FRAME_INDEX, GEOMETRY_KEYS, PATCH_INDEX, ScanArrays
 from ptycho.base.atomic import atomic_path
 from ptycho.optics.geometry import Geometry
 from ptycho.optics.intensity import CountRule
@@ -43,6 +43,7 @@ def write_npz(path: Path, acquisition: Acquisition) -> None:
             rule=CountRule(acquisition.quantity, acquisition.count_scale, acquisition.origin),
             geometry=acquisition.geometry,
             notes=acquisition.notes,
+            indexes=acquisition.indexes,
         ),
     )
 
@@ -85,6 +86,7 @@ def write_arrays(path: Path, arrays: ScanArrays) -> None:
         "count_scale": rule and rule.count_scale,
         "origin": rule and rule.origin,
         "notes": arrays.notes or None,
+        FRAME_INDEX: arrays.indexes,
         **geometry_keys(arrays.geometry),
     }
     present: dict[str, Any] = {key: np.asarray(value) for key, value in keys.items() if value is not None}

@@ -1,0 +1,56 @@
+"""Write a scan in a layout that its user's programs read; one module per layout."""
+
+from pathlib import Path
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.writers.npz import write_npz
+from ptycho.base.errors import OutputError
+
+__all__ = ["files_of", "write", "write_npz"]
+
+DIFFRACTION = "diffraction.h5"  # Ptychodus looks for this name beside a product
+PTYCHODUS = (".h5", ".hdf5")
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files that `write` writes for ``path``.
+
+    Raises
+    ------
+    OutputError
+        Its suffix says no layout, or it has the name of the patterns beside a product.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".npz", ".cxi", *PTYCHODUS):
+        raise OutputError(
+            f"{path} ends in {suffix or 'no suffix'!r}; expected .npz, .cxi or .h5, which say what to write; rename it"
+        )
+    if suffix not in PTYCHODUS:
+        return (path,)
+    if path.name == DIFFRACTION:
+        raise OutputError(f"{path} is what the patterns beside a product are called; name the product, as product.h5")
+    return path, path.with_name(DIFFRACTION)
+
+
+def write(path: Path, scan: Acquisition) -> None:
+    """Write a scan as the suffix of ``path`` says: .npz ours, .cxi, .h5 a Ptychodus product with diffraction.h5 beside.
+
+    Raises
+    ------
+    OutputError
+        The suffix says no layout, or a file can't be written.
+    DataError
+        The layout needs lengths that the scan doesn't have.
+    """
+    paths = files_of(path)
+    if path.suffix.lower() == ".npz":
+        write_npz(path, scan)
+        return
+    # Importing h5py takes time that a scan in an npz must not pay.
+    from ptycho.acquisition.writers import cxi, ptychodus
+
+    if path.suffix.lower() == ".cxi":
+        cxi.write_cxi(path, scan)
+        return
+    ptychodus.write_product(path, ptychodus.product_of(scan))
+    ptychodus.write_diffraction(paths[1], scan)
