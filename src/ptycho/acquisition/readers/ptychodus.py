@@ -17,7 +17,7 @@ from ptycho.config.reading import Reading
 from ptycho.optics.geometry import Geometry, Pair, conjugate_pixel
 from ptycho.optics.intensity import CountRule
 
-PATTERNS = "patterns"
+PATTERNS, INDEXES = "patterns", "indexes"
 POSITIONS = ("probe_position_y_m", "probe_position_x_m")
 PIXELS = ("probe_position_y_px", "probe_position_x_px")
 ENERGY = ("photon_energy_eV", "probe_energy_eV")  # the second until version 1.2
@@ -39,8 +39,8 @@ def recognise_product(source: Source) -> bool:
 
 
 def recognise_diffraction(source: Source) -> bool:
-    """Say whether a file holds patterns, and is none of the others."""
-    return PATTERNS in source
+    """Say whether a file holds patterns and the indexes that pair them with positions."""
+    return PATTERNS in source and INDEXES in source
 
 
 def beside_diffraction(path: Path) -> tuple[Path, ...]:
@@ -64,7 +64,7 @@ def read_diffraction(source: Source, reading: Reading) -> Parts:
     return Parts(
         source=name_of(source),
         patterns=source[PATTERNS],
-        indexes=source.get("indexes"),
+        indexes=source.get(INDEXES),
         bad_pixels=source.get("bad_pixels"),
         rule=RULE,
         geometry=Geometry(detector_pixel=_pixel(source, PATTERNS, "detector_pixel")),
