@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ptycho.acquisition import readers
 from ptycho.acquisition.readers import identify, read
+from tests.laws.beamlines import BEAMLINES
 from tests.laws.layouts import LAYOUTS, deviance, in_cxi, in_ptychodus_files, is_the_known_scan, known_scan
 
 TURNED = {
@@ -26,11 +28,19 @@ TURNED = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+EVERY = LAYOUTS | BEAMLINES
+
+
+@pytest.mark.parametrize("layout", EVERY)
 def test_a_reader_gives_the_scan_that_was_written(tmp_path, layout):
-    written = LAYOUTS[layout](tmp_path, known_scan())
+    written = EVERY[layout](tmp_path, known_scan())
     assert identify(written.path).name == written.layout
     is_the_known_scan(read(written.path, reading=written.reading), written)
+
+
+def test_no_layout_is_without_a_case(tmp_path):
+    written = {write(tmp_path, known_scan()).layout for write in EVERY.values()}
+    assert written == {layout.name for layout in readers.LAYOUTS}
 
 
 @pytest.mark.parametrize("turn", TURNED)

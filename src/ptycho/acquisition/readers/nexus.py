@@ -12,9 +12,10 @@ from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
 from ptycho.optics.geometry import Geometry, Pair
 
+# By CXI the axes of an image lie against those of the laboratory, and the probe moves against the sample: two signs.
 MOVED = {
-    "sample": "positions are minus the sample's translation, as CXI has it; --translation probe takes them as they are",
-    "probe": "positions are the translation as it is, taken for the probe's",
+    "sample": "x and y are taken for the sample's translation, and rows and columns of the image lie against them",
+    "probe": "x and y are taken for the probe's translation, and rows and columns of the image lie against them",
 }
 
 
@@ -59,7 +60,7 @@ def read(source: Source, reading: Reading) -> Parts:
     place = next(place for place in PLACES if place.patterns in source)
     patterns = numbers(source, place.patterns, 3, 4)
     placed = all(key in source for key in place.positions)
-    sign = -1 if reading.translation == "sample" else 1
+    sign = 1 if reading.translation == "sample" else -1
     return Parts(
         source=name_of(source),
         patterns=patterns.reshape(-1, *patterns.shape[-2:]),
