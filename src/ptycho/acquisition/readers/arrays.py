@@ -91,4 +91,9 @@ def _single(source: Loose, key: str) -> Parts:
             unit="unstated",
             notes=(f"the columns of {name} are {'x, y' if suffix in X_FIRST else 'y, x'}",),
         )
+    if array.ndim != 3:
+        raise DataError(
+            f"found a single npy array of shape {array.shape}, expected patterns (n, N, N), positions (n, 2) or a complex "
+            "probe (N, N) or (mode, N, N); name the file of the patterns"
+        )
     return Parts(source=name, patterns=numbers(source, key, 3))
