@@ -70,8 +70,8 @@ class Interruption(Exception):
 
 @pytest.mark.parametrize(
     "choices",
-    [{}, {"gridsize": 2, "validation_fraction": 0.0}, {"scheduler": "ReduceLROnPlateau", "plateau_patience": 0}],
-    ids=["patterns", "groups without validation", "plateau"],
+    [{}, pytest.param({"gridsize": 2, "validation_fraction": 0.0}, marks=pytest.mark.slow)],
+    ids=["patterns", "groups without validation"],
 )
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, monkeypatch, choices):
     """The same losses and the same weights: schedule, optimiser, averaged weights and drawn steps all go on."""

@@ -55,8 +55,8 @@ PLATEAU = {"scheduler": "ReduceLROnPlateau", "plateau_patience": 0, "plateau_thr
     [
         (5, {}, {}),
         (7, {"validation_fraction": 0.0, "gridsize": 2}, {}),
-        (9, PLATEAU, {}),
         (7, PLATEAU, {}),
+        pytest.param(9, PLATEAU, {}, marks=pytest.mark.slow),
         pytest.param(0, {}, {}, marks=pytest.mark.slow),
         pytest.param(5, {"gridsize": 2}, {}, marks=pytest.mark.slow),
         pytest.param(7, {}, {}, marks=pytest.mark.slow),

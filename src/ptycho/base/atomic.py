@@ -64,7 +64,7 @@ def write_bytes(target: Path, raw: bytes | memoryview) -> None:
 def remove_whole(path: Path) -> None:
     """Remove a file, or a folder with all that is in it, so that no half of it is ever seen under its name."""
     if path.is_dir():
-        doomed = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=path.parent))
+        doomed = Path(tempfile.mkdtemp(prefix=PARTIAL, suffix=f"-{path.name}", dir=path.parent))
         path.replace(doomed)
         shutil.rmtree(doomed)
     else:

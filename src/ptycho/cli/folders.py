@@ -38,7 +38,7 @@ def output_folder(folder: Path, products: Sequence[str], *, overwrite: bool) -> 
                 raise OutputError(
                     f"{folder} holds {', '.join(found)} already; choose another folder or give --overwrite"
                 )
-            remove_partials(folder, [*products, STAGED])
+            remove_partials(folder, [*products, STAGED, EARLIER])
             yield folder
     finally:
         for path in made:
