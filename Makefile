@@ -12,6 +12,7 @@ demo: $(READY)  ## simulate, train, reconstruct, compare: pictures and a table i
 
 test: $(READY)  ## the everyday tests (slow ones: $(BIN)/pytest -m slow)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 --doctest-modules src/ptycho
 
 check: $(READY)  ## lint, types and import contracts
 	$(BIN)/ruff check .
@@ -22,9 +23,9 @@ check: $(READY)  ## lint, types and import contracts
 bench: $(READY)  ## a table of quality and time (results of ours are in benchmarks/results)
 	$(BIN)/python benchmarks/reconstruction.py
 
-docs: $(READY)  ## the manual, in docs/_build
+docs: $(READY)  ## the manual, in docs/_build/html; it runs the examples
 	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[docs]"
-	$(BIN)/sphinx-build -W -b html docs docs/_build
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
 sizes:  ## the ten longest modules
 	@git ls-files 'src/*.py' | xargs wc -l | sort -rn | sed -n '2,11p'
