@@ -209,9 +209,9 @@ def _overlap(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     elif scan.n_positions > 1 and seen.overlap < SMALLEST_OVERLAP:
         yield Finding(
             "warn",
-            f"neighbours {seen.step:.3g} px apart, an overlap of {seen.overlap:.2f} of the probe diameter "
-            f"({seen.diameter:.3g} px)",
-            f"at least {SMALLEST_OVERLAP}",
+            f"neighbours {seen.step:.3g} px apart and a probe {seen.diameter:.3g} px wide: "
+            + (f"a gap of {seen.gap:.3g} px" if seen.gap else f"an overlap of {seen.overlap:.2f} of its diameter"),
+            f"an overlap of at least {SMALLEST_OVERLAP}",
             "scan with smaller steps or a larger probe",
         )
 

@@ -11,6 +11,7 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.optics.probe import probe_diameter
 
 BLOCK_PIXELS = 2**21
+ON_A_LINE = 1e-6  # width over length of positions in a row
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class Statistics:
     frame_counts
         (position,) counts over the trusted pixels.
     step
-        Median distance from a position to the nearest other one, px; 0 when there is none.
+        Distance of neighbours, px: the step of the square grid that is as dense; 0 for one position.
     n_duplicates
         Positions that repeat an earlier one exactly.
     diameter
@@ -39,11 +40,16 @@ class Statistics:
 
     @cached_property
     def overlap(self) -> float:
-        """Linear overlap of neighbours, ``1 - step / diameter``: fraction of the probe diameter, negative for gaps.
+        """Linear overlap of neighbours, ``1 - step / diameter``: fraction of the probe diameter, 0 where a gap is.
 
         Bunk et al. 2008, https://doi.org/10.1016/j.ultramic.2007.08.003.
         """
-        return 1.0 - self.step / self.diameter if self.diameter > 0 else 0.0
+        return max(0.0, 1.0 - self.step / self.diameter) if self.diameter > 0 else 0.0
+
+    @property
+    def gap(self) -> float:
+        """Distance that no light reaches between two neighbouring probes, px; 0 where they touch or overlap."""
+        return max(0.0, self.step - self.diameter)
 
 
 def statistics(acquisition: Acquisition) -> Statistics:
@@ -76,9 +82,24 @@ def centre_of_mass(pattern: Float64[ndarray, "y x"]) -> tuple[float, float]:
 
 
 def _step(positions: Float64[ndarray, "position 2"]) -> float:
-    if len(positions) < 2:
-        return 0.0
-    from scipy.spatial import cKDTree
+    """Return the step d of the square grid as dense as these positions, px: n d^2 = A + d U / 2 + d^2.
 
-    distances, _ = cKDTree(positions).query(positions, k=[2])
-    return float(np.median(distances))
+    A and U are area and circumference of their convex hull, from which a grid's outermost cells stick out by d / 2.
+    """
+    n = len(positions)
+    if n < 2:
+        return 0.0
+    area, circumference = _hull(positions)
+    half = circumference / 2
+    return float((half + np.sqrt(half**2 + 4 * (n - 1) * area)) / (2 * (n - 1)))
+
+
+def _hull(positions: Float64[ndarray, "position 2"]) -> tuple[float, float]:
+    """Return area and circumference of the convex hull; of a line 0 and twice its length."""
+    from scipy.spatial import ConvexHull
+
+    _, widths, axes = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=False)
+    if widths[1] <= ON_A_LINE * widths[0]:
+        return 0.0, 2 * float(np.ptp(positions @ axes[0]))
+    hull = ConvexHull(positions)
+    return float(hull.volume), float(hull.area)

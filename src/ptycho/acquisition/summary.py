@@ -6,6 +6,7 @@ import numpy as np
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.statistics import centre_of_mass, statistics
+from ptycho.optics.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,17 @@ class Summary:
         (y, x) distance between the outermost positions, px.
     n_duplicates
         Positions that repeat another one.
-    step, overlap
-        Median distance to the nearest neighbour (px), and linear overlap as a fraction of the probe diameter.
+    step, overlap, gap
+        Distance of neighbours (px), linear overlap as a fraction of the probe diameter, and the
+        distance between neighbouring probes that no light reaches (px).
     probe_modes, probe_diameter, probe_power
         Number of modes, diameter (px), ``sum|P|^2`` (counts when the probe is calibrated).
     object_shape
         (height, width) of a true or reference object; None without one.
+    geometry
+        Energy (eV) and lengths (m), where file or user state any.
+    notes
+        What the reader decided or guessed.
     """
 
     n_positions: int
@@ -51,10 +57,13 @@ class Summary:
     n_duplicates: int
     step: float
     overlap: float
+    gap: float
     probe_modes: int
     probe_diameter: float
     probe_power: float
     object_shape: tuple[int, int] | None
+    geometry: Geometry | None
+    notes: tuple[str, ...]
 
 
 def summary(acquisition: Acquisition) -> Summary:
@@ -78,8 +87,11 @@ def summary(acquisition: Acquisition) -> Summary:
         n_duplicates=seen.n_duplicates,
         step=seen.step,
         overlap=seen.overlap,
+        gap=seen.gap,
         probe_modes=len(acquisition.probe),
         probe_diameter=seen.diameter,
         probe_power=float(np.square(np.abs(acquisition.probe), dtype=np.float64).sum()),
         object_shape=None if shape is None else (shape[0], shape[1]),
+        geometry=acquisition.geometry,
+        notes=acquisition.notes,
     )

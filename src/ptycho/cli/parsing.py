@@ -14,6 +14,7 @@ from ptycho.base.errors import ConfigError
 from ptycho.config.convert import placeholder
 from ptycho.config.files import C, Config, from_dict, load_yaml_config
 from ptycho.config.flags import field_docs, reader, refusal, typed
+from ptycho.config.reading import Reading
 
 # A choice that says this of itself stays a flag, for older scripts, and stays out of the help.
 UNREAD = ("read by Fourier networks only.", "not read.")
@@ -68,6 +69,10 @@ class VerbParser(ArgumentParser):
             self.epilog = "Defaults stand in brackets. Flags of older scripts that nothing reads any more are accepted."
         self._configs[key] = cls
         self._add_fields(cls, f"{key}." if key else "", skip)
+
+    def add_reading(self) -> None:
+        """Make every choice about reading a scan a flag; see `reading_of`."""
+        self._add_fields(Reading, "", ())
 
     def read(self, argv: Sequence[str]) -> Given:
         """Return what ``argv`` asks for, wherever in it a flag or the file stands, and start the log.
@@ -136,6 +141,18 @@ def verb_parser(verb: str, description: str) -> VerbParser:
     volume.add_argument("--quiet", action="store_true", help="say only what is wrong")
     volume.add_argument("--verbose", action="store_true", help="say more")
     return parser
+
+
+def reading_of(arguments: Namespace) -> Reading:
+    """Return how a scan shall be read, from the flags of `VerbParser.add_reading`.
+
+    Raises
+    ------
+    ConfigError
+        A choice is outside its range.
+    """
+    given = arguments.as_dict()
+    return Reading(**{field.name: given[field.name] for field in fields(Reading) if field.name in given})
 
 
 def at_least(arguments: Namespace, **least: int) -> None:

@@ -9,31 +9,28 @@ import numpy as np
 from numpy import ndarray
 
 from ptycho.acquisition.acquisition import Acquisition
-from ptycho.base.arrays import Probe
 from ptycho.base.errors import DataError
 from ptycho.metrics.image import phase_near
 from ptycho.metrics.summary import Comparison
 from ptycho.report.drawing import (
     AMPLITUDE_COLOURS,
     ERROR_COLOURS,
-    UNCOVERED,
     Limits,
     Map,
     colour_bar,
     draw_map,
     free_turn,
-    hues,
     page,
     phase_colours,
     robust_limits,
 )
+from ptycho.report.scan_panels import draw_mean_pattern, draw_positions, draw_probe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
 PICTURE, PANEL, BAR = 2.5, 2.6, 0.8  # in, least width of a picture and of a panel; of a colour bar with its labels
-FAINTEST = 1e-5  # of the brightest mean count, the lowest that is drawn
 FRAMES_FOR_MEAN = 512
 
 
@@ -99,9 +96,9 @@ def save_demo_page(
         pictures, details = figure.subfigures(2, 1, squeeze=False, height_ratios=(top, bottom))[:, 0]
         _draw_pictures(pictures, comparisons)
         panels = details.subplots(1, n_panels)
-        _draw_probe(panels[0], scan.probe)
-        _draw_scan(panels[1], scan)
-        _draw_mean_pattern(details, panels[2], scan)
+        draw_probe(panels[0], scan.probe)
+        draw_positions(panels[1], scan.positions)
+        draw_mean_pattern(details, panels[2], _mean_pattern(scan), scan.mask)
         for axes, curve in zip(panels[3:-1], curves, strict=True):
             _draw_curves(axes, curve)
         _draw_frc(panels[-1], comparisons)
@@ -127,6 +124,12 @@ def _phase(found: Comparison) -> _Quantity:
     turn = free_turn(found.reference, found.mask)
     truth, result = np.angle(found.reference * turn), phase_near(found.aligned.image * turn, found.reference * turn)
     return _Quantity(truth, result, result - truth, f"{found.phase_psnr:.1f} dB, SSIM {found.phase_ssim:.3f}")
+
+
+def _mean_pattern(scan: Acquisition) -> Map:
+    frames = np.linspace(0, scan.n_positions - 1, min(scan.n_positions, FRAMES_FOR_MEAN)).astype(int)
+    mean: Map = scan.counts(frames).mean(axis=0)
+    return mean
 
 
 def _draw_pictures(figure: "SubFigure", comparisons: Mapping[str, Comparison]) -> None:
@@ -170,37 +173,6 @@ def _draw_row(
         axes.set_title(f"{name} − truth")
     colour_bar(figure, row[n_results], image, label)
     colour_bar(figure, row[-1], error, f"error of {label}")
-
-
-def _draw_probe(axes: "Axes", probe: Probe) -> None:
-    """Draw the strongest mode: brightness for the amplitude, hue for the phase."""
-    power = np.sum(np.abs(probe) ** 2, axis=(1, 2))
-    mode = probe[int(np.argmax(power))]
-    N = mode.shape[-1]
-    picture = hues(np.angle(mode)) * (np.abs(mode) / np.abs(mode).max())[..., None]
-    axes.imshow(picture, extent=(-N // 2 - 0.5, N - N // 2 - 0.5, N - N // 2 - 0.5, -N // 2 - 0.5))
-    share = f", {power.max() / power.sum():.0%} of the power" if len(probe) > 1 else ""
-    axes.set(title=f"probe{share}", xlabel="x (px), hue: phase")
-
-
-def _draw_scan(axes: "Axes", scan: Acquisition) -> None:
-    y, x = scan.positions.T
-    axes.scatter(x, y, s=4, c=np.arange(len(y)), cmap="viridis", linewidths=0)
-    axes.set(title=f"{len(y)} positions, first dark", xlabel="x (px)", aspect="equal")
-    axes.invert_yaxis()
-
-
-def _draw_mean_pattern(figure: "SubFigure", axes: "Axes", scan: Acquisition) -> None:
-    from matplotlib.colors import LogNorm
-
-    frames = np.linspace(0, scan.n_positions - 1, min(scan.n_positions, FRAMES_FOR_MEAN)).astype(int)
-    mean = scan.counts(frames).mean(axis=0)
-    top = max(float(mean[scan.mask].max()), 1.0)
-    shown = np.ma.masked_array(np.maximum(mean, FAINTEST * top), ~scan.mask)
-    image = axes.imshow(shown, cmap="magma", norm=LogNorm(FAINTEST * top, top), interpolation="nearest")
-    axes.set(title="mean pattern", xlabel="x (px)")
-    axes.set_facecolor(UNCOVERED)
-    colour_bar(figure, axes, image, "counts")
 
 
 def _draw_curves(axes: "Axes", curves: Curves) -> None:
