@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int
 from numpy import ndarray
 
 from ptycho.acquisition.readers.archive import Archive, open_archive
+from ptycho.acquisition.readers.npz import read_geometry
+from ptycho.acquisition.scan_arrays import FRAME_INDEX
+from ptycho.acquisition.writers.npz import geometry_keys
 from ptycho.base.arrays import Object, Positions, Probe
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import DataError
+from ptycho.optics.geometry import Geometry
 
 CURVE = "history_"
 KEYS = ("object", "coverage", "origin", "probe", "positions")
@@ -35,6 +39,8 @@ class Reconstruction:
         (position, 2) float64, (y, x) px: the positions that were used.
     history
         Name of a curve (such as "deviance") -> its values, one an iteration or epoch.
+    geometry, indexes
+        Of the scan: energy and lengths, and the numbers of its frames, where they are known.
     """
 
     object_: Object
@@ -43,10 +49,17 @@ class Reconstruction:
     probe: Probe
     positions: Positions
     history: dict[str, list[float]] = field(default_factory=dict)
+    geometry: Geometry | None = None
+    indexes: Int[ndarray, " position"] | None = None
 
     def write(self, path: Path) -> None:
-        """Write an npz with keys object, coverage, origin, probe, positions, history_*; whole or not at all."""
+        """Write an npz, whole or not at all.
+
+        Keys: object, coverage, origin, probe, positions, history_*, and those of energy, lengths and frames in a scan.
+        """
         arrays: dict[str, Any] = {f"{CURVE}{name}": np.asarray(curve) for name, curve in self.history.items()}
+        known = {**geometry_keys(self.geometry), FRAME_INDEX: self.indexes}
+        arrays |= {key: np.asarray(value) for key, value in known.items() if value is not None}
         with atomic_path(path) as partial, partial.open("wb") as stream:
             np.savez(
                 stream,
@@ -82,6 +95,8 @@ class Reconstruction:
                 probe=archive["probe"].astype(np.complex64),
                 positions=archive["positions"].astype(np.float64),
                 history={key.removeprefix(CURVE): curve for key, curve in curves.items()},
+                geometry=read_geometry(archive),
+                indexes=archive.get(FRAME_INDEX),
             )
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,12 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require
 from ptycho.acquisition.readers import read
 from ptycho.base.atomic import write_text
-from ptycho.base.errors import ConfigError, extra_missing
+from ptycho.base.errors import ConfigError, DataError, extra_missing
 from ptycho.cli.folders import all_together, output_folder
 from ptycho.cli.parsing import at_least, verb_parser
 from ptycho.config.flags import reader
 from ptycho.interop.loading import taken
+from ptycho.interop.product import write_reconstruction
 from ptycho.report.figures import save_amplitude, save_phase
 from ptycho.report.tables import text_table
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PRODUCTS = ("reconstruction.npz", "self_check.npz", "amplitude.png", "phase.png", "summary.json")
+PRODUCTS = ("reconstruction.npz", "self_check.npz", "amplitude.png", "phase.png", "summary.json", "product.h5")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -64,7 +66,8 @@ def run(argv: Sequence[str]) -> int:
         with all_together(folder, PRODUCTS) as staged:
             write_results(staged, result, summary(result, scan, package_versions(), device))
     logger.info("%s", text_table(["", "value"], [["deviance", result.deviance], ["R-factor", result.r_factor]]))
-    logger.info("wrote %s to %s", ", ".join(PRODUCTS), asked.output_dir)
+    written = [name for name in PRODUCTS if (asked.output_dir / name).exists()]
+    logger.info("wrote %s to %s", ", ".join(written), asked.output_dir)
     return 0
 
 
@@ -125,12 +128,16 @@ def reconstruct_file(
 
 
 def write_results(folder: Path, result: "Result", facts: dict[str, Any]) -> None:
-    """Write the object with its self-check, its pictures and the facts about it."""
+    """Write the object with its self-check, its pictures, the facts about it, and in metres where they are known."""
     result.final.write(folder / "reconstruction.npz")
     assert result.check is not None
     result.check.write(folder / "self_check.npz")
     save_amplitude(folder / "amplitude.png", result.final)
     save_phase(folder / "phase.png", result.final)
+    try:
+        write_reconstruction(folder / "product.h5", result.final)
+    except DataError as reason:
+        logger.info("no product.h5 for Ptychodus: %s", reason)
     write_text(folder / "summary.json", json.dumps(facts, indent=2))
 
 
@@ -148,6 +155,8 @@ def summary(result: "Result", scan: Acquisition, versions: dict[str, str], devic
         "patterns_per_second": scan.n_positions / sum(result.seconds.values()),
         "n_positions": scan.n_positions,
         "quantity": scan.origin,
+        "geometry": None if scan.geometry is None else asdict(scan.geometry),
+        "notes": scan.notes,
         "device": device,
         "versions": versions,
     }

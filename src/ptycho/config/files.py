@@ -18,9 +18,10 @@ from ptycho.config.convert import convert
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
+from ptycho.config.reading import Reading
 from ptycho.config.training import TrainingConfig
 
-Config = ModelConfig | TrainingConfig | InferenceConfig | PyTorchExecutionConfig
+Config = ModelConfig | TrainingConfig | InferenceConfig | PyTorchExecutionConfig | Reading
 C = TypeVar("C", bound=Config)
 
 

@@ -35,6 +35,8 @@ def typed(default: Any) -> str:
     """Return a default as somebody would type it."""
     if default is None or isinstance(default, bool):
         return {None: "null", True: "true", False: "false"}[default]
+    if isinstance(default, tuple):
+        return ",".join(map(str, default)) or "none"
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 

@@ -64,8 +64,8 @@ class Geometry:
             stated = {"energy": energy, "distance": distance, "detector_pixel": detector or pixel}
             missing = [name for name, value in stated.items() if value is None]
             raise DataError(
-                f"found a scan without {', '.join(missing)}, expected all three, for metres; write a scan that has "
-                f"them: ptycho convert SCAN SCAN.npz {' '.join(f'--{name} NUMBER' for name in missing)}"
+                f"found a scan without {', '.join(missing)}, expected energy, distance and detector_pixel, for metres; "
+                f"give them: ptycho convert SCAN SCAN.npz {' '.join(f'--{name} NUMBER' for name in missing)}"
             )
         detector = detector or conjugate_pixel(energy, distance, size, pixel or (0.0, 0.0))
         return Lengths(

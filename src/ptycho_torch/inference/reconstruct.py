@@ -168,6 +168,8 @@ def _reconstruction(
         probe=at.probe.cpu().numpy(),
         positions=acquisition.positions,
         history=history,
+        geometry=acquisition.geometry,
+        indexes=acquisition.indexes,
     )
 
 
