@@ -2,8 +2,20 @@
 
 import numpy as np
 import pytest
-from ptychodus.api.diffraction import SimpleDiffractionArray, SimpleDiffractionDataset
-from ptychodus.api.io import load_diffraction_data, load_product, save_diffraction_data, save_product, save_training_data
+from ptychodus.api.diffraction import (
+    DiffractionDatasetLayoutNode,
+    DiffractionMetadata,
+    SimpleDiffractionArray,
+    SimpleDiffractionDataset,
+)
+from ptychodus.api.geometry import ImageExtent
+from ptychodus.api.io import (
+    load_diffraction_data,
+    load_product,
+    save_diffraction_data,
+    save_product,
+    save_training_data,
+)
 from ptychodus.api.reconstruct import ReconstructInput
 from ptychodus.plugins.cxi_file import CXIDiffractionFileReader, CXIDiffractionFileWriter, CXIProductFileIO
 from ptychodus.plugins.npz_diffraction_file import NPZDiffractionFileIO
@@ -25,7 +37,12 @@ def ours_read_by_ptychodus(request, tmp_path_factory):
     write(path, known_scan().acquisition())
     if request.param == ".h5":
         data = load_diffraction_data(path.with_name("diffraction.h5"))
-        patterns, bad, pixel, indexes = data.get_patterns(), data.get_bad_pixels(), data.get_pixel_geometry(), data.get_indexes()
+        patterns, bad, pixel, indexes = (
+            data.get_patterns(),
+            data.get_bad_pixels(),
+            data.get_pixel_geometry(),
+            data.get_indexes(),
+        )
         return load_product(path), patterns, bad, pixel, indexes
     data = CXIDiffractionFileReader().read(path)
     patterns = np.concatenate([each.get_patterns() for each in data])
@@ -79,11 +96,21 @@ def in_hdf5(folder, scan):
     return folder, Reading()
 
 
-def dataset(scan):
+def loose(scan):
+    """The patterns as the readers of Ptychodus hand them on, for its writers."""
     data = scan.diffraction
-    array = SimpleDiffractionArray("all", data.get_indexes(), data.get_patterns())
-    metadata = CXIDiffractionFileReader  # replaced below
-    return array, metadata
+    patterns = data.get_patterns()
+    metadata = DiffractionMetadata(
+        num_patterns_per_array=[len(patterns)],
+        pattern_dtype=patterns.dtype,
+        detector_extent=ImageExtent(width_px=N, height_px=N),
+        detector_distance_m=DISTANCE_M,
+        detector_pixel_geometry=data.get_pixel_geometry(),
+        photon_energy_eV=ENERGY_EV,
+    )
+    array = SimpleDiffractionArray("all", data.get_indexes(), patterns)
+    root = DiffractionDatasetLayoutNode.create_root()
+    return SimpleDiffractionDataset(metadata, root, [array], data.get_bad_pixels())
 
 
 def in_npz(folder, scan):
@@ -99,6 +126,31 @@ def in_cxi(folder, scan):
 
 
 def in_training_data(folder, scan):
-    given = ReconstructInput(scan.diffraction, scan.truth)
-    save_training_data(folder / "training.h5", given)
+    data = scan.diffraction
+    given = ReconstructInput(data.get_patterns(), data.get_bad_pixels(), scan.truth)
+    save_training_data(folder / "training.h5", given, inpaint_bad_pixels=False)
     return folder / "training.h5", Reading()
+
+
+@pytest.mark.parametrize("write_theirs", [in_hdf5, in_npz, in_cxi, in_training_data])
+def test_what_ptychodus_writes_is_read(tmp_path, write_theirs):
+    """Counts, metres and pixels are those of Ptychodus, and its own forward model holds for what was read."""
+    scan = measured_scan(modes=2, bad_pixels=True, dtype="uint32", centred=False)
+    path, reading = write_theirs(tmp_path, scan)
+    found, truth, data = read(path, reading=reading), scan.truth, scan.diffraction
+    bad = data.get_bad_pixels()
+    np.testing.assert_array_equal(found.mask, ~bad)
+    np.testing.assert_array_equal(found.patterns[:, ~bad], data.get_patterns()[:, ~bad])
+    np.testing.assert_allclose(found.object_, truth.object_.get_layer(0).astype(np.complex64))
+    assert (found.geometry.energy, found.geometry.distance) == pytest.approx((ENERGY_EV, DISTANCE_M))
+    assert found.geometry.object_pixel == pytest.approx((PIXEL.height_m, PIXEL.width_m))
+    metres = found.geometry.known(N).metres(found.positions)
+    theirs = truth.probe_positions
+    y, x = theirs.get_coordinates_y_m(), theirs.get_coordinates_x_m()
+    if write_theirs is in_training_data:  # which forgets where the object was
+        centre = truth.object_.get_center()
+        y, x = y - centre.y_m, x - centre.x_m
+    np.testing.assert_allclose(metres, np.stack([y, x], axis=1), rtol=0, atol=1e-14)
+    expected = expected_counts(found.object_, found.probe, found.positions)[:, found.mask]
+    counts = found.counts().astype(np.float64)[:, found.mask]
+    assert poisson_deviance(counts, expected * counts.sum() / expected.sum()) == pytest.approx(1, abs=0.1)
