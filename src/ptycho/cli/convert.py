@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ptycho.config.reading import Reading
 
 logger = logging.getLogger(__name__)
 
+BUNDLE = ".zip"
 AMPLITUDE_ENDS = tuple(dict.fromkeys(ACTIVATIONS.values()))
 
 
@@ -30,10 +30,10 @@ def run(argv: Sequence[str]) -> int:
     parser = verb_parser(
         "convert",
         "Write a scan of any layout as OUT.npz (ours), OUT.cxi or OUT.h5 (a product of Ptychodus, with diffraction.h5 "
-        "beside it), or turn an archive of trained weights that the older software wrote into a bundle of ours.",
+        "beside it), or an archive of trained weights that the older software wrote as OUT.zip, a bundle of ours.",
     )
     parser.add_argument("source", type=Path, metavar="IN", help="scan, or wts.h5.zip of the older software")
-    parser.add_argument("target", type=Path, metavar="OUT", help="file to write; its suffix says the layout of a scan")
+    parser.add_argument("target", type=Path, metavar="OUT", help="file to write; its suffix says what to write")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT when it exists")
     weights = parser.add_argument_group("Archives of trained weights")
     weights.add_argument("--scan", type=Path, metavar="SCAN", help="scan that the network was trained on: its probe")
@@ -52,25 +52,17 @@ def run(argv: Sequence[str]) -> int:
     parser.add_config(Reading)
     given = parser.read(argv)
     asked, reading = given.arguments, given.config(Reading)
-    said = _network(asked, reading) if _holds_weights(asked.source) else _scan(asked, reading)
+    said = _network(asked, reading) if asked.target.suffix == BUNDLE else _scan(asked, reading)
     sys.stdout.write(f"{said}\n")
     return 0
-
-
-def _holds_weights(path: Path) -> bool:
-    """Say whether a file is an archive of something else than arrays."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(not name.endswith(".npy") for name in archive.namelist())
 
 
 def _scan(asked: Namespace, reading: Reading) -> str:
     """Write a scan in the layout of ``asked.target``; return in one line what was read, decided and written."""
     if asked.scan or asked.amp_activation:
         raise ConfigError(
-            f"{asked.source} is no archive of trained weights, and --scan and --amp_activation are for those; leave "
-            "them out, or give --companions for the other files of a scan"
+            f"--scan and --amp_activation are for trained weights, which become a {BUNDLE}, and OUT is {asked.target}; "
+            "leave them out, or name OUT wts.h5.zip"
         )
     paths = [output_file(path, overwrite=asked.overwrite) for path in files_of(asked.target)]
     layout, scan = identify(asked.source).name, read(asked.source, reading=reading)

@@ -125,7 +125,7 @@ class Hdf5:
         return place
 
     def _walk(self) -> Iterator[str]:
-        """Yield the path of every dataset that the file itself holds, once for each name; circles end."""
+        """Yield the path of every dataset that the file itself holds, those in groups under one name; circles end."""
         groups, seen, count = [("", self._file["/"])], set(), 0
         while groups:
             prefix, group = groups.pop()
@@ -134,16 +134,14 @@ class Hdf5:
                 if count > MOST_OBJECTS:
                     raise DataError(f"found more than {MOST_OBJECTS} objects, expected a scan; split the file")
                 key = f"{prefix}{name}"
-                if isinstance(group.get(name, getlink=True), h5py.HardLink):
-                    member = group[name]
-                else:
-                    try:
-                        member = self._found(key)
-                    except DataError:
-                        continue
+                hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+                try:
+                    member = group[name] if hard else self._found(key)
+                except DataError:
+                    continue
                 if isinstance(member, h5py.Dataset):
                     yield key
-                elif isinstance(member, h5py.Group):
+                elif hard and isinstance(member, h5py.Group):
                     address = h5py.h5o.get_info(member.id).addr
                     if address not in seen:
                         seen.add(address)
