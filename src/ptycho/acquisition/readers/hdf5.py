@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho.acquisition.readers.archive import LARGEST_ARRAY
+from ptycho.acquisition.readers.archive import LARGEST_ARRAY, some_of
 from ptycho.base.errors import DataError
 
 MOST_OBJECTS = 100_000
@@ -91,7 +91,7 @@ class Hdf5:
     def _dataset(self, key: str) -> h5py.Dataset:
         found = self._found(key)
         if not isinstance(found, h5py.Dataset):
-            raise DataError(f"found keys {_some(self.keys)}, expected {key!r}; add it")
+            raise DataError(f"found keys {some_of(self.keys)}, expected {key!r}; add it")
         return found
 
     def _found(self, key: str) -> Any:
@@ -230,8 +230,3 @@ def _joined(array: NDArray[Any]) -> NDArray[Any]:
             joined: NDArray[Any] = array[real] + 1j * array[imaginary]
             return joined
     raise DataError(f"found values of type {array.dtype}, expected plain numbers; store those")
-
-
-def _some(keys: frozenset[str]) -> str:
-    shown = sorted(keys)[:12]
-    return f"{shown}{f' and {len(keys) - len(shown)} more' if len(keys) > len(shown) else ''}"
