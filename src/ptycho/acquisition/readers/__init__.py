@@ -121,6 +121,6 @@ def _layout(source: Source) -> Layout:
         if layout.recognise(source):
             return layout
     raise DataError(
-        f"found keys {some_of(source.keys)}, expected those of a scan ({', '.join(each.name for each in LAYOUTS)}), such "
-        "as diff3d, xcoords, ycoords and probeGuess; rename or add them"
+        f"found keys {some_of(source.keys)}, expected those of a scan ({', '.join(each.name for each in LAYOUTS)}), "
+        "such as diff3d, xcoords, ycoords and probeGuess; rename or add them"
     )
