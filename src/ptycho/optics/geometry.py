@@ -11,6 +11,7 @@ from ptycho.base.errors import DataError
 PLANCK = 6.62607015e-34  # J s, exact in the SI
 LIGHT = 299_792_458.0  # m / s, exact
 ELECTRON_VOLT = 1.602176634e-19  # J, exact
+ABSURD = 1e20  # neither energies in eV nor lengths in m are larger, or smaller than one over it
 
 Pair = tuple[float, float]
 
@@ -38,6 +39,14 @@ class Geometry:
     detector_pixel: Pair | None = None
     object_pixel: Pair | None = None
     origin: Pair = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be an energy or a length."""
+        for name in ("energy", "distance", "detector_pixel", "object_pixel"):
+            stated = getattr(self, name)
+            values = () if stated is None else np.atleast_1d(stated)
+            if not all(1 / ABSURD < value < ABSURD for value in values):
+                raise DataError(f"found {name} = {stated}, expected a number above 0 in eV or m; correct it")
 
     def with_object_pixel(self, size: int) -> "Geometry":
         """Return the geometry with the far field's object pixel for patterns of ``size`` px, where none is stated."""
