@@ -15,6 +15,12 @@ KEYS: dict[str, tuple[str, ...]] = {
     "training data of Ptychodus": ("patterns", "probe_position_y_px", "probe_position_x_px"),
     "product of Ptychodus": ("probe_position_y_m", "probe_position_x_m", "probe", "object"),
     "diffraction of Ptychodus": ("patterns", "indexes"),
+    "npz of SLAC": ("diffraction", "xcoords_start", "ycoords_start", "photon_energy_eV|probe_energy_ev"),
+    "fold_slice": ("dp|ppX", "dp|ppY"),
+    "NSLS-II 3-ID": ("diffamp|dp|entry/data/data|det_data", "points|scan/scan_positions|pos_xy"),
+    "ptyd of PtyPy": ("chunks/0/data", "chunks/0/indices", "chunks/0/positions"),
+    "NeXus": ("entry_1/data/data|entry/data/data", "entry_1/data/x|entry/data/x", "entry_1/data/y|entry/data/y"),
+    "arrays": ("patterns|frames|intensities|data", "positions|x", "positions|y"),
 }
 
 
