@@ -24,8 +24,10 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 
 
-def nearest_layout(keys: Iterable[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the layout of which a file has the largest part, and the keys that it lacks, with those that look alike.
+def nearest_layout(keys: Iterable[str], recognised: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """Return a layout and the keys of it that a file lacks, with those that look alike.
+
+    It is the one that was recognised, or else the one of which the file has the largest part.
 
     Examples
     --------
@@ -34,5 +36,5 @@ def nearest_layout(keys: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     """
     found = frozenset(keys)
     lacking = {name: [words for words in whole if not found & {*words.split("|")}] for name, whole in KEYS.items()}
-    name = min(KEYS, key=lambda name: len(lacking[name]) / len(KEYS[name]))
+    name = recognised or min(KEYS, key=lambda name: len(lacking[name]) / len(KEYS[name]))
     return name, tuple(f"{words.replace('|', ' or ')}{nearest(words, found)}" for words in lacking[name])
