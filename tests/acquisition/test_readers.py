@@ -330,7 +330,7 @@ def test_reading_what_was_written_gives_it_back(tmp_path_factory, scan):
         written, found = getattr(scan, name), getattr(back, name)
         assert written.dtype == found.dtype
         np.testing.assert_array_equal(found, written, err_msg=name)
-    known = scan.geometry and scan.geometry.with_object_pixel(scan.size).with_distance(scan.size)
+    known = scan.geometry and scan.geometry.completed(scan.size)
     assert back.geometry == known
     for name in ("quantity", "count_scale", "origin", "notes"):
         assert getattr(back, name) == getattr(scan, name), name

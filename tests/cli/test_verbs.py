@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -254,6 +255,32 @@ def test_the_pictures_are_pictures(reconstructed):
         picture = plt.imread(reconstructed / name)
         assert picture.ndim == 3
         assert picture[..., :3].std() > 0.05
+
+
+def test_metres_give_a_product_that_ptychodus_opens(tmp_path, trained, scan_file, reconstructed, capsys):
+    """With energy, distance and pixel the same object comes as a product; without them none does, and that is said."""
+    lengths = ["--energy", "8000", "--distance", "2", "--detector_pixel", "1e-4"]
+    known = tmp_path / "known.npz"
+    assert main(["convert", str(scan_file), str(known), *lengths, "--quiet"]) == 0
+    argv = ["reconstruct", str(trained), str(known), "--output_dir", str(tmp_path / "out"), "--refine", "4"]
+    assert main([*argv, "--accelerator", "cpu", "--quiet"]) == 0
+    assert not (reconstructed / "product.h5").exists()
+    found = read(tmp_path / "out" / "reconstruction.npz")
+    pixel = 12_398.42e-10 / 8000 * 2 / (32 * 1e-4)
+    with h5py.File(tmp_path / "out" / "product.h5") as product:
+        image = product["object"]
+        np.testing.assert_array_equal(image[0], found["object"])
+        assert image.attrs["pixel_width_m"] == image.attrs["pixel_height_m"] == pytest.approx(pixel, rel=1e-6)
+        x, y = product["probe_position_x_m"][()], product["probe_position_y_m"][()]
+        metres = np.stack([y - image.attrs["center_y_m"], x - image.attrs["center_x_m"]], axis=1)
+        pixels = metres / pixel + (np.array(found["object"].shape) - 1) / 2
+        # The middle of a patch lies half a pixel before its index N // 2, which our positions name.
+        np.testing.assert_allclose(pixels, found["positions"] - found["origin"] - 0.5, atol=1e-4)
+        np.testing.assert_allclose(product["probe"][0] * 32, found["probe"], rtol=1e-5)
+        np.testing.assert_allclose(product["loss_values"], found["history_deviance"])
+    said = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert said["geometry"]["energy"] == 8000
+    assert said["geometry"]["object_pixel"] == pytest.approx([pixel, pixel], rel=1e-6)
 
 
 def test_the_summary_says_how_it_went(reconstructed, scan_arrays):

@@ -26,7 +26,7 @@ from ptycho.acquisition.writers import write
 from ptycho.config.reading import Reading
 from ptycho.simulation.simulate import expected_counts
 from tests.clients.ptychodus_scans import DISTANCE_M, ENERGY_EV, PIXEL, N, measured_scan
-from tests.laws.layouts import DETECTOR_PIXEL, DISTANCE, ENERGY, OBJECT_PIXEL, known_scan, poisson_deviance
+from tests.laws.layouts import DETECTOR_PIXEL, DISTANCE, ENERGY, known_scan, poisson_deviance
 from tests.laws.layouts import N as SIZE
 
 
@@ -62,7 +62,7 @@ def test_ptychodus_finds_the_same_counts_and_lengths(ours_read_by_ptychodus):
     assert product.metadata.detector_distance_m == pytest.approx(DISTANCE)
     assert product.metadata.far_field
     for geometry in (product.object_.get_pixel_geometry(), product.probes.get_pixel_geometry()):
-        assert (geometry.height_m, geometry.width_m) == pytest.approx(OBJECT_PIXEL)
+        assert (geometry.height_m, geometry.width_m) == pytest.approx(known.object_pixel)
 
 
 def test_ptychodus_finds_the_same_metres_and_pixels(ours_read_by_ptychodus):

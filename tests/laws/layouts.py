@@ -49,7 +49,7 @@ class Known:
 
     def acquisition(self) -> Acquisition:
         """Return the scan as this package holds it."""
-        corner = np.array(CORNER) - 0.5 * np.array(OBJECT_PIXEL)
+        corner = np.array(CORNER) - 0.5 * np.array(self.object_pixel)
         return Acquisition(
             patterns=self.patterns,
             positions=self.positions,
@@ -60,7 +60,7 @@ class Known:
             origin="simulated",
             object_=self.object_,
             indexes=100 + np.arange(len(self.positions)),
-            geometry=Geometry(ENERGY, DISTANCE, DETECTOR_PIXEL, OBJECT_PIXEL, (corner[0], corner[1])),
+            geometry=Geometry(ENERGY, DISTANCE, self.detector_pixel, self.object_pixel, (corner[0], corner[1])),
         )
 
     @property

@@ -49,8 +49,7 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
             f"found {present} and no {absent}, expected both; give the other file too: {CONVERT} --companions FILE"
         )
     patterns = align_frames(parts.patterns, len(parts.positions))
-    geometry = _geometry(parts.geometry, reading).with_object_pixel(patterns.shape[-1])
-    geometry = geometry.with_distance(patterns.shape[-1])
+    geometry = _geometry(parts.geometry, reading).completed(patterns.shape[-1])
     patterns = _without_bad_values(patterns, parts.bad_pixels)
     if parts.indexes is not None:
         _check_indexes(parts.indexes, len(patterns))
@@ -133,7 +132,7 @@ def _geometry(stated: Geometry, reading: Reading) -> Geometry:
 
 def _without_bad_values(patterns: NDArray[Any], bad_pixels: NDArray[Any] | None) -> NDArray[Any]:
     """Return patterns with 0 in bad pixels where a detector marks these by values that are no counts."""
-    if bad_pixels is None or bad_pixels.shape != patterns.shape[1:]:
+    if bad_pixels is None or bad_pixels.shape != patterns.shape[1:] or bad_pixels.dtype.kind not in "biu":
         return patterns
     bad = bad_pixels.astype(bool)
     values = patterns[:, bad]

@@ -52,6 +52,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_config(Reading)
     given = parser.read(argv)
     asked, reading = given.arguments, given.config(Reading)
+    output_file(asked.target, overwrite=asked.overwrite)
     said = _network(asked, reading) if asked.target.suffix == BUNDLE else _scan(asked, reading)
     sys.stdout.write(f"{said}\n")
     return 0
@@ -87,7 +88,7 @@ def _place(scan: Acquisition) -> str:
 def _network(asked: Namespace, reading: Reading) -> str:
     """Write the bundle of an older archive; return what it is, and what could not be carried over."""
     number(asked, "probe_scale", above=0)
-    old, new = asked.source, output_file(asked.target, overwrite=asked.overwrite)
+    old, new = asked.source, asked.target
     try:
         from ptycho_torch.persistence.bundle import write_bundle
         from ptycho_torch.persistence.migrate import carry_over, choose_activation, photons, read_archive

@@ -41,45 +41,48 @@ class Geometry:
     origin: Pair = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        """Refuse what can't be an energy or a length."""
+        """Refuse what is no length or energy, so that no later step divides by it."""
         for name in ("energy", "distance", "detector_pixel", "object_pixel"):
-            stated = getattr(self, name)
-            values = () if stated is None else np.atleast_1d(stated)
-            if not all(1 / ABSURD < value < ABSURD for value in values):
-                raise DataError(f"found {name} = {stated}, expected a number above 0 in eV or m; correct it")
+            value = getattr(self, name)
+            if value is not None and not all(1 / ABSURD < each < ABSURD for each in np.atleast_1d(value)):
+                raise DataError(f"found {name} = {value}, expected finite numbers above 0; correct the file")
+        if not np.isfinite(self.origin).all():
+            raise DataError(f"found positions about {self.origin} m, expected finite numbers; correct the file")
 
-    def with_object_pixel(self, size: int) -> "Geometry":
-        """Return the geometry with the far field's object pixel for patterns of ``size`` px, where none is stated."""
-        if self.object_pixel or self.energy is None or self.distance is None or self.detector_pixel is None:
-            return self
-        return replace(self, object_pixel=conjugate_pixel(self.energy, self.distance, size, self.detector_pixel))
+    def completed(self, size: int) -> "Geometry":
+        """Return the geometry with the one of distance and both pixels that follows from the others.
 
-    def with_distance(self, size: int) -> "Geometry":
-        """Return the geometry with the distance that the pixels of object and detector imply, where none is stated."""
-        if self.distance or self.energy is None or self.detector_pixel is None or self.object_pixel is None:
+        In the far field of patterns of ``size`` px, and only where the energy and the two others are stated.
+        """
+        energy, distance, detector, pixel = self.energy, self.distance, self.detector_pixel, self.object_pixel
+        if energy is None:
             return self
-        return replace(self, distance=size * self.detector_pixel[0] * self.object_pixel[0] / wavelength(self.energy))
+        if distance is None and detector and pixel:
+            return replace(self, distance=size * detector[0] * pixel[0] / wavelength(energy))
+        if distance is not None and detector and pixel is None:
+            return replace(self, object_pixel=_conjugate(energy, distance, size, detector))
+        if distance is not None and pixel and detector is None:
+            return replace(self, detector_pixel=_conjugate(energy, distance, size, pixel))
+        return self
 
     def known(self, size: int) -> "Lengths":
-        """Return all of it for patterns of ``size`` px; of the two pixels one follows from the other.
+        """Return energy and lengths of which none is missing, for patterns of ``size`` px.
 
         Raises
         ------
         DataError
             Something is missing; the message says how to give it.
         """
-        energy, distance, detector, pixel = self.energy, self.distance, self.detector_pixel, self.object_pixel
-        if energy is None or distance is None or (detector is None and pixel is None):
+        whole = self.completed(size)
+        energy, distance, detector, pixel = whole.energy, whole.distance, whole.detector_pixel, whole.object_pixel
+        if energy is None or distance is None or detector is None or pixel is None:
             stated = {"energy": energy, "distance": distance, "detector_pixel": detector or pixel}
             missing = [name for name, value in stated.items() if value is None]
             raise DataError(
                 f"found a scan without {', '.join(missing)}, expected energy, distance and detector_pixel, for metres; "
                 f"give them: ptycho convert SCAN SCAN.npz {' '.join(f'--{name} NUMBER' for name in missing)}"
             )
-        detector = detector or conjugate_pixel(energy, distance, size, pixel or (0.0, 0.0))
-        return Lengths(
-            energy, distance, detector, pixel or conjugate_pixel(energy, distance, size, detector), self.origin
-        )
+        return Lengths(energy, distance, detector, pixel, whole.origin)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Lengths:
         return metres
 
 
-def conjugate_pixel(energy: float, distance: float, size: int, pixel: Pair) -> Pair:
+def _conjugate(energy: float, distance: float, size: int, pixel: Pair) -> Pair:
     """Return the (y, x) pixel, m, on the other side of the far field: ``wavelength distance / (N pixel)``.
 
     From the detector's to the object's, and back.
