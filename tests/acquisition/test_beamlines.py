@@ -57,6 +57,18 @@ def test_a_unit_nobody_knows_is_refused(tmp_path):
         read(path, reading=GIVEN)
 
 
+@pytest.mark.parametrize(
+    ("stored", "unit"), [(8000.0, None), (8000.0, "eV"), (8.0, "keV"), (8000 * 1.602176634e-19, None)]
+)
+def test_the_unit_of_an_energy(tmp_path, stored, unit):
+    path = write(tmp_path / "a.h5", entry__data__data=COUNTS, entry__instrument__beam__incident_energy=stored)
+    if unit:
+        with h5py.File(path, "r+") as file:
+            file["entry/instrument/beam/incident_energy"].attrs["units"] = unit
+    np.save(tmp_path / "positions.npy", 1e8 * PAIRS)
+    assert read(path).geometry.energy == pytest.approx(8000)
+
+
 def test_pixels_without_a_value_are_bad(tmp_path):
     frames = COUNTS.copy()
     frames[2, 3, 4] = 2**16 - 1
@@ -150,6 +162,14 @@ def test_rows_and_columns_may_have_names(tmp_path):
     y, x = 1e8 * PAIRS.T
     np.savez(tmp_path / "a.npz", intensities=COUNTS, y=y, x=x, probe=np.ones((SIZE, SIZE), complex))
     np.testing.assert_allclose(read(tmp_path / "a.npz").positions, 1e8 * PAIRS)
+
+
+@pytest.mark.parametrize("text", ["", "# y,x\n", "\n \n"])
+def test_a_table_without_numbers_is_refused(tmp_path, text):
+    np.save(tmp_path / "patterns.npy", COUNTS)
+    (tmp_path / "positions.csv").write_text(text)
+    with pytest.raises(DataError, match=r"positions.csv: (is no table of numbers .no number in it|found an empty file)"):
+        read(tmp_path / "patterns.npy")
 
 
 def test_a_table_with_words_is_refused(tmp_path):

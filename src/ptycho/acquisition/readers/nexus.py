@@ -70,7 +70,7 @@ def read(source: Source, reading: Reading) -> Parts:
         positions=sign * _positions(source, place, patterns.shape[:-2]) if placed else None,
         unit="m",
         geometry=Geometry(
-            energy=quantity(source, place.energy, ELECTRON_VOLTS, "J"),
+            energy=_energy(source, place.energy),
             distance=quantity(source, f"{place.detector}/distance", METRES, "m"),
             detector_pixel=_pixel(source, place.detector),
         ),
@@ -104,6 +104,12 @@ def _positions(source: Source, place: Place, scan: tuple[int, ...]) -> NDArray[n
             "patterns; leave out what has no partner"
         )
     return np.stack([y.ravel(), x.ravel()], axis=1).astype(np.float64)
+
+
+def _energy(source: Source, key: str) -> float | None:
+    """Return the photon energy, eV; without a unit it is in joule, and what is above 1 can only be eV."""
+    plain = key in source and float(numbers(source, key, 0)) > 1
+    return quantity(source, key, ELECTRON_VOLTS, "eV" if plain else "J")
 
 
 def _pixel(source: Source, detector: str) -> Pair | None:
