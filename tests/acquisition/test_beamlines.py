@@ -168,7 +168,7 @@ def test_rows_and_columns_may_have_names(tmp_path):
 def test_a_table_without_numbers_is_refused(tmp_path, text):
     np.save(tmp_path / "patterns.npy", COUNTS)
     (tmp_path / "positions.csv").write_text(text)
-    with pytest.raises(DataError, match=r"positions.csv: (is no table of numbers .no number in it|found an empty file)"):
+    with pytest.raises(DataError, match=r"positions.csv: (is no table .* .no number in it|found an empty file)"):
         read(tmp_path / "patterns.npy")
 
 
