@@ -11,6 +11,7 @@ from ptycho.base.errors import DataError
 PLANCK = 6.62607015e-34  # J s, exact in the SI
 LIGHT = 299_792_458.0  # m / s, exact
 ELECTRON_VOLT = 1.602176634e-19  # J, exact
+ABSURD = 1e20  # neither energies in eV nor lengths in m are larger, or smaller than one over it
 
 Pair = tuple[float, float]
 
@@ -43,7 +44,7 @@ class Geometry:
         """Refuse what is no length or energy, so that no later step divides by it."""
         for name in ("energy", "distance", "detector_pixel", "object_pixel"):
             value = getattr(self, name)
-            if value is not None and not (np.isfinite(value) & (np.asarray(value) > 0)).all():
+            if value is not None and not all(1 / ABSURD < each < ABSURD for each in np.atleast_1d(value)):
                 raise DataError(f"found {name} = {value}, expected finite numbers above 0; correct the file")
         if not np.isfinite(self.origin).all():
             raise DataError(f"found positions about {self.origin} m, expected finite numbers; correct the file")

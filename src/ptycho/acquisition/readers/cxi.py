@@ -6,8 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho.acquisition.build import check_real, number
+from ptycho.acquisition.build import check_finite, check_real, number
 from ptycho.acquisition.parts import Parts
+from ptycho.acquisition.readers.fields import numbers
 from ptycho.acquisition.readers.ptychodus import placed_object, stored_probe
 from ptycho.acquisition.readers.source import Source, name_of
 from ptycho.base.errors import DataError
@@ -56,7 +57,7 @@ def read(source: Source, reading: Reading) -> Parts:
     positions, notes = _positions(source, reading)
     probe, scale, varies = _probe(source)
     object_, pixel, origin, more = _object(source, probe)
-    patterns = next((source[key] for key in DATA if key in source), None)
+    patterns = next((numbers(source, key, 3) for key in DATA if key in source), None)
     return Parts(
         source=name_of(source),
         patterns=patterns,
@@ -100,6 +101,7 @@ def _axes(source: Source) -> NDArray[np.float64] | None:
     if vectors is None:
         return None
     check_real("basis_vectors", vectors)
+    check_finite("basis_vectors", vectors)
     pair = vectors.T if vectors.shape == (3, 2) else vectors
     lengths = np.linalg.norm(pair, axis=-1) if pair.shape == (2, 3) else np.zeros(2)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):

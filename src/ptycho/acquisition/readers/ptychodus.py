@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ptycho.acquisition.build import number
 from ptycho.acquisition.centring import half_pixel
 from ptycho.acquisition.parts import Parts
+from ptycho.acquisition.readers.fields import numbers
 from ptycho.acquisition.readers.source import Source, first_number, name_of
 from ptycho.acquisition.scan_arrays import positions_yx
 from ptycho.base.errors import DataError
@@ -63,7 +64,7 @@ def read_diffraction(source: Source, reading: Reading) -> Parts:
     """
     return Parts(
         source=name_of(source),
-        patterns=source[PATTERNS],
+        patterns=numbers(source, PATTERNS, 3),
         indexes=source.get(INDEXES),
         bad_pixels=source.get("bad_pixels"),
         rule=RULE,
@@ -188,7 +189,10 @@ def placed_object(
 
 
 def _pixel(source: Source, key: str, name: str) -> Pair | None:
-    return _pair(source, key, (f"{name}_height_m", f"{name}_width_m"))
+    pixel = _pair(source, key, (f"{name}_height_m", f"{name}_width_m"))
+    if pixel is not None and min(pixel) <= 0:
+        raise DataError(f"found a pixel of the {key} of {pixel} m, expected numbers above 0; correct or leave out both")
+    return pixel
 
 
 def _pair(source: Source, key: str, names: tuple[str, str]) -> Pair | None:
