@@ -181,10 +181,10 @@ def _numbers(report: Report, pixel: float | None) -> list[Fact]:
     facts, check = report.facts, report.check
     crossing = check.as_dict()["frc_crossings"]["half_bit"]
     numbers = [
-        Fact("Details, from halves", length(1 / crossing, pixel) if crossing else "-", "FRC, half bit, half the dose"),
+        Fact("Finest detail", length(1 / crossing, pixel) if crossing else "-", "halves of the scan, FRC, half bit"),
         Fact("Deviance", f"{facts['deviance']:.3g}", "a pixel; about 1 is noise"),
         Fact("R-factor", f"{facts['r_factor']:.3g}", "of amplitudes"),
-        Fact("Worst frame", f"z = {check.z.max():.3g}", f"frame {int(check.worst.indices[0])}"),
+        Fact("Worst frame", f"z = {check.z.max():.1f}", f"frame {int(check.worst.indices[0])}"),
         Fact("Frames", f"{facts['n_positions']}", f"{report.scan.size} x {report.scan.size} px"),
         Fact("Iterations", f"{facts['iterations']}", "after the network"),
     ]
@@ -219,7 +219,7 @@ def _worst(report: Report) -> list[dict[str, Any]]:
     return [
         {
             "index": index,
-            "z": f"{check.z[index]:.3g}",
+            "z": f"{check.z[index]:.1f}",
             "deviance": f"{check.deviance[index]:.3g}",
             "pictures": counts_pictures(*(_summed(pattern) for pattern in (measured, expected))),
         }
