@@ -1,7 +1,9 @@
 """Every verb on a scan that is all right."""
 
 import csv
+import html
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,9 +14,10 @@ import numpy as np
 import pytest
 import yaml
 
+from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.cli import demo
 from ptycho.cli.main import VERBS, main
-from ptycho.simulation.simulate import Simulation
+from ptycho.simulation.simulate import Simulation, simulate
 from tests.cli.conftest import TRAIN
 
 
@@ -133,7 +136,9 @@ def test_a_run_has_all_that_was_promised(trained):
     assert (trained / "checkpoints" / "last.ckpt").is_file()
     assert len(list((trained / "checkpoints").iterdir())) == 2
     report = json.loads((trained / "training.json").read_text())
-    assert report.keys() == {"history", "seconds", "patterns_per_second"}
+    assert report.keys() == {"history", "seconds", "patterns_per_second", "command", "finished", "machine"}
+    assert shlex.split(report["command"])[:2] == ["ptycho", "train"]
+    assert shlex.split(report["command"])[-len(TRAIN) :] == TRAIN
     assert {name: len(curve) for name, curve in report["history"].items()} == {"train_loss": 1, "val_loss": 1}
     assert np.isfinite([*report["history"]["train_loss"], report["seconds"], report["patterns_per_second"]]).all()
     with (trained / "logs" / "metrics.csv").open() as file:
@@ -316,6 +321,17 @@ def test_a_reconstruction_repeats_itself(trained, scan_file, reconstructed, tmp_
     assert np.abs(alone["object"] - first["object"]).max() > 0.01
 
 
+def test_the_report_shows_how_to_make_it_again(reconstructed, trained, scan_file):
+    page = (reconstructed / "report.html").read_text()
+    facts = json.loads((reconstructed / "summary.json").read_text())
+    for word in ("train", "reconstruct"):
+        assert facts["commands"][word].startswith(f"ptycho {word} ")
+        assert html.escape(facts["commands"][word]) in page
+    assert facts["settings"]["model"]["lean_width"] == 8
+    assert facts["data"] == str(scan_file)
+    assert "model.lean_width" in page
+
+
 # --- compare ----------------------------------------------------------------------------------------------------------
 
 
@@ -347,6 +363,43 @@ def test_the_table_shows_what_the_program_reads(capsys, reconstructed, scan_file
     rows = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()[2:])
     assert float(rows["complex NRMSE"]) == pytest.approx(found["complex_nrmse"], rel=1e-3)
     assert float(rows["amplitude PSNR, peak 1 (dB)"]) == pytest.approx(found["amplitude_psnr"], rel=1e-3)
+
+
+def test_a_page_of_two_results_is_written_where_asked(capsys, reconstructed, scan_file, tmp_path, refused):
+    page = tmp_path / "page.html"
+    argv = ["compare", str(reconstructed), str(scan_file), "--html", str(page)]
+    assert main(argv) == 0
+    assert capsys.readouterr().err == ""
+    assert "Amplitude of B" in page.read_text()
+    refused(argv, "page.html already", "--overwrite")
+    assert main([*argv, "--overwrite"]) == 0
+
+
+def test_results_that_have_little_in_common_are_doubted(capsys, tmp_path):
+    truth = simulate(Simulation(N=32, n_positions=200), np.random.default_rng(0)).object_
+    ones, nowhere = np.ones(truth.shape, np.float32), np.zeros((0, 2))
+    probe = np.ones((1, 32, 32), np.complex64)
+    shuffled = np.random.default_rng(0).permutation(truth.ravel()).reshape(truth.shape)
+    corner = np.array([0.6 * truth.shape[0], 0.0])
+    for name, object_, origin in (("a", truth, [0, 0]), ("other", shuffled, [0, 0]), ("moved", truth, corner)):
+        Reconstruction(object_, ones, np.array(origin, float), probe, nowhere).write(tmp_path / f"{name}.npz")
+    assert main(["compare", str(tmp_path / "a.npz"), str(tmp_path / "a.npz")]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["compare", str(tmp_path / "other.npz"), str(tmp_path / "a.npz")]) == 0
+    assert "different samples or places" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "moved.npz"), str(tmp_path / "a.npz")]) == 0
+    assert "of the smaller field only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("scan", "this is a scan"), ("bundle", "a bundle of trained weights"), ("run", "found a training run")],
+)
+def test_what_is_no_reconstruction_is_named(refused, reconstructed, scan_file, trained, kind, words):
+    path = {"scan": scan_file, "bundle": trained / "wts.h5.zip", "run": trained}[kind]
+    refused(["compare", path, reconstructed], words, "expected", "reconstruct")
+    if kind != "scan":
+        refused(["compare", reconstructed, path], words, "expected", "reconstruct")
 
 
 # --- demo, doctor, help -----------------------------------------------------------------------------------------------

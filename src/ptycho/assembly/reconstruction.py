@@ -84,7 +84,7 @@ class Reconstruction:
             missing = [key for key in KEYS if key not in archive]
             if missing:
                 raise DataError(
-                    f"found keys {sorted(archive.keys)}, missing {missing}; expected a reconstruction; "
+                    f"{kind_of(archive)}, missing {missing}; expected a reconstruction; "
                     "give the reconstruction.npz that `ptycho reconstruct` wrote"
                 )
             curves = {key: archive[key].tolist() for key in archive.keys if key.startswith(CURVE)}
@@ -98,6 +98,15 @@ class Reconstruction:
                 geometry=read_geometry(archive),
                 indexes=archive.get(FRAME_INDEX),
             )
+
+
+def kind_of(archive: Archive) -> str:
+    """Return in words what an archive that is not a reconstruction seems to be."""
+    if "diff3d" in archive or "diffraction" in archive:
+        return "this is a scan"
+    if not archive.keys:
+        return "this holds no arrays (a bundle of trained weights, if `ptycho train` wrote it)"
+    return f"found keys {sorted(archive.keys)}"
 
 
 def _image(key: str, archive: Archive, dtype: type) -> ndarray:

@@ -12,12 +12,13 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.writers import write_npz
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import extra_missing
+from ptycho.base.provenance import provenance
 from ptycho.cli import reconstruct as reconstruction
 from ptycho.cli import train as training
 from ptycho.cli.compare import table
 from ptycho.cli.folders import all_together, output_folder
 from ptycho.cli.parsing import at_least, verb_parser
-from ptycho.cli.reconstruct import summary, write_results
+from ptycho.cli.reconstruct import Made, summary, write_results
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.flags import reader
 from ptycho.config.model import ModelConfig
@@ -49,12 +50,12 @@ def run(argv: Sequence[str]) -> int:
     at_least(asked, seed=0)
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
         with all_together(folder, PRODUCTS) as staged:
-            told = _demo(staged, folder, asked.seed, watched=not asked.quiet)
+            told = _demo(staged, folder, asked.seed, ["ptycho", "demo", *argv], watched=not asked.quiet)
         sys.stdout.write(f"{told}Pictures: {folder / PAGE}\n")
     return 0
 
 
-def _demo(folder: Path, home: Path, seed: int, *, watched: bool) -> str:
+def _demo(folder: Path, home: Path, seed: int, command: Sequence[str], *, watched: bool) -> str:
     """Do the main job in a folder, whose files will lie in ``home``; return the scores and the time as text."""
     try:
         import lightning  # noqa: F401
@@ -63,7 +64,6 @@ def _demo(folder: Path, home: Path, seed: int, *, watched: bool) -> str:
         from ptycho_torch.base.devices import resolve_device
         from ptycho_torch.inference.reconstruct import maximum_likelihood, reconstruct
         from ptycho_torch.persistence.bundle import write_bundle
-        from ptycho_torch.persistence.manifest import package_versions
         from ptycho_torch.training.fit import prepare
     except ModuleNotFoundError as error:
         raise extra_missing(error.name or "torch", "torch") from error
@@ -80,7 +80,8 @@ def _demo(folder: Path, home: Path, seed: int, *, watched: bool) -> str:
     logger.info("reconstructing, and %d likelihood iterations", ITERATIONS)
     device = resolve_device(execution.accelerator)
     result = reconstruct(trained.pinn, scan, device=device, iterations=ITERATIONS, check=True)
-    facts = summary(result, scan, package_versions(), str(device))
+    made = Made(result, scan, str(device), config)
+    facts = summary(made, data=str(home / "scan.npz"), train="", **provenance(command))
     logger.info("for comparison, the likelihood solution that starts from the truth")
     limit = maximum_likelihood(scan, device=device)
     found = {
@@ -92,7 +93,7 @@ def _demo(folder: Path, home: Path, seed: int, *, watched: bool) -> str:
     _page(folder / PAGE, scan, found, trained.history["train_loss"], result.final)
     scores = {name: comparison.as_dict() for name, comparison in found.items()}
     facts |= {"scores": scores, "training": {"seconds": trained.seconds, "history": trained.history}}
-    write_results(folder, result, facts)
+    write_results(folder, made, facts, trained.history)
     return (
         f"\n{table(found)}\n\n"
         "network: its patches, stitched, without iterations. refined: after "

@@ -56,7 +56,8 @@ MACHINE_FLAGS = {
 
 def run_train(argv: Sequence[str] | None = None) -> int:
     """Run ``ptycho_train``: train on a scan and, with ``--do_stitching``, reconstruct the other one."""
-    return exit_status("ptycho_train", lambda: _train(parse_arguments(argv)))
+    words = sys.argv[1:] if argv is None else argv
+    return exit_status("ptycho_train", lambda: _train(parse_arguments(argv), ["ptycho_train", *words]))
 
 
 def run_inference(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +71,7 @@ def run_evaluate(argv: Sequence[str] | None = None) -> int:
     return exit_status("ptycho_evaluate", lambda: comparison.run(words, "ptycho_evaluate"))
 
 
-def _train(asked: argparse.Namespace) -> int:
+def _train(asked: argparse.Namespace, command: Sequence[str]) -> int:
     _start_log(asked, asked.verbose)
     config = setup_configuration(asked, asked.config)
     execution = execution_configuration(asked, asked.config)
@@ -83,15 +84,15 @@ def _train(asked: argparse.Namespace) -> int:
         logger.warning("--do_stitching has nothing to reconstruct: --test_data_file is not given")
     given_size = "N" in choices(TrainingConfig, vars(asked), asked.config)["model"]
     with output_folder(config.output_dir, [*PRODUCTS, *IMAGES], overwrite=True) as folder:
-        train(config, execution, given_size=given_size, products=[*PRODUCTS, *IMAGES])
+        train(config, execution, given_size=given_size, command=command, products=[*PRODUCTS, *IMAGES])
         if stitching and config.test_data_file is not None:
-            result, _, _ = reconstruct_file(
+            made = reconstruct_file(
                 folder,
                 config.test_data_file,
                 accelerator=execution.accelerator,
                 batch_size=execution.inference_batch_size or BATCH,
             )
-            save_images(folder, result.final)
+            save_images(folder, made.result.final)
     return 0
 
 
@@ -136,7 +137,7 @@ def _inference(asked: argparse.Namespace) -> int:
         if dump is not None:
             output_file(dump / DUMP, overwrite=True)
         tell_engine(config)
-        result, scan, _ = reconstruct_file(
+        made = reconstruct_file(
             config.model_path,
             config.test_data_file,
             accelerator=execution.accelerator,
@@ -145,12 +146,12 @@ def _inference(asked: argparse.Namespace) -> int:
             seed=SEED if config.subsample_seed is None else config.subsample_seed,
         )
         with all_together(folder, products) as staged:
-            save_images(staged, result.final, limits)
-            result.final.write(staged / OBJECT)
+            save_images(staged, made.result.final, limits)
+            made.result.final.write(staged / OBJECT)
             if asked.comparison_plot:
-                _draw_comparison(staged / COMPARISON, result.final, scan)
+                _draw_comparison(staged / COMPARISON, made.result.final, made.scan)
         if dump is not None:
-            _dump(dump / DUMP, result.stitched, scan)
+            _dump(dump / DUMP, made.result.stitched, made.scan)
     logger.info("wrote %s, %s and %s to %s", OBJECT, *IMAGES, folder)
     return 0
 

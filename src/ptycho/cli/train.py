@@ -12,6 +12,7 @@ from ptycho.acquisition.readers import read
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import ConfigError, OutputError, extra_missing
 from ptycho.base.interruption import Interruption
+from ptycho.base.provenance import provenance
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
 from ptycho.cli.parsing import verb_parser
 from ptycho.cli.resume import resumed
@@ -58,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
             logger.info("the run in %s is finished: nothing is left to do", folder)
             return 0
         given_size = asked.resume or "N" in given.choices[TrainingConfig].get("model", {})
-        train(config, execution, given_size=given_size, resume=asked.resume)
+        train(config, execution, given_size=given_size, command=["ptycho", "train", *argv], resume=asked.resume)
     return 0
 
 
@@ -67,6 +68,7 @@ def train(
     execution: PyTorchExecutionConfig,
     *,
     given_size: bool,
+    command: Sequence[str],
     resume: bool = False,
     products: Sequence[str] = PRODUCTS,
 ) -> None:
@@ -76,6 +78,8 @@ def train(
     ----------
     given_size
         Somebody chose ``model.N``, and a scan of another size is refused; where nobody did the scan decides.
+    command
+        What the user typed, word by word, for the record.
     resume
         Go on from the last checkpoint in ``output_dir``, or begin again where there is none.
     products
@@ -117,7 +121,7 @@ def train(
     try:
         done = prepared.train(checkpoint)
         rate = done.n_patterns / max(done.seconds, 1e-9)
-        report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate}
+        report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate, **provenance(command)}
         write_text(folder / "training.json", json.dumps(report, indent=2))
         write_bundle(folder / BUNDLE, done.pinn, config)
     except KeyboardInterrupt as stop:
