@@ -30,6 +30,8 @@ from ptycho.report.training import training_record
 if TYPE_CHECKING:
     from ptycho_torch.inference.reconstruct import Result
 
+BUNDLE = "wts.h5.zip"
+
 logger = logging.getLogger(__name__)
 
 PRODUCTS = ("reconstruction.npz", "self_check.npz", "amplitude.png", "phase.png", "report.html", "summary.json")
@@ -59,6 +61,7 @@ def run(argv: Sequence[str]) -> int:
     at_least(asked, refine=0, batch_size=1)
     if asked.refine_probe and not asked.refine:
         raise ConfigError("--refine_probe without iterations; expected --refine K beside it; add --refine 60")
+    _check_order(asked.run, asked.data)
     title = f"ptycho reconstruct {asked.run} {asked.data} to {asked.output_dir}"
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
         with live_page(asked.live, title) as page, progress_line(shown=not asked.quiet) as line:
@@ -92,6 +95,17 @@ class Made:
     scan: Acquisition
     device: str
     config: TrainingConfig
+
+
+def _check_order(run: Path, data: Path) -> None:
+    if _is_network(data) and not _is_network(run):
+        raise ConfigError(
+            f"{data} is a trained network and {run} is none; expected the network first, the scan after it; swap them"
+        )
+
+
+def _is_network(path: Path) -> bool:
+    return (path / BUNDLE).is_file() or (path.suffix == ".zip" and path.is_file())
 
 
 def reconstruct_file(

@@ -78,9 +78,7 @@ def run(argv: Sequence[str]) -> int:
         given_size = asked.resume or "N" in given.choices[TrainingConfig].get("model", {})
         with live_page(asked.live, f"ptycho train {asked.train} to {asked.output_dir}") as watcher:
             command = ["ptycho", "train", *argv]
-            train(
-                config, execution, given_size=given_size, command=command, resume=asked.resume, watcher=watcher
-            )
+            train(config, execution, given_size=given_size, command=command, resume=asked.resume, watcher=watcher)
     return 0
 
 

@@ -25,7 +25,7 @@ CLOSING = 1.0  # s that the end of a run waits for viewers to hear of it, at mos
 SILENT = 5.0  # s after which a viewer that says nothing is given up
 GUARDS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; form-action 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -100,7 +100,7 @@ class _Server(ThreadingHTTPServer):
         self.board = board
         self.names = {"localhost", host.lower(), socket.gethostname().lower()}
         page = importlib.resources.files("ptycho.live")
-        style = importlib.resources.files("ptycho.report") / "style.css"
+        style = importlib.resources.files("ptycho.report.html") / "assets" / "page.css"
         self.files = {
             "/": ("text/html", (page / "live.html").read_bytes()),
             "/live.js": ("text/javascript", (page / "live.js").read_bytes()),
