@@ -81,17 +81,17 @@ def test_the_page_shows_a_run_until_it_ends(browser, monkeypatch, caplog, ending
 @pytest.mark.slow
 def test_a_real_training_is_watched_and_interrupted(browser, tmp_path, scan_for_watching):
     """Also writes what the page looks like to live.png in the folder of the test."""
-    words = ["train", scan_for_watching, "--output_dir", tmp_path / "run", "--live", "127.0.0.1:0", "--nepochs", "1000"]
+    words = ["train", scan_for_watching.name, "--output_dir", "run", "--live", "127.0.0.1:0", "--nepochs", "1000"]
     words += ["--model.lean_width", "16"]
     command = [sys.executable, "-m", "ptycho.cli.main", *map(str, words)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         address = next(re.findall(r"http://\S+", line)[0] for line in process.stderr if "watch this run" in line)
         browser.set_window_size(1180, 1240)
         browser.get(address)
         wait_for(browser, "document.getElementById('phase').naturalWidth > 64", 60)
         first = browser.execute_script("return document.getElementById('phase').src")
         wait_for(browser, f"document.getElementById('phase').src !== '{first}'", 60)
-        wait_for(browser, "[...document.querySelectorAll('polyline')].some(l => l.points.length > 5)", 300)
+        wait_for(browser, "[...document.querySelectorAll('polyline')].some(l => l.points.length > 9)", 300)
         browser.save_screenshot(str(tmp_path / "live.png"))
         process.send_signal(signal.SIGINT)
         wait_for(browser, "document.getElementById('outcome').dataset.outcome === 'interrupted'")
