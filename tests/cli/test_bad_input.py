@@ -506,3 +506,9 @@ def test_an_unknown_verb(capsys):
     assert said.err.count("\n") == 1
     for word in ("'recontruct' is not a verb", "did you mean 'reconstruct'?", "expected one of demo", "ptycho --help"):
         assert word in said.err
+
+
+def test_swapped_arguments_of_a_reconstruction_are_named(refused, scan_file, trained, tmp_path):
+    for network in (trained, trained / "wts.h5.zip"):
+        argv = ["reconstruct", scan_file, network, "--output_dir", tmp_path / "out"]
+        refused(argv, str(network), "is a trained network", "swap them")

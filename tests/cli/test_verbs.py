@@ -59,6 +59,11 @@ def test_a_simulation_is_what_was_asked_for(tmp_path):
     assert found["diff3d"][:, :3, :3].mean() == pytest.approx(3, abs=1.5)
 
 
+def test_a_simulation_without_an_ending_gets_one(tmp_path):
+    assert main(["simulate", str(tmp_path / "q"), *SMALL]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["q.npz"]
+
+
 def test_only_overwrite_replaces_a_simulation(tmp_path):
     path = tmp_path / "scan.npz"
     argv = ["simulate", str(path), *SMALL]

@@ -83,6 +83,7 @@ def _train(asked: argparse.Namespace, command: Sequence[str]) -> int:
     if asked.do_stitching and not stitching:
         logger.warning("--do_stitching has nothing to reconstruct: --test_data_file is not given")
     given_size = "N" in choices(TrainingConfig, vars(asked), asked.config)["model"]
+    _say_replaced(config.output_dir, [*PRODUCTS, *IMAGES])
     with output_folder(config.output_dir, [*PRODUCTS, *IMAGES], overwrite=True) as folder:
         train(config, execution, given_size=given_size, command=command, products=[*PRODUCTS, *IMAGES])
         if stitching and config.test_data_file is not None:
@@ -94,6 +95,12 @@ def _train(asked: argparse.Namespace, command: Sequence[str]) -> int:
             )
             save_images(folder, made.result.final)
     return 0
+
+
+def _say_replaced(folder: Path, products: Sequence[str]) -> None:
+    found = [name for name in products if (folder / name).exists()]
+    if found:
+        logger.warning("%s holds %s of an earlier run: replaced by this one", folder, ", ".join(found))
 
 
 def _inference_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -132,6 +139,7 @@ def _inference(asked: argparse.Namespace) -> int:
     limits = (asked.phase_vmin, asked.phase_vmax)
     check_limits(*limits)
     products = [OBJECT, *IMAGES, COMPARISON]
+    _say_replaced(config.output_dir, products)
     with output_folder(config.output_dir, products, overwrite=True) as folder:
         dump = None if asked.debug_dump is None else folder if asked.debug_dump is True else asked.debug_dump
         if dump is not None:

@@ -13,13 +13,16 @@ from ptycho.acquisition.readers import read
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import ConfigError, DataError, extra_missing
 from ptycho.base.provenance import provenance
+from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.cli.folders import all_together, output_folder
-from ptycho.cli.parsing import at_least, verb_parser
+from ptycho.cli.parsing import add_live, at_least, verb_parser
 from ptycho.config.files import to_dict
 from ptycho.config.flags import reader
 from ptycho.config.training import TrainingConfig
 from ptycho.interop.loading import taken
 from ptycho.interop.product import write_reconstruction
+from ptycho.live.server import live_page
+from ptycho.live.terminal import progress_line
 from ptycho.report.figures import save_amplitude, save_phase
 from ptycho.report.html.report import Report, save_report
 from ptycho.report.tables import text_table
@@ -27,6 +30,8 @@ from ptycho.report.training import training_record
 
 if TYPE_CHECKING:
     from ptycho_torch.inference.reconstruct import Result
+
+BUNDLE = "wts.h5.zip"
 
 logger = logging.getLogger(__name__)
 
@@ -60,20 +65,25 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--accelerator", default="auto", metavar="KIND", help="auto, cpu, gpu, cuda or mps [auto]")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
+    add_live(parser)
     asked = parser.read(argv).arguments
     at_least(asked, refine=0, batch_size=1)
     if asked.refine_probe and not asked.refine:
         raise ConfigError("--refine_probe without iterations; expected --refine K beside it; add --refine 60")
+    _check_order(asked.run, asked.data)
+    title = f"ptycho reconstruct {asked.run} {asked.data} to {asked.output_dir}"
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
-        made = reconstruct_file(
-            asked.run,
-            asked.data,
-            accelerator=asked.accelerator,
-            batch_size=asked.batch_size,
-            iterations=asked.refine,
-            refine_probe=asked.refine_probe,
-            check=True,
-        )
+        with live_page(asked.live, title) as page, progress_line(shown=not asked.quiet) as line:
+            made = reconstruct_file(
+                asked.run,
+                asked.data,
+                accelerator=asked.accelerator,
+                batch_size=asked.batch_size,
+                iterations=asked.refine,
+                refine_probe=asked.refine_probe,
+                check=True,
+                watcher=Watchers(line, page),
+            )
         trained = training_record(asked.run)
         with all_together(folder, PRODUCTS) as staged:
             facts = summary(
@@ -97,6 +107,17 @@ class Made:
     config: TrainingConfig
 
 
+def _check_order(run: Path, data: Path) -> None:
+    if _is_network(data) and not _is_network(run):
+        raise ConfigError(
+            f"{data} is a trained network and {run} is none; expected the network first, the scan after it; swap them"
+        )
+
+
+def _is_network(path: Path) -> bool:
+    return (path / BUNDLE).is_file() or (path.suffix == ".zip" and path.is_file())
+
+
 def reconstruct_file(
     run: Path,
     data: Path,
@@ -108,6 +129,7 @@ def reconstruct_file(
     check: bool = False,
     n_positions: int | None = None,
     seed: int | None = None,
+    watcher: Watcher = NOBODY,
 ) -> Made:
     """Return what a trained network and likelihood iterations make of a scan.
 
@@ -119,6 +141,8 @@ def reconstruct_file(
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     n_positions, seed
         Positions to use, drawn at random by the seed; all of the scan when None.
+    watcher
+        Who is told how it goes.
 
     Raises
     ------
@@ -149,6 +173,7 @@ def reconstruct_file(
         refine_probe=refine_probe,
         n_neighbours=bundle.config.neighbor_count,
         check=check,
+        watcher=watcher,
     )
     return Made(result, scan, str(device), bundle.config)
 

@@ -1,6 +1,7 @@
 """Which patterns each step of training sees."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,8 @@ from ptycho.grouping.neighbours import nearest
 from ptycho.grouping.regions import RegionSampler
 from ptycho.grouping.sampling import enough_neighbours, join
 from ptycho_torch.data.scan import Scan
+
+logger = logging.getLogger(__name__)
 
 Indices = Int64[ndarray, " _"]
 BLOCK = 2**24  # bytes of a scan in memory while it is hashed
@@ -183,6 +186,7 @@ class ScanDataModule(lightning.LightningDataModule):
         pool = config.neighbor_pool_size if config.enable_oversampling else None
         self.n_neighbours = enough_neighbours(pool or config.neighbor_count, config.model.gridsize**2 - 1)
         least = max(2, config.model.gridsize**2)
+        self._tell_limits()
         if len(self.split.training) < least:
             raise DataError(
                 f"found {len(self.split.training)} positions to train on, expected at least {least} for gridsize "
@@ -203,6 +207,16 @@ class ScanDataModule(lightning.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Start where an interrupted run ended."""
         self.start = tuple(state_dict["start"])
+
+    def _tell_limits(self) -> None:
+        """Say, once a training, where there are fewer groups or neighbours than were asked for."""
+        here, config = len(self.split.training), self.config
+        if config.model.gridsize == 1:
+            return
+        if (config.n_groups or 0) > here and not config.enable_oversampling:
+            logger.info("n_groups is %d, more than %d positions: each seeds one group", config.n_groups, here)
+        if self.n_neighbours > here - 1:
+            logger.info("%d neighbours are more than there are: members are drawn from %d", self.n_neighbours, here - 1)
 
     def load(self, device: torch.device) -> None:
         """Put the scans on the device that trains."""
