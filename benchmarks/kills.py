@@ -270,11 +270,19 @@ def read_image(path: Path) -> bytes:
         return image.tobytes()
 
 
+def read_arrays(path: Path) -> object:
+    """Return the arrays of a file: our reconstruction, or others."""
+    if path.name == "reconstruction.npz":
+        return Reconstruction.read(path)
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
 READERS: dict[str, Callable[[Path], object]] = {
     ".zip": read_bundle,
     ".yaml": load_yaml_config,
     ".json": lambda path: json.loads(path.read_text()),
-    ".npz": Reconstruction.read,
+    ".npz": read_arrays,
     ".png": read_image,
     ".csv": read_csv,
     ".ckpt": read_state,

@@ -131,7 +131,11 @@ def test_a_scan_that_changed_is_refused(refused, scan_arrays, unfinished, tmp_pa
 
 
 def test_a_run_is_not_begun_over_an_unfinished_one(refused, scan_file, unfinished):
-    refused(["train", scan_file, "--output_dir", unfinished], "holds training.json, config.yaml, logs", "--overwrite")
+    refused(
+        ["train", scan_file, "--output_dir", unfinished],
+        "holds training.json, config.yaml, logs/metrics.csv, checkpoints/",
+        "--overwrite",
+    )
 
 
 def test_an_earlier_result_waits_until_the_one_that_replaces_it_is_whole(scan_file, whole, tmp_path, capsys):
@@ -191,7 +195,7 @@ class Cut(BaseException):
 
 @pytest.mark.parametrize("moves", range(8))
 def test_no_mixture_is_seen_while_results_are_exchanged(tmp_path, monkeypatch, moves):
-    names = ["first", "second", "folder"]
+    names = ["first", "second", "folder/th*d"]
 
     def write(folder, text):
         (folder / "folder").mkdir()
@@ -203,14 +207,10 @@ def test_no_mixture_is_seen_while_results_are_exchanged(tmp_path, monkeypatch, m
             write(staged, "new")
 
     def seen():
-        return {
-            path.read_text()
-            for name in names
-            for path in [tmp_path / name, *(tmp_path / name).glob("*")]
-            if path.is_file()
-        }
+        return {path.read_text() for name in names for path in tmp_path.glob(name)}
 
     write(tmp_path, "old")
+    (tmp_path / "folder" / "of somebody else").write_text("precious")
     replace, left = Path.replace, [moves]
 
     def cut(self, target):
@@ -234,7 +234,8 @@ def test_no_mixture_is_seen_while_results_are_exchanged(tmp_path, monkeypatch, m
             assert old.count("old") >= 3
     exchange()
     assert seen() == {"new"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "folder", "second"]
+    assert (tmp_path / "folder" / "of somebody else").read_text() == "precious"
 
 
 @contextmanager

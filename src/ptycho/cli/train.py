@@ -24,7 +24,10 @@ logger = logging.getLogger(__name__)
 BUNDLE = "wts.h5.zip"
 CONFIG = "config.yaml"
 # The bundle is written last: where it is, the run is finished.
-PRODUCTS = (BUNDLE, "training.json", CONFIG, "logs", "checkpoints", "tensorboard", "mlflow")
+PRODUCTS = (
+    *(BUNDLE, "training.json", CONFIG, "logs/metrics.csv", "checkpoints/last.ckpt", "checkpoints/epoch=*.ckpt"),
+    "tensorboard/events.out.tfevents.*",
+)
 FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
 
 
