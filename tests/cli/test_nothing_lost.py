@@ -80,6 +80,23 @@ def test_an_interrupted_training_says_how_to_go_on_and_does(scan_file, whole, tm
     assert results(run) == results(whole)
 
 
+@pytest.mark.slow
+def test_a_job_that_is_queued_again_is_one_command(scan_file, whole, tmp_path, capsys):
+    argv = ["train", str(scan_file), "--output_dir", str(tmp_path), *CHOICES, "--resume"]
+    with at_step(6, send(signal.SIGTERM)):
+        assert main(argv) == 143
+    assert f"nothing to resume in {tmp_path}: a run begins" in capsys.readouterr().err
+    assert main(argv) == 0
+    assert f"going on from {tmp_path / 'checkpoints' / 'last.ckpt'}" in capsys.readouterr().err
+    assert results(tmp_path) == results(whole)
+
+
+def test_a_run_without_its_choices_is_not_resumed(refused, scan_file, unfinished):
+    (unfinished / "config.yaml").unlink()
+    argv = ["train", scan_file, "--output_dir", unfinished, "--resume"]
+    refused(argv, "can't read", "config.yaml", "expected a YAML file", "correct its path")
+
+
 def test_a_run_that_kept_nothing_begins_again(scan_file, whole, tmp_path):
     (tmp_path / "config.yaml").write_bytes((whole / "config.yaml").read_bytes())
     assert train(scan_file, tmp_path, "--resume") == 0

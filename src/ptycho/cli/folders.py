@@ -38,7 +38,7 @@ def output_folder(folder: Path, products: Sequence[str], *, overwrite: bool) -> 
     try:
         _make(folder)
         with _held(folder):
-            found = [str(path.relative_to(folder)) for path in _there(folder, products)]
+            found = [str(path.relative_to(folder)) for path in present(folder, products)]
             if found and not overwrite:
                 raise OutputError(
                     f"{folder} holds {', '.join(found)} already; choose another folder or give --overwrite"
@@ -111,7 +111,7 @@ def set_aside(folder: Path, products: Sequence[str]) -> None:
         Names below ``folder``, or patterns of names. The first makes a result of the others, and is moved last: what
         is there without it was left by a run that was killed, and is removed.
     """
-    found, aside = _there(folder, products), folder / EARLIER
+    found, aside = present(folder, products), folder / EARLIER
     if not (folder / products[0]).exists():
         for path in found:
             remove_whole(path)
@@ -129,7 +129,8 @@ def forget_earlier(folder: Path, products: Sequence[str]) -> None:
         remove_whole(folder / EARLIER)
 
 
-def _there(folder: Path, products: Sequence[str]) -> list[Path]:
+def present(folder: Path, products: Sequence[str]) -> list[Path]:
+    """Return the products that a folder holds, in their order."""
     return [path for name in products for path in sorted(folder.glob(name))]
 
 

@@ -14,7 +14,7 @@ from ptycho.base.errors import ConfigError, OutputError, extra_missing
 from ptycho.base.interruption import Interruption
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
 from ptycho.cli.parsing import verb_parser
-from ptycho.cli.resume import resumed
+from ptycho.cli.resume import begun, resumed
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_model, validate_training
@@ -38,7 +38,9 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--validate", type=Path, metavar="FILE", help="scan that only judges the training")
     parser.add_argument("--output_dir", type=Path, required=True, metavar="RUN", help="folder for everything written")
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the interrupted run in RUN, with the choices that it has"
+        "--resume",
+        action="store_true",
+        help="go on with the interrupted run in RUN, as it began; begin where none is",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
     parser.add_config(TrainingConfig, skip=FILLED)
@@ -51,17 +53,18 @@ def run(argv: Sequence[str]) -> int:
         )
     own = {"train_data_file": asked.train, "test_data_file": asked.validate, "output_dir": asked.output_dir}
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite or asked.resume) as folder:
-        if asked.resume:
+        resume = asked.resume and begun(folder, PRODUCTS)
+        if resume:
             config, execution = resumed(given, own, folder / CONFIG)
         else:
             config, execution = given.config(TrainingConfig, own), given.config(PyTorchExecutionConfig)
         execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
         validate_training(config, execution)
-        if asked.resume and (folder / BUNDLE).exists():
+        if resume and (folder / BUNDLE).exists():
             logger.info("the run in %s is finished: nothing is left to do", folder)
             return 0
-        given_size = asked.resume or "N" in given.choices[TrainingConfig].get("model", {})
-        train(config, execution, given_size=given_size, resume=asked.resume)
+        given_size = resume or "N" in given.choices[TrainingConfig].get("model", {})
+        train(config, execution, given_size=given_size, resume=resume)
     return 0
 
 
