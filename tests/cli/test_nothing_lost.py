@@ -6,6 +6,8 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tests.cli.conftest import contents
 pytest.importorskip("lightning")
 
 from ptycho_torch.persistence.bundle import read_bundle
+from ptycho_torch.training.checkpoints import read_state
 from ptycho_torch.training.lightning_module import PtychoModule
 
 CHOICES = ["--nepochs", "3", "--batch_size", "10", "--model.lean_width", "8", "--execution.accelerator", "cpu"]
@@ -89,6 +92,26 @@ def test_a_job_that_is_queued_again_is_one_command(scan_file, whole, tmp_path, c
     assert main(argv) == 0
     assert f"going on from {tmp_path / 'checkpoints' / 'last.ckpt'}" in capsys.readouterr().err
     assert results(tmp_path) == results(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", [["num_workers", 2], ["devices", 2, "strategy", "ddp"]])
+def test_a_signal_to_every_process_of_a_job(scan_file, tmp_path, machine):
+    """What a terminal does at Ctrl-C, and a batch system at the end of its time: every process hears it."""
+    flags = [f"--execution.{word}" if isinstance(word, str) and word != "ddp" else str(word) for word in machine]
+    argv = [sys.executable, "-m", "ptycho.cli.main", "train", scan_file, "--output_dir", tmp_path / "run", "--quiet"]
+    argv += [*CHOICES, "--nepochs", "400", *flags]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
+        while not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
+            assert child.poll() is None
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGINT)
+        said = child.stderr.read()
+    assert child.returncode == 130, said
+    assert f"go on with: ptycho train {scan_file} --output_dir {tmp_path / 'run'} --resume" in said
+    assert "Traceback" not in said
+    state = read_state(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert not state["finished"]
 
 
 def test_a_run_without_its_choices_is_not_resumed(refused, scan_file, unfinished):

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import os
 import shlex
 import signal
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from ptycho.acquisition.checks import require
@@ -28,6 +30,8 @@ PRODUCTS = (
     *(BUNDLE, "training.json", CONFIG, "logs/metrics.csv", "checkpoints/last.ckpt", "checkpoints/epoch=*.ckpt"),
     "tensorboard/events.out.tfevents.*",
 )
+# Where launchers tell a process which one it is, as Lightning reads them.
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
 
 
@@ -52,20 +56,34 @@ def run(argv: Sequence[str]) -> int:
             "--resume goes on with the run that --overwrite replaces; expected one of them; leave one out"
         )
     own = {"train_data_file": asked.train, "test_data_file": asked.validate, "output_dir": asked.output_dir}
-    with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite or asked.resume) as folder:
-        resume = asked.resume and begun(folder, PRODUCTS)
-        if resume:
-            config, execution = resumed(given, own, folder / CONFIG)
-        else:
-            config, execution = given.config(TrainingConfig, own), given.config(PyTorchExecutionConfig)
-        execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
-        validate_training(config, execution)
+    resume = asked.resume and begun(asked.output_dir, PRODUCTS)
+    if resume:
+        config, execution = resumed(given, own, asked.output_dir / CONFIG)
+    else:
+        config, execution = given.config(TrainingConfig, own), given.config(PyTorchExecutionConfig)
+    execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
+    validate_training(config, execution)
+    with run_folder(config, execution, PRODUCTS, overwrite=asked.overwrite or asked.resume) as folder:
         if resume and (folder / BUNDLE).exists():
             logger.info("the run in %s is finished: nothing is left to do", folder)
             return 0
         given_size = resume or "N" in given.choices[TrainingConfig].get("model", {})
         train(config, execution, given_size=given_size, resume=resume)
     return 0
+
+
+def run_folder(
+    config: TrainingConfig, execution: PyTorchExecutionConfig, products: Sequence[str], *, overwrite: bool
+) -> AbstractContextManager[Path]:
+    """Hold the folder of a run, as `ptycho.cli.folders.output_folder` does; of several processes the first one does."""
+    folder = Path(config.output_dir)
+    return output_folder(folder, products, overwrite=overwrite) if leads(execution) else nullcontext(folder)
+
+
+def leads(execution: PyTorchExecutionConfig) -> bool:
+    """Return whether this process is the run, or the first of those that share its devices; the others only compute."""
+    rank = next((os.environ[name] for name in RANKS if name in os.environ), "0")
+    return execution.devices == 1 or rank == "0"
 
 
 def train(
@@ -118,15 +136,19 @@ def train(
     checkpoint = newest_checkpoint(folder) if resume else None
     if resume:
         logger.info("going on from %s", checkpoint or "the beginning: no checkpoint was kept")
-    else:
+    elif leads(execution):
         set_aside(folder, products)
     try:
         done = prepared.train(checkpoint)
+        if not leads(execution):
+            return
         rate = done.n_patterns / max(done.seconds, 1e-9)
         report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate}
         write_text(folder / "training.json", json.dumps(report, indent=2))
         write_bundle(folder / BUNDLE, done.pinn, config)
     except KeyboardInterrupt as stop:
+        if not leads(execution):
+            return
         number = stop.number if isinstance(stop, Interruption) else signal.SIGINT
         raise Interruption(number, f"interrupted; go on with: {_to_go_on(config)}") from stop
     except OutputError as error:

@@ -7,9 +7,17 @@ from typing import Any
 
 import lightning
 
-from ptycho.base.interruption import Interruption, in_main_thread
+from ptycho.base.interruption import in_main_thread
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ended(Exception):
+    """A run ended between two steps because it was asked to, by a signal of this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number
 
 
 class Interruptions(lightning.Callback):
@@ -64,4 +72,4 @@ class Interruptions(lightning.Callback):
             return
         if checkpoint is not None:
             trainer.save_checkpoint(checkpoint)
-        raise Interruption(self._asked or signal.SIGTERM)
+        raise Ended(self._asked or signal.SIGTERM)
