@@ -63,7 +63,7 @@ def run(argv: Sequence[str]) -> int:
         config, execution = given.config(TrainingConfig, own), given.config(PyTorchExecutionConfig)
     execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
     validate_training(config, execution)
-    with run_folder(config, execution, PRODUCTS, overwrite=asked.overwrite or asked.resume) as folder:
+    with run_folder(config, execution, PRODUCTS, overwrite=asked.overwrite or resume) as folder:
         if resume and (folder / BUNDLE).exists():
             logger.info("the run in %s is finished: nothing is left to do", folder)
             return 0
