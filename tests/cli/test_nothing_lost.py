@@ -28,6 +28,14 @@ from ptycho_torch.training.lightning_module import PtychoModule
 CHOICES = ["--nepochs", "3", "--batch_size", "10", "--model.lean_width", "8", "--execution.accelerator", "cpu"]
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """Also where the tests themselves were started to ignore it, as jobs in the background are."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def train(scan, run, *flags):
     return main(["train", str(scan), "--output_dir", str(run), "--quiet", *map(str, flags)])
 
@@ -91,6 +99,13 @@ def test_a_job_that_is_queued_again_is_one_command(scan_file, whole, tmp_path, c
     assert f"nothing to resume in {tmp_path}: a run begins" in capsys.readouterr().err
     assert main(argv) == 0
     assert f"going on from {tmp_path / 'checkpoints' / 'last.ckpt'}" in capsys.readouterr().err
+    assert results(tmp_path) == results(whole)
+
+
+def test_a_program_that_was_told_to_ignore_signals_does(scan_file, whole, tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with at_step(6, send(signal.SIGINT)):
+        assert train(scan_file, tmp_path, *CHOICES) == 0
     assert results(tmp_path) == results(whole)
 
 

@@ -21,6 +21,14 @@ EPOCHS = 3
 STEPS = 4  # an epoch
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """Also where the tests themselves were started to ignore it, as jobs in the background are."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Asks(lightning.Callback):
     """Somebody who sends signals while a step is taken."""
 

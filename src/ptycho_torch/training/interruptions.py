@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning
 
-from ptycho.base.interruption import in_main_thread
+from ptycho.base.interruption import may_listen
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -36,8 +36,7 @@ class Interruptions(lightning.Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Listen, where this thread may; Lightning's own listeners, which know no checkpoint, wait."""
-        if in_main_thread():
-            self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+        self._before = {number: signal.signal(number, self._hear) for number in SIGNALS if may_listen(number)}
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """End after a whole epoch: its checkpoint is written."""
