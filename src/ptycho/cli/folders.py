@@ -77,8 +77,8 @@ def output_file(path: Path, *, overwrite: bool) -> Path:
 def all_together(folder: Path, products: Sequence[str]) -> Iterator[Path]:
     """Yield an empty folder for products, which take their places in ``folder`` together when the block ends well.
 
-    Until then an earlier result is as it was. It makes room before the first product takes its place, so that no
-    mixture of two results is ever seen.
+    Until then an earlier result is as it was. It makes room before the first file takes its place, so that no mixture
+    of two results is ever seen; the first of ``products`` comes last: where it is, all others are.
 
     Raises
     ------
@@ -92,7 +92,8 @@ def all_together(folder: Path, products: Sequence[str]) -> Iterator[Path]:
     try:
         yield staged
         set_aside(folder, products)
-        for path in [path for path in staged.rglob("*") if path.is_file()]:
+        files = [path for path in staged.rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: path == staged / products[0]):
             _move(path, staged, folder)
         to_disk(folder)
         forget_earlier(folder, products)
