@@ -231,7 +231,6 @@ CHOICES = {
         ["--model.architecture", "cnn"],
         ["N is 32", "expects 64, 128 or 256", "choose the lean architecture"],
     ),
-    "nothing to resume": (["--resume"], ["nothing to resume", "config.yaml does not exist", "give the folder"]),
     "a loss of nothing": (["--nll_weight", "0"], ["nll_weight and mae_weight are both 0", "expected a loss", "set"]),
     "a logger that is not there": (["--execution.logger_backend", "wandb"], ["'wandb'", "expected csv or tensorboard"]),
 }

@@ -17,7 +17,7 @@ from ptycho.cli import compare as comparison
 from ptycho.cli.folders import all_together, output_file, output_folder
 from ptycho.cli.reconstruct import reconstruct_file
 from ptycho.cli.status import exit_status
-from ptycho.cli.train import PRODUCTS, train
+from ptycho.cli.train import PRODUCTS, leads, run_folder, train
 from ptycho.config.engine import tell_engine
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import from_dict
@@ -84,9 +84,9 @@ def _train(asked: argparse.Namespace, command: Sequence[str]) -> int:
         logger.warning("--do_stitching has nothing to reconstruct: --test_data_file is not given")
     given_size = "N" in choices(TrainingConfig, vars(asked), asked.config)["model"]
     _say_replaced(config.output_dir, [*PRODUCTS, *IMAGES])
-    with output_folder(config.output_dir, [*PRODUCTS, *IMAGES], overwrite=True) as folder:
+    with run_folder(config, execution, [*PRODUCTS, *IMAGES], overwrite=True) as folder:
         train(config, execution, given_size=given_size, command=command, products=[*PRODUCTS, *IMAGES])
-        if stitching and config.test_data_file is not None:
+        if stitching and config.test_data_file is not None and leads(execution):
             made = reconstruct_file(
                 folder,
                 config.test_data_file,

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -159,6 +160,12 @@ def fingerprint(scan: Acquisition) -> str:
     return digest.hexdigest()
 
 
+def _leave_signals_to_the_run(_worker: int) -> None:
+    """Let Ctrl-C and SIGTERM, which reach every process of a job, pass by one that loads: the run still needs it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class ScanDataModule(lightning.LightningDataModule):
     """Steps of training and validation over one scan, or over a scan and another that validates."""
 
@@ -250,6 +257,7 @@ class ScanDataModule(lightning.LightningDataModule):
             batch_size=None,
             sampler=steps,
             num_workers=workers,
+            worker_init_fn=_leave_signals_to_the_run,
             pin_memory=self.execution.pin_memory,
             persistent_workers=self.execution.persistent_workers and workers > 0,
             prefetch_factor=self.execution.prefetch_factor if workers else None,

@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require_labels
 from ptycho.base.errors import ConfigError, DataError, extra_missing
+from ptycho.base.interruption import Interruption
 from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.config.engine import tell_engine
 from ptycho.config.execution import PyTorchExecutionConfig
@@ -30,7 +31,7 @@ from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.training.callbacks import Curves, Watched, averaged_weights
 from ptycho_torch.training.checkpoints import FOLDER, LAST, WholeCheckpoints, keepers, read_state
 from ptycho_torch.training.datamodule import ScanDataModule
-from ptycho_torch.training.interruptions import Interruptions
+from ptycho_torch.training.interruptions import Ended, Interruptions
 from ptycho_torch.training.lightning_module import PtychoModule
 
 logger = logging.getLogger(__name__)
@@ -171,6 +172,8 @@ def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule,
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    except Ended as ended:
+        raise Interruption(ended.number) from ended
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
