@@ -16,6 +16,7 @@ from ptycho.cli.main import VERBS
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
+from ptycho.config.reading import Reading
 from ptycho.config.training import TrainingConfig
 from ptycho.simulation.simulate import Simulation, simulate
 from tests.conftest import ROOT, shared
@@ -52,7 +53,7 @@ def test_the_flags_of_a_verb_are_in_the_reference(commands):
     )
 
 
-@pytest.mark.parametrize("cls", [ModelConfig, TrainingConfig, PyTorchExecutionConfig, InferenceConfig])
+@pytest.mark.parametrize("cls", [Reading, ModelConfig, TrainingConfig, PyTorchExecutionConfig, InferenceConfig])
 def test_every_choice_is_in_the_reference_once_in_its_section(cls):
     found = [reference_pages.entries(choices) for choices in reference_pages.CHOICES if type(choices.example()) is cls]
     assert len(found) == 1
@@ -67,6 +68,7 @@ def test_every_choice_is_in_the_reference_once_in_its_section(cls):
         ("N", "*a whole number, 32 or more*; default `64`"),
         ("probe_mask_diameter", "*a number, above 0, or null*; default `null`"),
         ("object_big", "*true or false*; default `true`; older key `object.big`"),
+        ("energy", "*a number, above 0, or null*; default `null`"),
         ("architecture", "*'lean', 'cnn'*; default `lean`"),
     ],
 )

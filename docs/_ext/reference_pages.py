@@ -20,6 +20,7 @@ from ptycho.config.flags import field_docs, typed
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.old_names import KEY_MAPPINGS
+from ptycho.config.reading import Reading
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_inference, validate_model, validate_training
 
@@ -37,6 +38,7 @@ class Choices:
 
 
 CHOICES = (
+    Choices("Reading a scan", Reading, Reading.__post_init__, older=False),
     Choices("The network and its physics: `model`", ModelConfig, validate_model),
     Choices("Training", lambda: TrainingConfig(ModelConfig()), validate_training),
     Choices("The machine: `execution`", PyTorchExecutionConfig, check_execution, older=False),
@@ -90,7 +92,7 @@ def escaped(text: str) -> str:
 def expected(choices: Choices, name: str) -> str:
     """Return what the check of a configuration says that it expects of a field; empty where it accepts all."""
     example = choices.example()
-    setattr(example, name, object())
+    object.__setattr__(example, name, object())  # a frozen one too
     try:
         choices.check(example)
     except PtychoError as error:
