@@ -1,6 +1,7 @@
 """The manual says what the software has: every verb and choice is in it, its messages exist, its examples run."""
 
 import dataclasses
+import json
 import os
 import re
 import runpy
@@ -80,10 +81,16 @@ def test_the_reference_says_what_the_checks_accept(field, said):
 def test_every_key_of_a_scan_file_is_in_the_reference(tmp_path):
     scan = simulate(Simulation(N=32, n_positions=4, n_dead_pixels=1), np.random.default_rng(0))
     write_npz(tmp_path / "scan.npz", scan)
-    with np.load(tmp_path / "scan.npz") as file:
-        written = set(file.files)
-    listed = set(re.findall(r"`(\w+)`", (DOCS / "reference" / "files.md").read_text()))
-    assert written - listed == set()
+    assert keys_of(tmp_path / "scan.npz") - listed_keys() == set()
+
+
+def keys_of(path):
+    with np.load(path) as file:
+        return set(file.files)
+
+
+def listed_keys():
+    return set(re.findall(r"`(\w+)`", (DOCS / "reference" / "files.md").read_text()))
 
 
 def test_every_quoted_message_is_in_the_source():
@@ -102,3 +109,12 @@ def test_an_example_runs(example, tmp_path, monkeypatch, without_shape_checks):
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(example))
+    unlisted = {
+        key
+        for path in tmp_path.rglob("*")
+        for key in (
+            keys_of(path) if path.suffix == ".npz" else json.loads(path.read_text()) if path.suffix == ".json" else ()
+        )
+        if not key.startswith(("frc_", "history_"))
+    } - listed_keys()
+    assert unlisted == set()
