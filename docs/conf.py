@@ -21,7 +21,7 @@ extensions = [
     "sphinx-mathjax-offline",
     "reference_pages",
 ]
-exclude_patterns = ["_build", "conf.py", "_ext", "examples/ptychodus_siemens.py"]
+exclude_patterns = ["_build", "conf.py", "_ext", "_static", "examples/ptychodus_siemens.py"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath", "deflist"]
 
@@ -44,3 +44,5 @@ napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = f"ptychopinn {release}"
+html_static_path = ["_static"]
+html_css_files = ["manual.css"]
