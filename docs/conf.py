@@ -38,6 +38,7 @@ if not Path(os.environ["SIEMENS_STAR"]).is_file():
     nb_execution_excludepatterns = ["examples/02_*"]
 
 autodoc_typehints = "none"
+toc_object_entries = False
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
