@@ -5,60 +5,34 @@ import logging
 import shlex
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 
-from ptycho.acquisition.checks import require
-from ptycho.acquisition.readers import read
 from ptycho.base.atomic import write_text
-from ptycho.base.errors import ConfigError, OutputError, extra_missing
+from ptycho.base.errors import OutputError, extra_missing
 from ptycho.base.interruption import Interruption
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
-from ptycho.cli.parsing import verb_parser
-from ptycho.cli.resume import resumed
+from ptycho.cli.starting import CONFIG, size_chosen, training_choices, training_parser, training_scans
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
-from ptycho.config.validate import validate_model, validate_training
 
 logger = logging.getLogger(__name__)
 
 BUNDLE = "wts.h5.zip"
-CONFIG = "config.yaml"
 # The bundle is written last: where it is, the run is finished.
 PRODUCTS = (BUNDLE, "training.json", CONFIG, "logs", "checkpoints", "tensorboard", "mlflow")
-FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
 
 
 def run(argv: Sequence[str]) -> int:
     """Train on a scan and write the bundle, the configuration, the curves and checkpoints."""
-    parser = verb_parser("train", "Train a network on a scan, without labels unless model_type is supervised.")
-    parser.add_argument("train", type=Path, metavar="TRAIN", help="scan to train on")
-    parser.add_argument("--validate", type=Path, metavar="FILE", help="scan that only judges the training")
-    parser.add_argument("--output_dir", type=Path, required=True, metavar="RUN", help="folder for everything written")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the interrupted run in RUN, with the choices that it has"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
-    parser.add_config(TrainingConfig, skip=FILLED)
-    parser.add_config(PyTorchExecutionConfig, "execution")
+    parser = training_parser("train", "Train a network on a scan, without labels unless model_type is supervised.")
     given = parser.read(argv)
     asked = given.arguments
-    if asked.resume and asked.overwrite:
-        raise ConfigError(
-            "--resume goes on with the run that --overwrite replaces; expected one of them; leave one out"
-        )
-    own = {"train_data_file": asked.train, "test_data_file": asked.validate, "output_dir": asked.output_dir}
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite or asked.resume) as folder:
-        if asked.resume:
-            config, execution = resumed(given, own, folder / CONFIG)
-        else:
-            config, execution = given.config(TrainingConfig, own), given.config(PyTorchExecutionConfig)
+        config, execution = training_choices(given)
         execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
-        validate_training(config, execution)
         if asked.resume and (folder / BUNDLE).exists():
             logger.info("the run in %s is finished: nothing is left to do", folder)
             return 0
-        given_size = asked.resume or "N" in given.choices[TrainingConfig].get("model", {})
-        train(config, execution, given_size=given_size, resume=asked.resume)
+        train(config, execution, given_size=size_chosen(given), resume=asked.resume)
     return 0
 
 
@@ -92,15 +66,11 @@ def train(
     Interruption
         Ctrl-C or SIGTERM; the message says how to go on.
     """
-    paths = [path for path in (config.train_data_file, config.test_data_file) if path]
-    scans = [read(path, nphotons=config.nphotons) for path in paths]
-    for scan in scans:
+    scans, findings = training_scans(config, size_given=given_size)
+    for scan, doubtful in zip(scans, findings, strict=True):
         logger.info("%d patterns of %d x %d px: %s", scan.n_positions, scan.size, scan.size, scan.origin)
-        for finding in require(scan):
+        for finding in doubtful:
             logger.warning("%s", finding)
-    if not given_size:
-        config.model.N = scans[0].size
-    validate_model(config.model)
     try:
         from ptycho_torch.persistence.bundle import write_bundle
         from ptycho_torch.training.checkpoints import newest_checkpoint

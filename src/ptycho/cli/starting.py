@@ -1,0 +1,77 @@
+"""How a training starts: its flags, choices and scans, alike for the verb that trains and for the one that checks."""
+
+from pathlib import Path
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.checks import Finding, require
+from ptycho.acquisition.readers import read
+from ptycho.base.errors import ConfigError
+from ptycho.cli.parsing import Given, VerbParser, verb_parser
+from ptycho.cli.resume import resumed
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.training import TrainingConfig
+from ptycho.config.validate import validate_model, validate_training
+
+CONFIG = "config.yaml"
+FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
+
+
+def training_parser(verb: str, description: str) -> VerbParser:
+    """Return the parser of a verb that takes the flags of a training."""
+    parser = verb_parser(verb, description)
+    parser.add_argument("train", type=Path, metavar="TRAIN", help="scan to train on")
+    parser.add_argument("--validate", type=Path, metavar="FILE", help="scan that only judges the training")
+    parser.add_argument("--output_dir", type=Path, required=True, metavar="RUN", help="folder for everything written")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted run in RUN, with the choices that it has"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
+    parser.add_config(TrainingConfig, skip=FILLED)
+    parser.add_config(PyTorchExecutionConfig, "execution")
+    return parser
+
+
+def training_choices(given: Given) -> tuple[TrainingConfig, PyTorchExecutionConfig]:
+    """Return the choices of a training: those that were asked for, or those of the run that is gone on with.
+
+    Raises
+    ------
+    ConfigError
+        A choice can't be used, or differs from that of the interrupted run.
+    """
+    asked = given.arguments
+    if asked.resume and asked.overwrite:
+        raise ConfigError(
+            "--resume goes on with the run that --overwrite replaces; expected one of them; leave one out"
+        )
+    own = {"train_data_file": asked.train, "test_data_file": asked.validate, "output_dir": asked.output_dir}
+    if asked.resume:
+        config, execution = resumed(given, own, asked.output_dir / CONFIG)
+    else:
+        config, execution = given.config(TrainingConfig, own), given.config(PyTorchExecutionConfig)
+    validate_training(config, execution)
+    return config, execution
+
+
+def size_chosen(given: Given) -> bool:
+    """Return whether somebody chose ``model.N``: a scan of another size is refused then, and else decides."""
+    return bool(given.arguments.resume) or "N" in given.choices[TrainingConfig].get("model", {})
+
+
+def training_scans(config: TrainingConfig, *, size_given: bool) -> tuple[list[Acquisition], list[tuple[Finding, ...]]]:
+    """Return the scans in ``train_data_file`` and ``test_data_file``, and the warnings on each.
+
+    The first decides ``config.model.N`` where ``size_given`` says that nobody did.
+
+    Raises
+    ------
+    ConfigError, DataError
+        A file can't be used, or its patterns have a size that no network takes.
+    """
+    paths = [path for path in (config.train_data_file, config.test_data_file) if path]
+    scans = [read(path, nphotons=config.nphotons) for path in paths]
+    findings = [require(scan) for scan in scans]
+    if not size_given:
+        config.model.N = scans[0].size
+    validate_model(config.model)
+    return scans, findings
