@@ -4,6 +4,7 @@ import json
 import logging
 import shlex
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from ptycho.acquisition.readers import read
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import ConfigError, OutputError, extra_missing
 from ptycho.base.interruption import Interruption
+from ptycho.base.watching import NOBODY, Watcher
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
-from ptycho.cli.parsing import verb_parser
+from ptycho.cli.parsing import Given, add_live, verb_parser
 from ptycho.cli.resume import resumed
+from ptycho.config.commented import commented_yaml
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_model, validate_training
+from ptycho.live.server import live_page
 
 logger = logging.getLogger(__name__)
 
@@ -25,23 +29,36 @@ BUNDLE = "wts.h5.zip"
 CONFIG = "config.yaml"
 # The bundle is written last: where it is, the run is finished.
 PRODUCTS = (BUNDLE, "training.json", CONFIG, "logs", "checkpoints", "tensorboard", "mlflow")
+# Choices that the verb makes itself, and one of the machine that only a reconstruction reads.
 FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
+UNUSED = ("inference_batch_size",)
 
 
 def run(argv: Sequence[str]) -> int:
     """Train on a scan and write the bundle, the configuration, the curves and checkpoints."""
     parser = verb_parser("train", "Train a network on a scan, without labels unless model_type is supervised.")
-    parser.add_argument("train", type=Path, metavar="TRAIN", help="scan to train on")
+    printing = "--print_config" in argv
+    parser.add_argument("train", type=Path, nargs="?" if printing else None, metavar="TRAIN", help="scan to train on")
     parser.add_argument("--validate", type=Path, metavar="FILE", help="scan that only judges the training")
-    parser.add_argument("--output_dir", type=Path, required=True, metavar="RUN", help="folder for everything written")
+    parser.add_argument(
+        "--output_dir", type=Path, required=not printing, metavar="RUN", help="folder for everything written"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the interrupted run in RUN, with the choices that it has"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
+    add_live(parser)
+    parser.add_argument(
+        "--print_config", action="store_true", help="print all choices as a YAML file with comments, and train nothing"
+    )
     parser.add_config(TrainingConfig, skip=FILLED)
     parser.add_config(PyTorchExecutionConfig, "execution")
-    given = parser.read(argv)
+    # jsonargparse has a flag of this name itself and would rewrite it.
+    given = parser.read([word for word in argv if word != "--print_config"])
     asked = given.arguments
+    if printing:
+        sys.stdout.write(_commented(given))
+        return 0
     if asked.resume and asked.overwrite:
         raise ConfigError(
             "--resume goes on with the run that --overwrite replaces; expected one of them; leave one out"
@@ -58,8 +75,17 @@ def run(argv: Sequence[str]) -> int:
             logger.info("the run in %s is finished: nothing is left to do", folder)
             return 0
         given_size = asked.resume or "N" in given.choices[TrainingConfig].get("model", {})
-        train(config, execution, given_size=given_size, resume=asked.resume)
+        with live_page(asked.live, f"ptycho train {asked.train} to {asked.output_dir}") as watcher:
+            train(config, execution, given_size=given_size, resume=asked.resume, watcher=watcher)
     return 0
+
+
+def _commented(given: Given) -> str:
+    """Return all choices as YAML with comments; the size stays open where nobody chose it."""
+    config, execution = given.config(TrainingConfig), given.config(PyTorchExecutionConfig)
+    validate_training(config, execution)
+    open_ = () if "N" in given.choices[TrainingConfig].get("model", {}) else ("N",)
+    return commented_yaml(config, execution, left_out=(*FILLED, *UNUSED), open_=open_)
 
 
 def train(
@@ -69,6 +95,7 @@ def train(
     given_size: bool,
     resume: bool = False,
     products: Sequence[str] = PRODUCTS,
+    watcher: Watcher = NOBODY,
 ) -> None:
     """Train on the scan in ``train_data_file``, judged by ``test_data_file``; write all to ``output_dir``.
 
@@ -80,6 +107,8 @@ def train(
         Go on from the last checkpoint in ``output_dir``, or begin again where there is none.
     products
         What an earlier run may have left in ``output_dir``; it waits aside until this one is finished.
+    watcher
+        Who is told how it goes.
 
     Raises
     ------
@@ -115,7 +144,7 @@ def train(
     else:
         set_aside(folder, products)
     try:
-        done = prepared.train(checkpoint)
+        done = prepared.train(checkpoint, watcher)
         rate = done.n_patterns / max(done.seconds, 1e-9)
         report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate}
         write_text(folder / "training.json", json.dumps(report, indent=2))
