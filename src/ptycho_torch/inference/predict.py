@@ -5,7 +5,7 @@ from jaxtyping import Complex64, Float32, Float64, Int64
 from torch import Tensor
 
 from ptycho.base.watching import NOBODY, Stage, Watcher
-from ptycho_torch.base.pictures import show
+from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted_sums
 from ptycho_torch.pinn.pinn import PtychoPINN

@@ -8,7 +8,7 @@ from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
 from ptycho.base.watching import NOBODY, Stage, Watcher
-from ptycho_torch.base.pictures import show
+from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.likelihood import Estimate, Likelihood, Value
 from ptycho_torch.physics.forward import Placement

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ptycho.base.atomic import write_text
 from ptycho.base.watching import Stage, Watcher
-from ptycho_torch.base.pictures import show
+from ptycho_torch.data.pictures import show
 from ptycho_torch.training.canvas import RunningCanvas
 
 # The averaged weights look back over this share of a run, and over no fewer steps than that.
