@@ -11,10 +11,13 @@ from ptycho.acquisition.checks import require
 from ptycho.acquisition.readers import read
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import ConfigError, extra_missing
+from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.cli.folders import all_together, output_folder
-from ptycho.cli.parsing import at_least, verb_parser
+from ptycho.cli.parsing import add_live, at_least, verb_parser
 from ptycho.config.flags import reader
 from ptycho.interop.loading import taken
+from ptycho.live.server import live_page
+from ptycho.live.terminal import progress_line
 from ptycho.report.figures import save_amplitude, save_phase
 from ptycho.report.tables import text_table
 
@@ -45,20 +48,24 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--accelerator", default="auto", metavar="KIND", help="auto, cpu, gpu, cuda or mps [auto]")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
+    add_live(parser)
     asked = parser.read(argv).arguments
     at_least(asked, refine=0, batch_size=1)
     if asked.refine_probe and not asked.refine:
         raise ConfigError("--refine_probe without iterations; expected --refine K beside it; add --refine 60")
+    title = f"ptycho reconstruct {asked.run} {asked.data} to {asked.output_dir}"
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
-        result, scan, device = reconstruct_file(
-            asked.run,
-            asked.data,
-            accelerator=asked.accelerator,
-            batch_size=asked.batch_size,
-            iterations=asked.refine,
-            refine_probe=asked.refine_probe,
-            check=True,
-        )
+        with live_page(asked.live, title) as page, progress_line(shown=not asked.quiet) as line:
+            result, scan, device = reconstruct_file(
+                asked.run,
+                asked.data,
+                accelerator=asked.accelerator,
+                batch_size=asked.batch_size,
+                iterations=asked.refine,
+                refine_probe=asked.refine_probe,
+                check=True,
+                watcher=Watchers(line, page),
+            )
         from ptycho_torch.persistence.manifest import package_versions
 
         with all_together(folder, PRODUCTS) as staged:
@@ -79,6 +86,7 @@ def reconstruct_file(
     check: bool = False,
     n_positions: int | None = None,
     seed: int | None = None,
+    watcher: Watcher = NOBODY,
 ) -> tuple["Result", Acquisition, str]:
     """Return what a trained network and likelihood iterations make of a scan, the scan, and the device that did it.
 
@@ -90,6 +98,8 @@ def reconstruct_file(
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     n_positions, seed
         Positions to use, drawn at random by the seed; all of the scan when None.
+    watcher
+        Who is told how it goes.
 
     Raises
     ------
@@ -120,6 +130,7 @@ def reconstruct_file(
         refine_probe=refine_probe,
         n_neighbours=bundle.config.neighbor_count,
         check=check,
+        watcher=watcher,
     )
     return result, scan, str(device)
 

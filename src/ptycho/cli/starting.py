@@ -6,26 +6,33 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import Finding, require
 from ptycho.acquisition.readers import read
 from ptycho.base.errors import ConfigError
-from ptycho.cli.parsing import Given, VerbParser, verb_parser
+from ptycho.cli.parsing import Given, VerbParser, add_live, verb_parser
 from ptycho.cli.resume import resumed
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_model, validate_training
 
 CONFIG = "config.yaml"
+# Choices that the verb makes itself, and one of the machine that only a reconstruction reads.
 FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
+UNUSED = ("inference_batch_size",)
 
 
-def training_parser(verb: str, description: str) -> VerbParser:
-    """Return the parser of a verb that takes the flags of a training."""
+def training_parser(verb: str, description: str, *, needs_files: bool = True) -> VerbParser:
+    """Return the parser of a verb that takes the flags of a training; without ``needs_files`` it may name no file."""
     parser = verb_parser(verb, description)
-    parser.add_argument("train", type=Path, metavar="TRAIN", help="scan to train on")
+    parser.add_argument(
+        "train", type=Path, nargs=None if needs_files else "?", metavar="TRAIN", help="scan to train on"
+    )
     parser.add_argument("--validate", type=Path, metavar="FILE", help="scan that only judges the training")
-    parser.add_argument("--output_dir", type=Path, required=True, metavar="RUN", help="folder for everything written")
+    parser.add_argument(
+        "--output_dir", type=Path, required=needs_files, metavar="RUN", help="folder for everything written"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the interrupted run in RUN, with the choices that it has"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
+    add_live(parser)
     parser.add_config(TrainingConfig, skip=FILLED)
     parser.add_config(PyTorchExecutionConfig, "execution")
     return parser

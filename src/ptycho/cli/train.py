@@ -4,15 +4,29 @@ import json
 import logging
 import shlex
 import signal
+import sys
 from collections.abc import Sequence
 
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import OutputError, extra_missing
 from ptycho.base.interruption import Interruption
+from ptycho.base.watching import NOBODY, Watcher
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
-from ptycho.cli.starting import CONFIG, size_chosen, training_choices, training_parser, training_scans
+from ptycho.cli.parsing import Given
+from ptycho.cli.starting import (
+    CONFIG,
+    FILLED,
+    UNUSED,
+    size_chosen,
+    training_choices,
+    training_parser,
+    training_scans,
+)
+from ptycho.config.commented import commented_yaml
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
+from ptycho.config.validate import validate_training
+from ptycho.live.server import live_page
 
 logger = logging.getLogger(__name__)
 
@@ -23,17 +37,36 @@ PRODUCTS = (BUNDLE, "training.json", CONFIG, "logs", "checkpoints", "tensorboard
 
 def run(argv: Sequence[str]) -> int:
     """Train on a scan and write the bundle, the configuration, the curves and checkpoints."""
-    parser = training_parser("train", "Train a network on a scan, without labels unless model_type is supervised.")
-    given = parser.read(argv)
+    printing = "--print_config" in argv
+    parser = training_parser(
+        "train", "Train a network on a scan, without labels unless model_type is supervised.", needs_files=not printing
+    )
+    parser.add_argument(
+        "--print_config", action="store_true", help="print all choices as a YAML file with comments, and train nothing"
+    )
+    # jsonargparse has a flag of this name itself and would rewrite it.
+    given = parser.read([word for word in argv if word != "--print_config"])
     asked = given.arguments
+    if printing:
+        sys.stdout.write(_commented(given))
+        return 0
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite or asked.resume) as folder:
         config, execution = training_choices(given)
         execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
         if asked.resume and (folder / BUNDLE).exists():
             logger.info("the run in %s is finished: nothing is left to do", folder)
             return 0
-        train(config, execution, given_size=size_chosen(given), resume=asked.resume)
+        with live_page(asked.live, f"ptycho train {asked.train} to {asked.output_dir}") as watcher:
+            train(config, execution, given_size=size_chosen(given), resume=asked.resume, watcher=watcher)
     return 0
+
+
+def _commented(given: Given) -> str:
+    """Return all choices as YAML with comments; the size stays open where nobody chose it."""
+    config, execution = given.config(TrainingConfig), given.config(PyTorchExecutionConfig)
+    validate_training(config, execution)
+    open_ = () if "N" in given.choices[TrainingConfig].get("model", {}) else ("N",)
+    return commented_yaml(config, execution, left_out=(*FILLED, *UNUSED), open_=open_)
 
 
 def train(
@@ -43,6 +76,7 @@ def train(
     given_size: bool,
     resume: bool = False,
     products: Sequence[str] = PRODUCTS,
+    watcher: Watcher = NOBODY,
 ) -> None:
     """Train on the scan in ``train_data_file``, judged by ``test_data_file``; write all to ``output_dir``.
 
@@ -54,6 +88,8 @@ def train(
         Go on from the last checkpoint in ``output_dir``, or begin again where there is none.
     products
         What an earlier run may have left in ``output_dir``; it waits aside until this one is finished.
+    watcher
+        Who is told how it goes.
 
     Raises
     ------
@@ -85,7 +121,7 @@ def train(
     else:
         set_aside(folder, products)
     try:
-        done = prepared.train(checkpoint)
+        done = prepared.train(checkpoint, watcher)
         rate = done.n_patterns / max(done.seconds, 1e-9)
         report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate}
         write_text(folder / "training.json", json.dumps(report, indent=2))
