@@ -15,6 +15,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "training data of Ptychodus": ("patterns", "probe_position_y_px", "probe_position_x_px"),
     "product of Ptychodus": ("probe_position_y_m", "probe_position_x_m", "probe", "object"),
     "diffraction of Ptychodus": ("patterns", "indexes"),
+    "npz of SLAC": ("diffraction", "ycoords_start", "xcoords_start", "probeGuess"),
+    "fold_slice": ("dp", "ppY", "ppX"),
+    "NSLS-II 3-ID": ("diffamp|dp", "points"),
+    "ptyd of PtyPy": ("chunks/0/data", "chunks/0/positions"),
+    "NeXus": ("entry_1/data/data|entry/data/data", "entry_1/data/x|entry/data/x", "entry_1/data/y|entry/data/y"),
 }
 
 
