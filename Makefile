@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?= demo_output
 
-.PHONY: demo test check bench docs sizes
+.PHONY: demo test check check-deps bench docs sizes
 
 demo: $(READY)  ## simulate, train, reconstruct, compare: pictures and a table in $(DEMO)
 	$(BIN)/ptycho demo --output_dir $(DEMO) --overwrite
@@ -19,6 +19,11 @@ check: $(READY)  ## lint, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-deps: $(READY)  ## known holes in the pinned packages; the NumPy core on the oldest versions that are allowed
+	$(BIN)/pip install --quiet --constraint constraints.txt pip-audit
+	$(BIN)/python .ci/audit.py
+	$(BIN)/python .ci/lowest.py
 
 bench: $(READY)  ## a table of quality and time (results of ours are in benchmarks/results)
 	$(BIN)/python benchmarks/reconstruction.py

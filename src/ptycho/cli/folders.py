@@ -22,7 +22,15 @@ STAGED = "results"
 
 @contextmanager
 def output_folder(folder: Path, products: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
-    """Hold a folder for the products of one run, before any work is done; an empty one that was made here goes again.
+    """Hold a folder for the products of one run, as `free_folder` does, without what killed runs left half written."""
+    with free_folder(folder, products, overwrite=overwrite):
+        remove_partials(folder, [*products, STAGED])
+        yield folder
+
+
+@contextmanager
+def free_folder(folder: Path, products: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
+    """Hold a folder that can take the products of one run; an empty one that was made here goes again.
 
     Parameters
     ----------

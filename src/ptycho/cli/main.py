@@ -12,6 +12,7 @@ VERBS = {
     "demo": "simulate a scan, train on it, reconstruct, compare, and show it on one page",
     "simulate": "write a simulated scan",
     "inspect": "say what a scan file holds and whether it can be used",
+    "validate": "look a whole training over before it starts",
     "train": "train a network on a scan",
     "reconstruct": "turn a scan into an image with a trained network",
     "compare": "score a reconstruction against a reference",

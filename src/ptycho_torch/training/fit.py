@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,15 @@ def prepare(
         A scan does not fit the configuration, has too few positions, or no labels where they are learnt from.
     ConfigError
         The device is not there, or choices of the machine exclude each other.
+    BackendNotInstalledError
+        The package of the logger is not there.
     """
     check_sizes(config, training, validation)
     if learns_from_labels(config.model):
         require_labels(training, "training scan")
         if validation is not None:
             require_labels(validation, "validation scan")
+    _require_logger(execution)
     tell_engine(config)
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
     lightning.seed_everything(seed, verbose=False)
@@ -165,6 +169,13 @@ class Run:
                 f"learning_rate (it is {self.module.execution.learning_rate:g}) or gradient_clip_val"
             )
         return Fit(self.module.pinn.eval(), self.curves.history, self.curves.seconds, self.curves.n_patterns)
+
+    def take_steps(self, until: Callback) -> None:
+        """Train until ``until`` stops it, with one step in every validation; what was learnt is of no use."""
+        self.trainer.callbacks.append(until)
+        self.trainer.limit_val_batches = 1
+        with _quietly():
+            _run(self.trainer, self.module, self.data, None)
 
 
 def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule, resume: Path | None) -> None:
@@ -266,6 +277,13 @@ def _trainer(
     )
 
 
+def _require_logger(execution: PyTorchExecutionConfig) -> None:
+    """Refuse a logger whose package is not there, also where none is made since nothing is written."""
+    package = execution.logger_backend
+    if package in ("tensorboard", "mlflow") and find_spec(package) is None:
+        raise extra_missing(package, "track")
+
+
 def _loggers(folder: str, execution: PyTorchExecutionConfig) -> list[Logger]:
     loggers: list[Logger] = []
     kinds: dict[str, Any] = {
@@ -273,8 +291,5 @@ def _loggers(folder: str, execution: PyTorchExecutionConfig) -> list[Logger]:
         "mlflow": lambda: MLFlowLogger(experiment_name="ptychopinn", tracking_uri=f"file:{folder}/mlflow"),
     }
     if execution.logger_backend in kinds:
-        try:
-            loggers.append(kinds[execution.logger_backend]())
-        except ModuleNotFoundError as error:
-            raise extra_missing(execution.logger_backend, "track") from error
+        loggers.append(kinds[execution.logger_backend]())
     return loggers
