@@ -81,7 +81,7 @@ def _prefixed(rng: Random, text: bytes) -> bytes:
 def _array(rng: Random, members: dict[str, bytes], name: str) -> None:
     try:
         members[name] = npy(odd_array(rng, np.load(io.BytesIO(members[name]))))
-    except (ValueError, OSError, EOFError):
+    except Exception:  # an earlier change left no array there
         members[name] = npy(np.zeros(rng.randrange(20)))
 
 

@@ -17,7 +17,7 @@ from ptycho.config.training import TrainingConfig
 from ptycho_torch.persistence.bundle import write_bundle
 from ptycho_torch.pinn.build import Constants, build
 from tests.fuzz.zips import undated
-from tests.persistence.older_archives import OldNetwork, TensorFlowArchive, torch_state, write_torch_archive
+from tests.persistence.older_archives import OldNetwork, constant_network, torch_state, write_torch_archive
 
 SIZE, FRAMES = 16, 9
 
@@ -98,15 +98,17 @@ def bundles() -> tuple[bytes, ...]:
 def tensorflow_archives() -> tuple[bytes, ...]:
     """An archive of the older software, of TensorFlow."""
     with tempfile.TemporaryDirectory() as folder:
-        return (undated(TensorFlowArchive(OldNetwork(border=False)).write(Path(folder)).read_bytes()),)
+        file = constant_network(0.5, 0.1).write(Path(folder))
+        return (undated(file.read_bytes(), "diffraction_to_obj/model"),)
 
 
 @cache
 def torch_archives() -> tuple[bytes, ...]:
     """An archive of the older software, of its PyTorch port."""
     with tempfile.TemporaryDirectory() as folder:
-        state = torch_state(OldNetwork(border=False))
-        return (undated(write_torch_archive(Path(folder), state, {"model_config": {"probe_big": False}}).read_bytes()),)
+        state = {name: 0 * tensor for name, tensor in torch_state(OldNetwork(border=False)).items()}
+        file = write_torch_archive(Path(folder), state, {"model_config": {"probe_big": False}})
+        return (undated(file.read_bytes()),)
 
 
 @cache

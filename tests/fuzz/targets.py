@@ -84,11 +84,11 @@ TARGETS = {
         "reconstruction.npz", seeds.reconstructions, odd_npz, lambda path, out: Reconstruction.read(path), 0.1
     ),
     "configuration": Target("config.yaml", seeds.configurations, odd_yaml, _configuration, 0.1),
-    "bundle": Target("wts.h5.zip", seeds.bundles, odd_bundle, lambda path, out: read_bundle(path), 0.1),
+    "bundle": Target("wts.h5.zip", seeds.bundles, odd_bundle, lambda path, out: read_bundle(path), 0.07),
     "tensorflow archive": Target(
-        "wts.h5.zip", seeds.tensorflow_archives, odd_tensorflow_archive, lambda path, out: read_archive(path), 0.05
+        "wts.h5.zip", seeds.tensorflow_archives, odd_tensorflow_archive, lambda path, out: read_archive(path), 0.03
     ),
     "torch archive": Target(
-        "wts.h5.zip", seeds.torch_archives, odd_torch_archive, lambda path, out: read_archive(path), 0.05
+        "wts.h5.zip", seeds.torch_archives, odd_torch_archive, lambda path, out: read_archive(path), 0.03
     ),
 }
