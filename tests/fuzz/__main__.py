@@ -17,7 +17,7 @@ from pathlib import Path
 from time import perf_counter
 
 from tests.fuzz.targets import TARGETS
-from tests.fuzz.worker import content_of
+from tests.fuzz.worker import files_of
 
 PATIENCE = 10.0  # seconds that one input may take
 STARTING = 120.0  # seconds that a child may take to begin
@@ -64,7 +64,9 @@ def _run(name: str, seed: int, runs: int, findings: Path) -> Tally:
         if found["kind"] in FINDINGS:
             findings.mkdir(parents=True, exist_ok=True)
             stem = findings / f"{name.replace(' ', '-')}-{seed}-{found['index']}-{found['kind']}"
-            stem.with_suffix(".input").write_bytes(content_of(name, seed, found["index"]))
+            stem.mkdir(exist_ok=True)
+            for file_name, content in files_of(name, seed, found["index"]).items():
+                (stem / file_name).write_bytes(content)
             stem.with_suffix(".txt").write_text(found.get("detail", ""), errors="backslashreplace")
     tally.seconds = perf_counter() - start
     return tally
@@ -109,10 +111,12 @@ def _lines(child: subprocess.Popen) -> Iterator[dict]:
 
 def _replay(name: str, seed: int, index: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        path, out = Path(folder) / TARGETS[name].file_name, Path(folder) / "out"
+        out = Path(folder) / "out"
         out.mkdir()
-        path.write_bytes(content_of(name, seed, index))
-        TARGETS[name].read(path, out)
+        files = files_of(name, seed, index)
+        for file_name, content in files.items():
+            (Path(folder) / file_name).write_bytes(content)
+        TARGETS[name].read(Path(folder) / next(iter(files)), out)
     return 0
 
 

@@ -87,9 +87,9 @@ class Reconstruction:
 
 def _finite(archive: Archive, key: str, shape: tuple[int | None, ...], dtype: type) -> ndarray:
     """Return an array as ``dtype``, finite in it."""
-    array = _numbers(archive, key, shape, "iufc" if dtype is np.complex64 else "iuf")
+    array = _numbers(archive, key, shape, "fc" if dtype is np.complex64 else "iuf")
     with np.errstate(over="ignore"):
-        converted = array.astype(dtype)
+        converted: ndarray = array.astype(dtype)
     if not np.isfinite(converted).all():
         raise DataError(f"found NaN, infinity or too large values in {key}; expected finite ones; reconstruct again")
     return converted
@@ -98,7 +98,9 @@ def _finite(archive: Archive, key: str, shape: tuple[int | None, ...], dtype: ty
 def _numbers(archive: Archive, key: str, shape: tuple[int | None, ...], kinds: str = "iuf") -> ndarray:
     """Return an array of numbers; None in ``shape`` is any length but 0."""
     array = archive[key]
-    fits = len(array.shape) == len(shape) and all(n == m or (m is None and n) for n, m in zip(array.shape, shape))
+    fits = len(array.shape) == len(shape) and all(
+        n == m or (m is None and n) for n, m in zip(array.shape, shape, strict=True)
+    )
     if not fits or array.dtype.kind not in kinds:
         raise DataError(
             f"found {key} of shape {array.shape} and dtype {array.dtype}; expected finite "

@@ -11,7 +11,7 @@ LOGGERS = ("ptycho", "ptycho_torch")
 class _Plain(logging.Formatter):
     """A message as it is; from a warning on, its level in front."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+    def formatMessage(self, record: logging.LogRecord) -> str:
         text = printable(super().formatMessage(record))
         return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
 

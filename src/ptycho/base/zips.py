@@ -29,7 +29,7 @@ def objection(archive: zipfile.ZipFile) -> str | None:
 def _objection(info: zipfile.ZipInfo) -> str | None:
     # zipfile writes the separator of the machine as "/"; what is left of another one is no honest name.
     path = PurePosixPath(info.filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or path.parts[:1] and path.parts[0].endswith(":"):
+    if path.is_absolute() or ".." in path.parts or info.filename[1:2] == ":":
         return "a path that leads out of the archive, expected names inside it"
     if stat.S_ISLNK(info.external_attr >> 16):
         return "a symbolic link, expected plain members"

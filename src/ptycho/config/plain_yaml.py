@@ -15,7 +15,7 @@ def load_plain(text: str) -> Any:
     """
     try:
         # Nothing but plain values can come of it: the loader is PyYAML's safe one.
-        return yaml.load(text, _PlainLoader)  # noqa: S506
+        return yaml.load(text, _PlainLoader)
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deep") from error
     except (ValueError, OverflowError) as error:
@@ -26,7 +26,9 @@ class _PlainLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's parser is untyped
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem=f"alias *{event.anchor}; write the value out", problem_mark=event.start_mark)
-        if event.tag not in (None, "!"):
-            raise yaml.MarkedYAMLError(problem=f"tag {event.tag}; write a plain value", problem_mark=event.start_mark)
-        return super().compose_node(parent, index)
+            problem = f"alias *{event.anchor}; write the value out"
+        elif event.tag not in (None, "!"):
+            problem = f"tag {event.tag}; write a plain value"
+        else:
+            return super().compose_node(parent, index)
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)

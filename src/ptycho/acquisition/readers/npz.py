@@ -144,7 +144,9 @@ def _bad_pixels(archive: Archive) -> NDArray[Any] | None:
     mask = archive["mask"]
     if mask.dtype.kind not in "biuf" or (bad is not None and (bad.shape != mask.shape or bad.dtype.kind not in "biu")):
         found = f"{mask.shape} {mask.dtype}" if bad is None else f"{mask.shape} {mask.dtype}, {bad.shape} {bad.dtype}"
-        raise DataError(f"found mask and bad_pixels of {found}, expected flags (N, N) in both; correct or leave out one")
+        raise DataError(
+            f"found mask and bad_pixels of {found}, expected flags (N, N) in both; correct or leave out one"
+        )
     untrusted = ~mask.astype(bool)
     return untrusted if bad is None else np.logical_or(bad, untrusted)
 
