@@ -8,7 +8,6 @@ import io
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -87,9 +86,8 @@ def scans() -> tuple[Seed, ...]:
 @cache
 def beamlines() -> tuple[Seed, ...]:
     """Scans as the software of beamlines writes them, mostly HDF5, with what lies beside them."""
-    known = known_scan()
-    few = replace(known, patterns=known.patterns[:FRAMES], positions=known.positions[:FRAMES])
-    return tuple(_folder(lambda folder, write=write: write(folder, few)) for write in (LAYOUTS | BEAMLINES).values())
+    makers = (LAYOUTS | BEAMLINES).values()
+    return tuple(_folder(lambda folder, write=write: write(folder, known_scan())) for write in makers)
 
 
 @cache

@@ -1,6 +1,6 @@
 """Everything that reads a file which somebody else may have written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -98,3 +98,11 @@ TARGETS = {
     ),
     "torch archive": Target(seeds.torch_archives, odd_torch_archive, lambda path, out: read_archive(path), 0.03),
 }
+
+
+def inputs(runs: int, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Yield the inputs of a run in their order: target and number."""
+    whole = sum(TARGETS[name].share for name in names)
+    for name in names:
+        for index in range(round(runs * TARGETS[name].share / whole)):
+            yield name, index

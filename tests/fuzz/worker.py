@@ -1,7 +1,7 @@
 """One child of a run: it reads inputs, one after the other, and says of each what became of it.
 
-``python -m tests.fuzz.worker TARGET SEED START STOP FOLDER`` writes a line of JSON when it begins with an input and one
-when it is done, so that whoever listens knows which input it died of.
+``python -m tests.fuzz.worker SEED RUNS START FOLDER TARGET ...`` reads the inputs of a run from number START
+on. It writes a line of JSON when it begins with an input and one when it is done: a listener knows which one it died of.
 """
 
 import io
@@ -14,6 +14,7 @@ import sys
 import traceback
 import warnings
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -22,7 +23,7 @@ from typing import Any
 from ptycho.base import hdf5_child, hdf5_trial
 from ptycho.base.errors import PtychoError
 from tests.fuzz.seeds import Seed
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.targets import TARGETS, Target, inputs
 
 ROOM = 2**30  # bytes that reading one input may take
 LONGEST_MESSAGE = 2000
@@ -43,6 +44,7 @@ FORBIDDEN = (
 class Outcome:
     """What became of an input: "accepted", "refused", or a kind of finding; ``detail`` says more of it."""
 
+    target: str
     index: int
     kind: str
     detail: str
@@ -103,7 +105,7 @@ class Sandbox:
             self.deeds.append(f"{event} {arguments!r}"[:200])
 
 
-def judged(sandbox: Sandbox, target: Target, files: Seed, index: int) -> Outcome:
+def judged(sandbox: Sandbox, name: str, files: Seed, index: int) -> Outcome:
     """Read an input and say what became of it."""
     path = sandbox.place(files)
     before = sandbox.listing()
@@ -111,7 +113,7 @@ def judged(sandbox: Sandbox, target: Target, files: Seed, index: int) -> Outcome
     start_memory, start = _memory("VmRSS"), perf_counter()
     kind, detail = "accepted", ""
     try:
-        sandbox.read(target, path)
+        sandbox.read(TARGETS[name], path)
     except PtychoError as error:
         kind, detail = "refused", str(error)
         if UNPRINTABLE.search(detail) or len(detail) > LONGEST_MESSAGE:
@@ -124,7 +126,7 @@ def judged(sandbox: Sandbox, target: Target, files: Seed, index: int) -> Outcome
     elif peak > ROOM:
         kind, detail = "memory", f"{peak} bytes"
     sandbox.clear()
-    return Outcome(index, kind, detail, seconds, peak)
+    return Outcome(name, index, kind, detail, seconds, peak)
 
 
 def files_of(name: str, seed: int, index: int) -> Seed:
@@ -132,22 +134,22 @@ def files_of(name: str, seed: int, index: int) -> Seed:
     return TARGETS[name].files(Random(f"{name}/{seed}/{index}"))
 
 
-def main(name: str, seed: str, start: str, stop: str, folder: str) -> None:
-    """Read the inputs from ``start`` to ``stop`` of one target."""
-    sys.setrecursionlimit(1000)
+def main(seed: str, runs: str, start: str, folder: str, *names: str) -> None:
+    """Read the inputs of a run from one of them on."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     warnings.filterwarnings("error", module="ptycho")  # a warning of Python is as strange to a user as a traceback
-    target, sandbox = TARGETS[name], Sandbox(Path(folder))
-    target.seeds()
+    sandbox = Sandbox(Path(folder))
+    for name in names:
+        TARGETS[name].seeds()
     hdf5_trial._run = on_trial_in_a_fork
     limit = _memory("VmSize") + 2 * ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for index in range(int(start), int(stop)):
+    for name, index in islice(inputs(int(runs), names), int(start), None):
         files = files_of(name, int(seed), index)
-        _say({"begun": index})
-        _say(asdict(judged(sandbox, target, files, index)))
+        _say({"begun": index, "target": name})
+        _say(asdict(judged(sandbox, name, files, index)))
 
 
 def on_trial_in_a_fork(source: str, raw: bytes) -> None:

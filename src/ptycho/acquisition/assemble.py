@@ -54,7 +54,7 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
     geometry = geometry.with_distance(patterns.shape[-1])
     patterns = _without_bad_values(patterns, parts.bad_pixels)
     if parts.indexes is not None:
-        _check_indexes(parts.indexes, len(patterns))
+        _check_indexes(parts.indexes, patterns)
     positions, geometry = _in_pixels(parts, geometry, reading, patterns.shape[-1])
     acquisition = acquisition_from_arrays(
         patterns,
