@@ -1,7 +1,7 @@
 """One child of a run: it reads inputs, one after the other, and says of each what became of it.
 
 ``python -m tests.fuzz.worker SEED RUNS START FOLDER TARGET ...`` reads the inputs of a run from number START
-on. It writes a line of JSON when it begins with an input and one when it is done: a listener knows which one it died of.
+on. It writes a line of JSON when it begins with an input and one when it is done: who listens knows which it died of.
 """
 
 import io

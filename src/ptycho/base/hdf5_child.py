@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import h5py
 
-SECONDS = 3  # of processor time
+SECONDS = 2  # of processor time
 MEMORY = 2**32
 LARGEST_READ = 2**26  # bytes of values that are read, in all datasets
 # What h5py makes of an error in the file; the parent meets the same and tells the user.
@@ -32,7 +32,8 @@ def look_over(source: str | io.BytesIO) -> None:
         resource.setrlimit(kind, (limit, limit))
     with suppress(*ERRORS), h5py.File(source, "r", locking=False) as file:
         room = LARGEST_READ
-        groups, seen = [file["/"]], set()
+        groups: list[h5py.Group] = [file["/"]]
+        seen: set[int] = set()
         while groups:
             group = groups.pop()
             with suppress(*ERRORS):
