@@ -14,7 +14,7 @@ from ptycho.optics.probe import probe_modes
 logger = logging.getLogger(__name__)
 
 # What no detector counts and no stage reaches (px); beyond, sums and squares leave what numbers can hold.
-BRIGHTEST, FARTHEST = 1e15, 1e9
+LARGEST = 1e15
 
 
 def acquisition_from_arrays(
@@ -58,7 +58,7 @@ def acquisition_from_arrays(
     """
     check_real("positions", positions)
     check_finite("positions", positions)
-    _check_size("positions", positions, FARTHEST)
+    _check_size("positions", positions, LARGEST)
     positions = positions.astype(np.float64)
     if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) == 0:
         raise DataError(f"found positions of shape {positions.shape}, expected (n, 2), n > 0; give one (y, x) a frame")
@@ -66,7 +66,7 @@ def acquisition_from_arrays(
     check_finite("patterns", patterns)
     patterns = align_frames(patterns, len(positions))
     check_not_negative(patterns)
-    _check_size("patterns", patterns, BRIGHTEST)
+    _check_size("patterns", patterns, LARGEST)
     if patterns.max() == 0:
         raise DataError(f"found {len(patterns)} patterns that are all zero, expected light; check the file's source")
     size = patterns.shape[-1]
@@ -79,7 +79,7 @@ def acquisition_from_arrays(
     if rule is None:
         rule = count_rule(patterns, mask, _positive("nphotons", labelled), _positive("nphotons", nphotons))
     _positive("count_scale", rule.count_scale)
-    _check_size("patterns times their count_scale", patterns.max()[None] * np.float64(rule.count_scale), BRIGHTEST)
+    _check_size("patterns times their count_scale", patterns.max()[None] * np.float64(rule.count_scale), LARGEST)
     return Acquisition(
         patterns=patterns,
         positions=positions,
