@@ -121,8 +121,8 @@ def tensorflow_archives() -> tuple[Seed, ...]:
 def torch_archives() -> tuple[Seed, ...]:
     """An archive of the older software, of its PyTorch port."""
     with tempfile.TemporaryDirectory() as folder:
-        state = {name: 0 * tensor for name, tensor in torch_state(OldNetwork(border=False)).items()}
-        file = write_torch_archive(Path(folder), state, {"model_config": {"probe_big": False}})
+        state = {name: 0 * tensor for name, tensor in torch_state(OldNetwork()).items()}
+        file = write_torch_archive(Path(folder), state, {"model_config": {"probe_big": True}})
         return ({file.name: undated(file.read_bytes())},)
 
 

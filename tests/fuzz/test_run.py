@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import __main__ as run
+from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,3 +74,11 @@ def test_an_input_is_the_same_each_time():
     for name in ("scan", "mapped scan", "configuration", "reconstruction"):
         assert run.files_of(name, 5, 7) == run.files_of(name, 5, 7)
     assert run.files_of("scan", 5, 7) != run.files_of("scan", 5, 8)
+
+
+@pytest.mark.parametrize("name", ["torch archive", "tensorflow archive", "bundle", "reconstruction", "configuration"])
+def test_what_inputs_are_made_of_is_good(name, tmp_path):
+    for seed in TARGETS[name].seeds():
+        for file, content in seed.items():
+            (tmp_path / file).write_bytes(content)
+        TARGETS[name].read(tmp_path / next(iter(seed)), tmp_path)
