@@ -78,22 +78,28 @@ def outcomes(seed: int, runs: int, names: Sequence[str]) -> Iterator[dict]:
         with tempfile.TemporaryDirectory() as folder:
             words = [str(seed), str(runs), str(number), folder, *names]
             child = subprocess.Popen([*CHILD, *words], stdout=subprocess.PIPE, bufsize=0)
-            begun, since = None, perf_counter()
-            for line in _lines(child):
-                begun, since = (line if "begun" in line else None), perf_counter()
-                if begun is None:
+            latest, since = {}, perf_counter()
+            for latest in _lines(child):
+                if "kind" in latest:
                     number += 1
-                    yield line
+                    yield latest
+                else:
+                    since = perf_counter()
             hangs = child.poll() is None
             child.kill()
             status = child.wait()
         if number < last:
-            if begun is None:
+            if "kind" in latest or not latest:
                 raise RuntimeError(f"the child ended with status {status} before input {number}")
-            kind, seconds = "hang" if hangs else "crash", perf_counter() - since
-            found = {"target": begun["target"], "index": begun["begun"], "kind": kind, "detail": f"status {status}"}
-            yield found | {"seconds": seconds, "peak": 0}
+            yield _unfinished(latest, "hang" if hangs else "crash", status, perf_counter() - since)
             number += 1
+
+
+def _unfinished(latest: dict, end: str, status: int, seconds: float) -> dict:
+    """Return what became of an input that a child did not finish; making odd HDF5 may kill the library too."""
+    made = "reading" in latest
+    found = {"target": latest["target"], "index": latest["reading" if made else "making"]}
+    return found | {"kind": end if made else "unmade", "detail": f"status {status}", "seconds": seconds, "peak": 0}
 
 
 def _lines(child: subprocess.Popen) -> Iterator[dict]:
@@ -122,13 +128,13 @@ def _replay(name: str, seed: int, index: int) -> int:
 
 
 def _row(name: str, tally: Tally) -> str:
-    numbers = [tally.kinds.total(), *(tally.kinds[kind] for kind in ("refused", "accepted", *FINDINGS))]
+    numbers = [tally.kinds.total(), *(tally.kinds[kind] for kind in ("refused", "accepted", "unmade", *FINDINGS))]
     numbers += [tally.peak // 2**20, round(tally.seconds)]
     return f"{name:20}" + "".join(f"{number:>11}" for number in numbers)
 
 
 def _table(tallies: dict[str, Tally], seed: int, seconds: float) -> str:
-    heads = ("inputs", "refused", "accepted", *FINDINGS, "peak MiB", "seconds")
+    heads = ("inputs", "refused", "accepted", "unmade", *FINDINGS, "peak MiB", "seconds")
     whole = Tally()
     for tally in tallies.values():
         whole.kinds += tally.kinds

@@ -86,12 +86,12 @@ def _configuration(path: Path, out: Path) -> None:
 
 
 TARGETS = {
-    "scan": Target(seeds.scans, odd_npz, _scan, 0.2),
-    "beamline scan": Target(seeds.beamlines, _of_its_kind, _scan, 0.3),
+    "scan": Target(seeds.scans, odd_npz, _scan, 0.3),
+    "beamline scan": Target(seeds.beamlines, _of_its_kind, _scan, 0.15),
     "mapped scan": Target(seeds.scans, odd_npz, _mapped, 0.15),
     "older client": Target(seeds.scans, odd_npz, _older_client, 0.1),
     "reconstruction": Target(seeds.reconstructions, odd_npz, lambda path, out: Reconstruction.read(path), 0.1),
-    "configuration": Target(seeds.configurations, odd_yaml, _configuration, 0.1),
+    "configuration": Target(seeds.configurations, odd_yaml, _configuration, 0.15),
     "bundle": Target(seeds.bundles, odd_bundle, lambda path, out: read_bundle(path), 0.07),
     "tensorflow archive": Target(
         seeds.tensorflow_archives, odd_tensorflow_archive, lambda path, out: read_archive(path), 0.03

@@ -58,7 +58,7 @@ def test_a_child_that_hangs_or_dies_is_counted_and_the_next_goes_on(end, kind, m
     child = f"""
 import json, os, sys, time
 for number in range(int(sys.argv[3]), 3):
-    print(json.dumps({{"begun": number, "target": "scan"}}), flush=True)
+    print(json.dumps({{"reading": number, "target": "scan"}}), flush=True)
     if number == 1:
         {end}
     done = {{"target": "scan", "index": number, "kind": "refused", "detail": "", "seconds": 0, "peak": 0}}

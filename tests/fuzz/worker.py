@@ -1,7 +1,8 @@
 """One child of a run: it reads inputs, one after the other, and says of each what became of it.
 
 ``python -m tests.fuzz.worker SEED RUNS START FOLDER TARGET ...`` reads the inputs of a run from number START
-on. It writes a line of JSON when it begins with an input and one when it is done: who listens knows which it died of.
+on. It writes a line of JSON when it makes an input, when it reads it and when it is done: who listens knows what it
+died of.
 """
 
 import io
@@ -147,8 +148,9 @@ def main(seed: str, runs: str, start: str, folder: str, *names: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, index in islice(inputs(int(runs), names), int(start), None):
+        _say({"making": index, "target": name})
         files = files_of(name, int(seed), index)
-        _say({"begun": index, "target": name})
+        _say({"reading": index, "target": name})
         _say(asdict(judged(sandbox, name, files, index)))
 
 
