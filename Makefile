@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?= demo_output
 
-.PHONY: demo test check check-deps bench docs sizes
+.PHONY: demo test check check-deps bench fuzz docs sizes
 
 demo: $(READY)  ## simulate, train, reconstruct, compare: pictures and a table in $(DEMO)
 	$(BIN)/ptycho demo --output_dir $(DEMO) --overwrite
@@ -27,6 +27,9 @@ check-deps: $(READY)  ## known holes in the pinned packages; the NumPy core on t
 
 bench: $(READY)  ## a table of quality and time (results of ours are in benchmarks/results)
 	$(BIN)/python benchmarks/reconstruction.py
+
+fuzz: $(READY)  ## 100,000 hostile files for every reader; a table of what became of them
+	OMP_NUM_THREADS=1 PYTHONPATH=src $(BIN)/python -m tests.fuzz --runs 100000 --seed 0
 
 docs: $(READY)  ## the manual, in docs/_build/html; it runs the examples
 	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[docs]"

@@ -65,7 +65,7 @@ def test_a_failed_write_leaves_the_older_file(tmp_path, monkeypatch):
     [
         ({"coverage": None}, "missing ['coverage']"),
         ({"object": np.ones((2, 3, 3), np.complex64)}, "found object of shape (2, 3, 3)"),
-        ({"object": np.full((12, 9), np.nan, np.complex64)}, "expected a finite image"),
+        ({"object": np.full((12, 9), np.nan, np.complex64)}, "found NaN, infinity or too large values in object"),
         ({"object": np.ones((12, 9), int)}, "dtype int64"),
         ({"coverage": np.ones(4)}, "found coverage of shape (4,)"),
     ],

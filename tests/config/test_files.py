@@ -67,7 +67,7 @@ REFUSED = {
     "nepochs: 3\n  model: 4": "line 2, column 8",
     "nepochs: 3\n\tx: 4": "line 2, column 1",
     "\0": "not YAML",
-    "!!python/object/apply:os.system [echo]": "could not determine a constructor",
+    "!!python/object/apply:os.system [echo]": "tag tag:yaml.org,2002:python/object/apply:os.system",
 }
 
 

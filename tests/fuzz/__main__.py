@@ -11,26 +11,32 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
-from tests.fuzz.targets import TARGETS
-from tests.fuzz.worker import content_of
+from tests.fuzz.targets import TARGETS, inputs
+from tests.fuzz.worker import files_of
 
 PATIENCE = 10.0  # seconds that one input may take
 STARTING = 120.0  # seconds that a child may take to begin
+CHILD = (sys.executable, "-m", "tests.fuzz.worker")
 FINDINGS = ("traceback", "message", "outside", "memory", "hang", "crash")
 
 
 @dataclass
 class Tally:
-    """What became of the inputs of one target."""
+    """What became of the inputs of one target, bytes at the peak, and seconds that reading took."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     peak: int = 0
     seconds: float = 0.0
+
+    def add(self, found: dict) -> None:
+        """Count one input."""
+        self.kinds[found["kind"]] += 1
+        self.peak, self.seconds = max(self.peak, found["peak"]), self.seconds + found["seconds"]
 
 
 def main() -> int:
@@ -47,50 +53,53 @@ def main() -> int:
     if asked.replay:
         return _replay(asked.replay[0], asked.seed, int(asked.replay[1]))
     names = [asked.only] if asked.only else list(TARGETS)
-    whole = sum(TARGETS[name].share for name in names)
-    tallies = {}
-    for name in names:
-        tallies[name] = _run(name, asked.seed, round(asked.runs * TARGETS[name].share / whole), asked.findings)
-        sys.stderr.write(f"{_row(name, tallies[name])}\n")
-    sys.stdout.write(f"{_table(tallies, asked.seed)}\n")
+    tallies = {name: Tally() for name in names}
+    start = perf_counter()
+    for found in outcomes(asked.seed, asked.runs, names):
+        tallies[found["target"]].add(found)
+        if found["kind"] in FINDINGS:
+            _keep(asked.findings, asked.seed, found)
+    sys.stdout.write(f"{_table(tallies, asked.seed, perf_counter() - start)}\n")
     return int(any(tally.kinds[kind] for tally in tallies.values() for kind in FINDINGS))
 
 
-def _run(name: str, seed: int, runs: int, findings: Path) -> Tally:
-    tally, start = Tally(), perf_counter()
-    for found in _outcomes(name, seed, runs):
-        tally.kinds[found["kind"]] += 1
-        tally.peak = max(tally.peak, found.get("peak", 0))
-        if found["kind"] in FINDINGS:
-            findings.mkdir(parents=True, exist_ok=True)
-            stem = findings / f"{name.replace(' ', '-')}-{seed}-{found['index']}-{found['kind']}"
-            stem.with_suffix(".input").write_bytes(content_of(name, seed, found["index"]))
-            stem.with_suffix(".txt").write_text(found.get("detail", ""), errors="backslashreplace")
-    tally.seconds = perf_counter() - start
-    return tally
+def _keep(folder: Path, seed: int, found: dict) -> None:
+    place = folder / f"{found['target'].replace(' ', '-')}-{seed}-{found['index']}-{found['kind']}"
+    place.mkdir(parents=True, exist_ok=True)
+    for name, content in files_of(found["target"], seed, found["index"]).items():
+        (place / name).write_bytes(content)
+    place.with_suffix(".txt").write_text(found["detail"], errors="backslashreplace")
 
 
-def _outcomes(name: str, seed: int, runs: int) -> Iterator[dict]:
+def outcomes(seed: int, runs: int, names: Sequence[str]) -> Iterator[dict]:
     """Yield what became of every input, with a child for as many as it survives."""
-    index = 0
-    while index < runs:
+    number, last = 0, sum(1 for _ in inputs(runs, names))
+    while number < last:
         with tempfile.TemporaryDirectory() as folder:
-            words = ["-m", "tests.fuzz.worker", name, str(seed), str(index), str(runs), folder]
-            child = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, bufsize=0)
-            begun = False
-            for line in _lines(child):
-                begun = "begun" in line
-                index = line["begun"] if begun else line["index"] + 1
-                if not begun:
-                    yield line
+            words = [str(seed), str(runs), str(number), folder, *names]
+            child = subprocess.Popen([*CHILD, *words], stdout=subprocess.PIPE, bufsize=0)
+            latest, since = {}, perf_counter()
+            for latest in _lines(child):
+                if "kind" in latest:
+                    number += 1
+                    yield latest
+                else:
+                    since = perf_counter()
             hangs = child.poll() is None
             child.kill()
             status = child.wait()
-        if index < runs:
-            if not begun:
-                raise RuntimeError(f"the child for {name} ended with status {status} between two inputs")
-            yield {"index": index, "kind": "hang" if hangs else "crash", "detail": f"status {status}"}
-            index += 1
+        if number < last:
+            if "kind" in latest or not latest:
+                raise RuntimeError(f"the child ended with status {status} before input {number}")
+            yield _unfinished(latest, "hang" if hangs else "crash", status, perf_counter() - since)
+            number += 1
+
+
+def _unfinished(latest: dict, end: str, status: int, seconds: float) -> dict:
+    """Return what became of an input that a child did not finish; making odd HDF5 may kill the library too."""
+    made = "reading" in latest
+    found = {"target": latest["target"], "index": latest["reading" if made else "making"]}
+    return found | {"kind": end if made else "unmade", "detail": f"status {status}", "seconds": seconds, "peak": 0}
 
 
 def _lines(child: subprocess.Popen) -> Iterator[dict]:
@@ -109,27 +118,31 @@ def _lines(child: subprocess.Popen) -> Iterator[dict]:
 
 def _replay(name: str, seed: int, index: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        path, out = Path(folder) / TARGETS[name].file_name, Path(folder) / "out"
+        out = Path(folder) / "out"
         out.mkdir()
-        path.write_bytes(content_of(name, seed, index))
-        TARGETS[name].read(path, out)
+        files = files_of(name, seed, index)
+        for file_name, content in files.items():
+            (Path(folder) / file_name).write_bytes(content)
+        TARGETS[name].read(Path(folder) / next(iter(files)), out)
     return 0
 
 
 def _row(name: str, tally: Tally) -> str:
-    numbers = [tally.kinds.total(), *(tally.kinds[kind] for kind in ("refused", "accepted", *FINDINGS))]
+    numbers = [tally.kinds.total(), *(tally.kinds[kind] for kind in ("refused", "accepted", "unmade", *FINDINGS))]
     numbers += [tally.peak // 2**20, round(tally.seconds)]
     return f"{name:20}" + "".join(f"{number:>11}" for number in numbers)
 
 
-def _table(tallies: dict[str, Tally], seed: int) -> str:
-    heads = ("inputs", "refused", "accepted", *FINDINGS, "peak MiB", "seconds")
+def _table(tallies: dict[str, Tally], seed: int, seconds: float) -> str:
+    heads = ("inputs", "refused", "accepted", "unmade", *FINDINGS, "peak MiB", "seconds")
     whole = Tally()
     for tally in tallies.values():
         whole.kinds += tally.kinds
         whole.peak, whole.seconds = max(whole.peak, tally.peak), whole.seconds + tally.seconds
-    lines = [f"seed {seed}", f"{'target':20}" + "".join(f"{head:>11}" for head in heads)]
-    return "\n".join((*lines, *(_row(name, tally) for name, tally in tallies.items()), _row("all", whole)))
+    lines = [f"{'':20}" + "".join(f"{head:>11}" for head in heads)]
+    lines += [_row(name, tally) for name, tally in tallies.items()]
+    told = f"seed {seed}; seconds are those of reading, {seconds:.0f} s with the making of the inputs"
+    return "\n".join((*lines, _row("all", whole), told))
 
 
 if __name__ == "__main__":

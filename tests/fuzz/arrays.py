@@ -56,6 +56,13 @@ def odd_npz(rng: Random, raw: bytes) -> bytes:
     return zipped(rng, members)
 
 
+def odd_npy(rng: Random, raw: bytes) -> bytes:
+    """Return one array in its file, changed."""
+    members = {"a": raw}
+    rng.choice((_array, _array, _header, _pickled, _bytes))(rng, members, "a")
+    return members["a"]
+
+
 def npy(array: np.ndarray) -> bytes:
     """Return an array as a file."""
     stream = io.BytesIO()
@@ -81,7 +88,7 @@ def _prefixed(rng: Random, text: bytes) -> bytes:
 def _array(rng: Random, members: dict[str, bytes], name: str) -> None:
     try:
         members[name] = npy(odd_array(rng, np.load(io.BytesIO(members[name]))))
-    except (ValueError, OSError, EOFError):
+    except Exception:  # an earlier change left no array there
         members[name] = npy(np.zeros(rng.randrange(20)))
 
 

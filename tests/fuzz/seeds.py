@@ -1,9 +1,13 @@
-"""Small good files of every layout, made by code and the same in every run."""
+"""Small good files of every layout, made by code and the same in every run.
+
+A seed is a folder, name of a file -> its bytes; the first is the one that a user names.
+"""
 
 import bz2
 import io
 import json
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -17,9 +21,12 @@ from ptycho.config.training import TrainingConfig
 from ptycho_torch.persistence.bundle import write_bundle
 from ptycho_torch.pinn.build import Constants, build
 from tests.fuzz.zips import undated
-from tests.persistence.older_archives import OldNetwork, TensorFlowArchive, torch_state, write_torch_archive
+from tests.laws.beamlines import BEAMLINES
+from tests.laws.layouts import LAYOUTS, Written, known_scan
+from tests.persistence.older_archives import OldNetwork, constant_network, torch_state, write_torch_archive
 
 SIZE, FRAMES = 16, 9
+Seed = dict[str, bytes]
 
 
 def counts() -> np.ndarray:
@@ -42,7 +49,7 @@ def positions() -> np.ndarray:
 
 
 @cache
-def scans() -> tuple[bytes, ...]:
+def scans() -> tuple[Seed, ...]:
     """Files of the documented layout: plain, with every companion, with frames last, in bz2; and of tike's layout."""
     y, x = positions().T
     plain = {"diff3d": counts(), "xcoords": x, "ycoords": y, "probeGuess": probe()}
@@ -65,7 +72,7 @@ def scans() -> tuple[bytes, ...]:
         "probe": probe()[None, None, None, None],
     }
     exported = {"bad_pixels": companions["bad_pixels"], "probeGuess": probe()[None]}
-    return (
+    files = (
         _npz(plain),
         _npz(plain | companions),
         _npz({key: array for key, array in plain.items() if key != "diff3d"} | last),
@@ -73,47 +80,58 @@ def scans() -> tuple[bytes, ...]:
         bz2.compress(_npz(plain)),
         _npz(tike),
     )
+    return tuple({"scan.npz": content} for content in files)
 
 
 @cache
-def reconstructions() -> tuple[bytes, ...]:
+def beamlines() -> tuple[Seed, ...]:
+    """Scans as the software of beamlines writes them, mostly HDF5, with what lies beside them."""
+    makers = (LAYOUTS | BEAMLINES).values()
+    return tuple(_folder(lambda folder, write=write: write(folder, known_scan())) for write in makers)
+
+
+@cache
+def reconstructions() -> tuple[Seed, ...]:
     """What a reconstruction is written to."""
     object_ = np.full((24, 30), 1 + 0.5j, np.complex64)
     made = Reconstruction(
         object_, np.ones((24, 30), np.float32), np.zeros(2), probe()[None], positions(), {"deviance": [2.0, 1.0]}
     )
-    return (_written(made.write),)
+    return (_written("reconstruction.npz", made.write),)
 
 
 @cache
-def bundles() -> tuple[bytes, ...]:
+def bundles() -> tuple[Seed, ...]:
     """The smallest trained network."""
     config = TrainingConfig(ModelConfig(N=32, lean_width=8), output_dir=Path("run"))
     torch.manual_seed(0)
     pinn = build(config.model, config, Constants(torch.ones(1, 32, 32, dtype=torch.complex64), 1.0))
-    return (_written(lambda path: write_bundle(path, pinn, config)),)
+    return (_written("wts.h5.zip", lambda path: write_bundle(path, pinn, config)),)
 
 
 @cache
-def tensorflow_archives() -> tuple[bytes, ...]:
+def tensorflow_archives() -> tuple[Seed, ...]:
     """An archive of the older software, of TensorFlow."""
     with tempfile.TemporaryDirectory() as folder:
-        return (undated(TensorFlowArchive(OldNetwork(border=False)).write(Path(folder)).read_bytes()),)
+        file = constant_network(0.5, 0.1).write(Path(folder))
+        return ({file.name: undated(file.read_bytes(), "diffraction_to_obj/model")},)
 
 
 @cache
-def torch_archives() -> tuple[bytes, ...]:
+def torch_archives() -> tuple[Seed, ...]:
     """An archive of the older software, of its PyTorch port."""
     with tempfile.TemporaryDirectory() as folder:
-        state = torch_state(OldNetwork(border=False))
-        return (undated(write_torch_archive(Path(folder), state, {"model_config": {"probe_big": False}}).read_bytes()),)
+        state = {name: 0 * tensor for name, tensor in torch_state(OldNetwork()).items()}
+        file = write_torch_archive(Path(folder), state, {"model_config": {"probe_big": True}})
+        return ({file.name: undated(file.read_bytes())},)
 
 
 @cache
-def configurations() -> tuple[bytes, ...]:
+def configurations() -> tuple[Seed, ...]:
     """Configurations as they are written."""
     plain = TrainingConfig(ModelConfig(N=64))
-    return (to_yaml(plain).encode(), b"model:\n  N: 64\nnepochs: 3\n")
+    texts = (to_yaml(plain).encode(), b"model:\n  N: 64\nnepochs: 3\n")
+    return tuple({"config.yaml": text} for text in texts)
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:
@@ -122,8 +140,17 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     return undated(stream.getvalue())
 
 
-def _written(write) -> bytes:
+def _written(name: str, write: Callable[[Path], None]) -> Seed:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "file.zip"
+        path = Path(folder) / name
         write(path)
-        return undated(path.read_bytes())
+        return {name: undated(path.read_bytes())}
+
+
+def _folder(write: Callable[[Path], Written]) -> Seed:
+    with tempfile.TemporaryDirectory() as folder:
+        named = write(Path(folder)).path
+        files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    first = named.name if named.name in files else "diffraction.h5"
+    files = {name: undated(raw) if raw.startswith(b"PK") else raw for name, raw in files.items()}
+    return {first: files.pop(first), **files}

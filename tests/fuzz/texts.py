@@ -91,6 +91,18 @@ def _documents(rng: Random, text: str) -> str:
     )
 
 
+def odd_table(rng: Random, raw: bytes) -> bytes:
+    """Return a table of numbers with cells that are none, or lines that are too long or too many."""
+    lines = raw.decode("utf-8", "replace").splitlines() or [""]
+    for _ in range(rng.choice((1, 1, 4))):
+        at = rng.randrange(len(lines))
+        cell = rng.choice(
+            ("nan", "inf", "1e999", "", "x", "\x1b[2J", "0x1f", "1_0", "9" * 5000, "1,2,3,4", "\0", '"', "#")
+        )
+        lines[at] = rng.choice((cell, f"{lines[at]},{cell}", lines[at].replace(",", rng.choice((" ", ";", "\t")))))
+    return ("\n".join(lines) * rng.choice((1, 1, 1, 3000))).encode("utf-8", "replace")
+
+
 def odd_json(rng: Random, raw: bytes) -> bytes:
     """Return JSON that says something else, or nothing."""
     text = raw.decode()

@@ -1,9 +1,11 @@
 """One child of a run: it reads inputs, one after the other, and says of each what became of it.
 
-``python -m tests.fuzz.worker TARGET SEED START STOP FOLDER`` writes a line of JSON when it begins with an input and one
-when it is done, so that whoever listens knows which input it died of.
+``python -m tests.fuzz.worker SEED RUNS START FOLDER TARGET ...`` reads the inputs of a run from number START
+on. It writes a line of JSON when it makes an input, when it reads it and when it is done: who listens knows what it
+died of.
 """
 
+import io
 import json
 import logging
 import os
@@ -13,13 +15,16 @@ import sys
 import traceback
 import warnings
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from random import Random
 from time import perf_counter
 from typing import Any
 
+from ptycho.base import hdf5_child, hdf5_trial
 from ptycho.base.errors import PtychoError
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.seeds import Seed
+from tests.fuzz.targets import TARGETS, Target, inputs
 
 ROOM = 2**30  # bytes that reading one input may take
 LONGEST_MESSAGE = 2000
@@ -40,6 +45,7 @@ FORBIDDEN = (
 class Outcome:
     """What became of an input: "accepted", "refused", or a kind of finding; ``detail`` says more of it."""
 
+    target: str
     index: int
     kind: str
     detail: str
@@ -61,11 +67,11 @@ class Sandbox:
         os.environ |= {"TMPDIR": str(root / "tmp"), "HOME": str(root / "cwd")}
         sys.addaudithook(self._hear)
 
-    def place(self, target: Target, content: bytes) -> Path:
-        """Write an input."""
-        path = self.root / "in" / target.file_name
-        path.write_bytes(content)
-        return path
+    def place(self, files: Seed) -> Path:
+        """Write an input and return its path."""
+        for name, content in files.items():
+            (self.root / "in" / name).write_bytes(content)
+        return self.root / "in" / next(iter(files))
 
     def read(self, target: Target, path: Path) -> None:
         """Read an input and listen meanwhile."""
@@ -84,8 +90,8 @@ class Sandbox:
         )
 
     def clear(self) -> None:
-        """Empty the folder for output."""
-        for path in self.out.iterdir():
+        """Empty the folders for output and input."""
+        for path in (*self.out.iterdir(), *(self.root / "in").iterdir()):
             path.unlink()
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -100,15 +106,15 @@ class Sandbox:
             self.deeds.append(f"{event} {arguments!r}"[:200])
 
 
-def judged(sandbox: Sandbox, target: Target, content: bytes, index: int) -> Outcome:
+def judged(sandbox: Sandbox, name: str, files: Seed, index: int) -> Outcome:
     """Read an input and say what became of it."""
-    path = sandbox.place(target, content)
+    path = sandbox.place(files)
     before = sandbox.listing()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     start_memory, start = _memory("VmRSS"), perf_counter()
     kind, detail = "accepted", ""
     try:
-        sandbox.read(target, path)
+        sandbox.read(TARGETS[name], path)
     except PtychoError as error:
         kind, detail = "refused", str(error)
         if UNPRINTABLE.search(detail) or len(detail) > LONGEST_MESSAGE:
@@ -121,29 +127,45 @@ def judged(sandbox: Sandbox, target: Target, content: bytes, index: int) -> Outc
     elif peak > ROOM:
         kind, detail = "memory", f"{peak} bytes"
     sandbox.clear()
-    return Outcome(index, kind, detail, seconds, peak)
+    return Outcome(name, index, kind, detail, seconds, peak)
 
 
-def content_of(name: str, seed: int, index: int) -> bytes:
-    """Return the bytes of input ``index`` of a target in the run of ``seed``."""
-    return TARGETS[name].content(Random(f"{name}/{seed}/{index}"))
+def files_of(name: str, seed: int, index: int) -> Seed:
+    """Return input ``index`` of a target in the run of ``seed``."""
+    return TARGETS[name].files(Random(f"{name}/{seed}/{index}"))
 
 
-def main(name: str, seed: str, start: str, stop: str, folder: str) -> None:
-    """Read the inputs from ``start`` to ``stop`` of one target."""
-    sys.setrecursionlimit(1000)
+def main(seed: str, runs: str, start: str, folder: str, *names: str) -> None:
+    """Read the inputs of a run from one of them on."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     warnings.filterwarnings("error", module="ptycho")  # a warning of Python is as strange to a user as a traceback
-    target, sandbox = TARGETS[name], Sandbox(Path(folder))
-    target.seeds()
+    sandbox = Sandbox(Path(folder))
+    for name in names:
+        TARGETS[name].seeds()
+    hdf5_trial._run = on_trial_in_a_fork
     limit = _memory("VmSize") + 2 * ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for index in range(int(start), int(stop)):
-        content = content_of(name, int(seed), index)
-        _say({"begun": index})
-        _say(asdict(judged(sandbox, target, content, index)))
+    for name, index in islice(inputs(int(runs), names), int(start), None):
+        _say({"making": index, "target": name})
+        files = files_of(name, int(seed), index)
+        _say({"reading": index, "target": name})
+        _say(asdict(judged(sandbox, name, files, index)))
+
+
+def on_trial_in_a_fork(source: str, raw: bytes) -> None:
+    """Do what the product does with HDF5 in a child, without the time that starting Python takes."""
+    child = os.fork()
+    if child == 0:
+        try:
+            hdf5_child.look_over(io.BytesIO(raw) if source == "-" else source)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    if status:
+        raise hdf5_trial._failed(f"status {status}")
 
 
 def _say(line: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
     geometry = _geometry(parts.geometry, reading).completed(patterns.shape[-1])
     patterns = _without_bad_values(patterns, parts.bad_pixels)
     if parts.indexes is not None:
-        _check_indexes(parts.indexes, len(patterns))
+        _check_indexes(parts.indexes, patterns)
     positions, geometry = _in_pixels(parts, geometry, reading, patterns.shape[-1])
     acquisition = acquisition_from_arrays(
         patterns,
@@ -88,8 +88,8 @@ def _paired(parts: Parts) -> Parts:
     patterns, positions, frames, places = parts.patterns, parts.positions, parts.indexes, parts.position_indexes
     if patterns is None or positions is None or frames is None or places is None:
         return parts
-    _check_indexes(frames, len(patterns))
-    _check_indexes(places, len(positions))
+    _check_indexes(frames, patterns)
+    _check_indexes(places, positions)
     _, of_frames, of_places = np.intersect1d(frames, places, return_indices=True)
     if not len(of_frames):
         raise DataError("found no index that patterns and positions share, expected pairs; give files of one scan")
@@ -111,11 +111,11 @@ def _paired(parts: Parts) -> Parts:
     )
 
 
-def _check_indexes(indexes: NDArray[Any], length: int) -> None:
-    if indexes.dtype.kind not in "iu" or indexes.shape != (length,):
+def _check_indexes(indexes: NDArray[Any], array: NDArray[Any]) -> None:
+    if indexes.dtype.kind not in "iu" or indexes.ndim != 1 or indexes.shape != array.shape[:1]:
         raise DataError(
-            f"found indexes of type {indexes.dtype} and shape {indexes.shape}, expected ({length},) whole numbers; "
-            "store one for each pattern or position"
+            f"found indexes of type {indexes.dtype} and shape {indexes.shape} for an array of shape {array.shape}, "
+            "expected (n,) whole numbers; store one for each pattern or position"
         )
 
 

@@ -13,7 +13,8 @@ from ptycho.optics.probe import probe_modes
 
 logger = logging.getLogger(__name__)
 
-LARGEST = np.finfo(np.float32).max
+# What no detector counts and no stage reaches (px); beyond, sums and squares leave what numbers can hold.
+LARGEST = 1e15
 
 
 def acquisition_from_arrays(
@@ -57,6 +58,7 @@ def acquisition_from_arrays(
     """
     check_real("positions", positions)
     check_finite("positions", positions)
+    _check_size("positions", positions)
     positions = positions.astype(np.float64)
     if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) == 0:
         raise DataError(f"found positions of shape {positions.shape}, expected (n, 2), n > 0; give one (y, x) a frame")
@@ -64,6 +66,7 @@ def acquisition_from_arrays(
     check_finite("patterns", patterns)
     patterns = align_frames(patterns, len(positions))
     check_not_negative(patterns)
+    _check_size("patterns", patterns)
     if patterns.max() == 0:
         raise DataError(f"found {len(patterns)} patterns that are all zero, expected light; check the file's source")
     size = patterns.shape[-1]
@@ -76,6 +79,7 @@ def acquisition_from_arrays(
     if rule is None:
         rule = count_rule(patterns, mask, _positive("nphotons", labelled), _positive("nphotons", nphotons))
     _positive("count_scale", rule.count_scale)
+    _check_size("patterns times their count_scale", patterns.max()[None] * np.float64(rule.count_scale))
     return Acquisition(
         patterns=patterns,
         positions=positions,
@@ -148,18 +152,24 @@ def check_real(name: str, array: NDArray[Any]) -> None:
 
 
 def check_finite(name: str, array: NDArray[Any]) -> None:
-    """Refuse real numbers that aren't finite in single precision; ``name`` is what the message calls them.
+    """Refuse real numbers that aren't finite; ``name`` is what the message calls them.
 
     Raises
     ------
     DataError
-        There is NaN or infinity, or a number that single precision can't hold.
+        There is NaN or infinity.
     """
-    if array.dtype.kind == "f" and array.size and not max(abs(array.min()), abs(array.max())) <= LARGEST:
+    if array.dtype.kind == "f" and array.size and not np.isfinite([array.min(), array.max()]).all():
         raise DataError(
             f"found NaN or infinity in {name}, expected finite values; replace them, and mark detector pixels "
             "without a value in bad_pixels"
         )
+
+
+def _check_size(name: str, array: NDArray[Any]) -> None:
+    found = max(abs(float(array.min())), abs(float(array.max()))) if array.size else 0.0
+    if found > LARGEST:
+        raise DataError(f"found {name} up to {found:g}, expected at most {LARGEST:g}; correct the file or its units")
 
 
 def check_not_negative(patterns: NDArray[Any]) -> None:

@@ -87,16 +87,16 @@ class Reconstruction:
                     f"{kind_of(archive)}, missing {missing}; expected a reconstruction; "
                     "give the reconstruction.npz that `ptycho reconstruct` wrote"
                 )
-            curves = {key: archive[key].tolist() for key in archive.keys if key.startswith(CURVE)}
+            curves = [key for key in archive.keys if key.startswith(CURVE)]
             return Reconstruction(
-                object_=_image("object", archive, np.complex64),
-                coverage=_image("coverage", archive, np.float32),
-                origin=archive["origin"].astype(np.float64),
-                probe=archive["probe"].astype(np.complex64),
-                positions=archive["positions"].astype(np.float64),
-                history={key.removeprefix(CURVE): curve for key, curve in curves.items()},
+                object_=_finite(archive, "object", (None, None), np.complex64),
+                coverage=_finite(archive, "coverage", (None, None), np.float32),
+                origin=_finite(archive, "origin", (2,), np.float64),
+                probe=_finite(archive, "probe", (None, None, None), np.complex64),
+                positions=_finite(archive, "positions", (None, 2), np.float64),
+                history={key.removeprefix(CURVE): _numbers(archive, key, (None,)).tolist() for key in sorted(curves)},
                 geometry=read_geometry(archive),
-                indexes=archive.get(FRAME_INDEX),
+                indexes=_numbers(archive, FRAME_INDEX, (None,), "iu") if FRAME_INDEX in archive else None,
             )
 
 
@@ -109,11 +109,25 @@ def kind_of(archive: Archive) -> str:
     return f"found keys {sorted(archive.keys)}"
 
 
-def _image(key: str, archive: Archive, dtype: type) -> ndarray:
+def _finite(archive: Archive, key: str, shape: tuple[int | None, ...], dtype: type) -> ndarray:
+    """Return an array as ``dtype``, finite in it."""
+    array = _numbers(archive, key, shape, "fc" if dtype is np.complex64 else "iuf")
+    with np.errstate(over="ignore"):
+        converted: ndarray = array.astype(dtype)
+    if not np.isfinite(converted).all():
+        raise DataError(f"found NaN, infinity or too large values in {key}; expected finite ones; reconstruct again")
+    return converted
+
+
+def _numbers(archive: Archive, key: str, shape: tuple[int | None, ...], kinds: str = "iuf") -> ndarray:
+    """Return an array of numbers; None in ``shape`` is any length but 0."""
     array = archive[key]
-    if array.ndim != 2 or array.dtype.kind not in "fc" or not np.isfinite(array).all():
+    fits = len(array.shape) == len(shape) and all(
+        n == m or (m is None and n) for n, m in zip(array.shape, shape, strict=True)
+    )
+    if not fits or array.dtype.kind not in kinds:
         raise DataError(
-            f"found {key} of shape {array.shape} and dtype {array.dtype}; expected a finite image (height, width); "
-            "reconstruct again"
+            f"found {key} of shape {array.shape} and dtype {array.dtype}; expected finite "
+            f"{'complex' if 'c' in kinds else 'real'} numbers along {len(shape)} axes; reconstruct again"
         )
-    return array.astype(dtype)
+    return array

@@ -1,8 +1,17 @@
 """The one hierarchy of errors. A message says what was found, what was expected and what to do."""
 
+from ptycho.base.printable import printable
+
 
 class PtychoError(Exception):
-    """Base of every error that this software raises on purpose; the command line prints it and exits with 2."""
+    """Base of every error that this software raises on purpose; the command line prints it and exits with 2.
+
+    Its text is one line that can be printed, whatever the names and values of a file that it repeats.
+    """
+
+    def __str__(self) -> str:
+        """Return the message, fit for a terminal."""
+        return printable(super().__str__())
 
 
 class ConfigError(PtychoError, ValueError):

@@ -4,14 +4,16 @@ import logging
 import sys
 from typing import Any
 
+from ptycho.base.printable import printable
+
 LOGGERS = ("ptycho", "ptycho_torch")
 
 
 class _Plain(logging.Formatter):
     """A message as it is; from a warning on, its level in front."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        text = printable(super().formatMessage(record))
         return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
 
 

@@ -15,7 +15,7 @@ from ptycho.base.errors import extra_missing
 from ptycho.base.provenance import provenance
 from ptycho.base.watching import Watcher, Watchers
 from ptycho.cli import reconstruct as reconstruction
-from ptycho.cli import train as training
+from ptycho.cli import starting
 from ptycho.cli.compare import table
 from ptycho.cli.folders import all_together, output_folder
 from ptycho.cli.parsing import add_live, at_least, verb_parser
@@ -33,7 +33,7 @@ from ptycho.simulation.simulate import Simulation, simulate
 logger = logging.getLogger(__name__)
 
 PAGE = "demo.png"
-PRODUCTS = (PAGE, "scan.npz", *training.PRODUCTS, *reconstruction.PRODUCTS)
+PRODUCTS = (PAGE, "scan.npz", *starting.PRODUCTS, *reconstruction.PRODUCTS)
 ITERATIONS = 40
 # A minute of training on two cores.
 EPOCHS = 40

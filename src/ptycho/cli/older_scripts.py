@@ -14,10 +14,11 @@ from ptycho.base import logs
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import ConfigError
 from ptycho.cli import compare as comparison
-from ptycho.cli.folders import all_together, output_file, output_folder
+from ptycho.cli.folders import all_together, output_file, output_folder, present
 from ptycho.cli.reconstruct import reconstruct_file
+from ptycho.cli.starting import PRODUCTS
 from ptycho.cli.status import exit_status
-from ptycho.cli.train import PRODUCTS, leads, run_folder, train
+from ptycho.cli.train import leads, run_folder, train
 from ptycho.config.engine import tell_engine
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import from_dict
@@ -98,7 +99,7 @@ def _train(asked: argparse.Namespace, command: Sequence[str]) -> int:
 
 
 def _say_replaced(folder: Path, products: Sequence[str]) -> None:
-    found = [name for name in products if (folder / name).exists()]
+    found = [str(path.relative_to(folder)) for path in present(folder, products)]
     if found:
         logger.warning("%s holds %s of an earlier run: replaced by this one", folder, ", ".join(found))
 

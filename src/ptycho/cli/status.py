@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ptycho.base.errors import PtychoError
 from ptycho.base.interruption import Interruption, sigterm_interrupts
+from ptycho.base.printable import printable
 
 FAILED = 2
 # A program that a signal ends has 128 and the number of the signal as its status.
@@ -51,5 +52,5 @@ def _in_words(error: Exception) -> str:
 
 def _fail(name: str, message: str, status: int) -> int:
     """Print one line and return ``status``."""
-    sys.stderr.write(f"{name}: {' '.join(message.split())}\n")
+    sys.stderr.write(f"{name}: {printable(' '.join(message.split()))}\n")
     return status

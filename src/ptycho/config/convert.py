@@ -10,6 +10,7 @@ import yaml
 
 from ptycho.base.errors import ConfigError
 from ptycho.config.checks import is_number, is_whole, nearest
+from ptycho.config.plain_yaml import load_plain
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def convert_text(text: str, hint: Any, name: str) -> Any:
     if str in members or Path in members or tuple[Path, ...] in members:
         return convert(text, hint, name)
     try:
-        value = yaml.safe_load(text)
+        value = load_plain(text)
     except yaml.YAMLError:
         value = text
     return convert(text if value is None else value, hint, name)

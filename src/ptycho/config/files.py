@@ -18,9 +18,11 @@ from ptycho.config.convert import convert
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
+from ptycho.config.plain_yaml import load_plain
 from ptycho.config.reading import Reading
 from ptycho.config.training import TrainingConfig
 
+LARGEST = 2**18  # bytes; a file with every choice and a comment on each has a tenth of it
 Config = ModelConfig | TrainingConfig | InferenceConfig | PyTorchExecutionConfig | Reading
 C = TypeVar("C", bound=Config)
 
@@ -84,10 +86,10 @@ def load_yaml_config(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        The file can't be read, is not YAML (with line and column), or is not a mapping.
+        The file can't be read, is too long, is not plain YAML (with line and column), or is not a mapping.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = _content(Path(path)).decode("utf-8")
     except OSError as error:
         raise ConfigError(
             f"can't read {path}: {error.strerror or error}; expected a YAML file; correct its path"
@@ -97,9 +99,19 @@ def load_yaml_config(path: str | Path) -> dict[str, Any]:
     return _parse(text, str(path))
 
 
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no regular file; expected a YAML file; give a YAML file")
+    with path.open("rb") as stream:
+        found = stream.read(LARGEST + 1)
+    if len(found) > LARGEST:
+        raise ConfigError(f"{path} is longer than {LARGEST} bytes; expected a YAML file of choices; give a YAML file")
+    return found
+
+
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        mapping = yaml.safe_load(text)
+        mapping = load_plain(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

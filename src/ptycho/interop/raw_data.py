@@ -115,7 +115,7 @@ class ScanData:
                 ycoords_start=stored.y if stored.y_start is None else stored.y_start,
                 diff3d=stored.patterns,
                 probeGuess=stored.probe,
-                scan_index=np.zeros(len(stored.x), int) if stored.scan_index is None else stored.scan_index,
+                scan_index=np.zeros(stored.x.shape[:1], int) if stored.scan_index is None else stored.scan_index,
                 objectGuess=stored.object_,
                 Y=stored.labels,
                 metadata=usable_metadata(archive),

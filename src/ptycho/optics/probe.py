@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from ptycho.base.arrays import Mask, Probe
 from ptycho.base.errors import DataError
 
+LARGEST = 1e15  # sqrt(counts); its square is a number in single precision still
+
 
 def probe_modes(probe: Shaped[ndarray, "..."], scale: float = 1.0) -> Probe:
     """Return ``scale`` times a probe given as (y, x), (y, x, 1) or (mode, y, x), as modes (mode, y, x) complex64.
@@ -26,11 +28,13 @@ def probe_modes(probe: Shaped[ndarray, "..."], scale: float = 1.0) -> Probe:
     modes = probe[None] if probe.ndim == 2 else probe
     if modes.ndim != 3 or 0 in modes.shape or modes.shape[1] != modes.shape[2]:
         raise DataError(f"found a probe of shape {probe.shape}, expected (N, N), (N, N, 1) or (mode, N, N); reshape it")
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaled = np.ascontiguousarray(modes.astype(np.complex128) * scale, dtype=np.complex64)
-    if not np.isfinite(scaled).all():
+    if not np.isfinite(modes).all():
         raise DataError("found NaN or infinity in the probe, expected finite values; correct probeGuess")
-    return scaled
+    with np.errstate(over="ignore"):
+        largest = float(np.abs(modes).max()) * scale
+    if largest > LARGEST:
+        raise DataError(f"found probe values up to {largest:g}, expected at most {LARGEST:g}; correct probeGuess")
+    return np.ascontiguousarray(modes.astype(np.complex128) * scale, dtype=np.complex64)
 
 
 def support_mask(size: int) -> Mask:

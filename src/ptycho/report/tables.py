@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from ptycho.base.printable import printable
+
 Cell = str | float | int | None
 
 
@@ -34,4 +36,4 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def _text(cell: Cell) -> str:
     if cell is None:
         return "-"
-    return f"{cell:#.4g}" if isinstance(cell, float) else str(cell)
+    return f"{cell:#.4g}" if isinstance(cell, float) else printable(str(cell))

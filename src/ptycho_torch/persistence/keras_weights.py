@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ptycho.base.errors import BundleError
+from ptycho.base.errors import BundleError, DataError
+from ptycho.base.hdf5_trial import try_bytes
 from ptycho_torch.persistence.older_network import ADVICE, LARGEST, TRAIN_AGAIN, Convolution
 
 
@@ -86,11 +87,23 @@ def _variables(raw: bytes, where: str) -> dict[str, dict[str, NDArray[Any]]]:
 
 def _datasets(file: h5py.File, where: str) -> dict[str, h5py.Dataset]:
     """Return all datasets by path, and refuse a file that reaches outside itself."""
-    own: dict[str, bool] = {}
-    file.visititems_links(lambda path, link: own.update({path: type(link) is h5py.HardLink}))
-    stored = {path: file[path] for path, is_own in own.items() if is_own}
-    datasets = {path: found for path, found in stored.items() if isinstance(found, h5py.Dataset)}
-    elsewhere = [path for path, is_own in own.items() if not is_own]
+    datasets: dict[str, h5py.Dataset] = {}
+    elsewhere = []
+    # Group by group, as the child did that tried the file: the library's own walk hangs where this one fails.
+    groups, seen = [("", file["/"])], set()
+    while groups:
+        prefix, group = groups.pop()
+        for name in group:
+            path = f"{prefix}{name}"
+            if type(group.get(name, getlink=True)) is not h5py.HardLink:
+                elsewhere.append(path)
+                continue
+            member = group[name]
+            if isinstance(member, h5py.Dataset):
+                datasets[path] = member
+            elif isinstance(member, h5py.Group) and member.id not in seen:
+                seen.add(member.id)
+                groups.append((f"{path}/", member))
     elsewhere += [path for path, dataset in datasets.items() if dataset.is_virtual or dataset.external]
     if elsewhere:
         raise BundleError(
@@ -102,6 +115,10 @@ def _datasets(file: h5py.File, where: str) -> dict[str, h5py.Dataset]:
 @contextmanager
 def _opened(raw: bytes, where: str) -> Iterator[h5py.File]:
     """Open an HDF5 file in memory; damage that shows while the block reads it is told in one line."""
+    try:
+        try_bytes(raw)
+    except DataError as error:
+        raise BundleError(f"{where}: {error}") from error
     try:
         with h5py.File(io.BytesIO(raw), "r") as file:
             yield file

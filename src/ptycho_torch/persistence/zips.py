@@ -1,7 +1,6 @@
 """Zip files that may be anything: what an entry promises is judged before memory is taken."""
 
 import io
-import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -9,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ptycho.base.errors import BundleError
+from ptycho.base.zips import objection
 
 DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
-    lzma.LZMAError,
     EOFError,
     NotImplementedError,
     RuntimeError,
@@ -28,10 +27,12 @@ def open_zip(source: Path | bytes, where: str, advice: str) -> Iterator[zipfile.
     Raises
     ------
     BundleError
-        It is no zip file, or damaged; the message begins with ``where`` and ends with ``advice``.
+        It is no zip file, damaged, or made to do harm; the message begins with ``where`` and ends with ``advice``.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
+            if reason := objection(archive):
+                raise BundleError(f"{where} {reason}; {advice}")
             yield archive
     except DAMAGE as error:
         raise BundleError(f"{where} can't be read ({error}); the file is damaged or no bundle; {advice}") from error

@@ -17,16 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.base.errors import DataError
+from ptycho.base.zips import objection
 
 LARGEST_ARRAY = 64 * 2**30
 LARGEST_BZ2 = 8 * 2**30
+SMALL_BZ2 = 2**26  # bytes that are unpacked whatever they come from
+UNPACKS_BZ2 = 2_000  # bytes that a packed byte may become beyond that; zeros alone become a million
 KINDS = {b"\x89HDF": "an HDF5 file", b"\x93NUM": "a single npy array"}
 NPZ = "an npz file with diff3d, xcoords, ycoords and probeGuess"
 LONGEST_AXIS = 2**63 - 1
 # What reading a damaged file ends in; NumPy reads the header of an array as Python and passes on what that raises.
 DAMAGE = (
-    *(OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error, NotImplementedError),
-    *(TokenError, SyntaxError, TypeError, RecursionError),
+    *(OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error, RuntimeError),
+    *(TokenError, SyntaxError, TypeError),
 )
 
 
@@ -184,6 +187,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
             with _damage_reported():
                 content = _decompressed(stream)
                 file = zipfile.ZipFile(content)
+            if reason := objection(file):
+                raise DataError(f"{reason}; write the file again, or leave it alone if you don't know who made it")
             with file:
                 yield Archive(file, path if content is stream else None)
     except DataError as error:
@@ -196,6 +201,10 @@ def _damage_reported() -> Iterator[None]:
         yield
     except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(
+            "unpacks to more than fits into the memory of this machine; use a larger one, or split the scan"
+        ) from error
     except DAMAGE as error:
         raise DataError(
             f"can't be read as an npz ({' '.join(str(error).split())}); it is damaged or incomplete: "
@@ -208,6 +217,8 @@ def _check_kind(path: Path) -> None:
         raise DataError(f"not found; expected {NPZ}")
     if path.is_dir():
         raise DataError(f"found a folder, expected {NPZ}; name the file inside it")
+    if not path.is_file():
+        raise DataError(f"found a pipe or a device, expected {NPZ}; name a regular file")
     try:
         with path.open("rb") as stream:
             start = stream.read(8)
@@ -224,11 +235,16 @@ def _decompressed(stream: io.BufferedReader) -> io.BufferedReader | io.BytesIO:
     if stream.read(3) != b"BZh":
         stream.seek(0)
         return stream
+    packed = stream.seek(0, io.SEEK_END)
     stream.seek(0)
-    content = bz2.BZ2File(stream).read(LARGEST_BZ2 + 1)
-    if len(content) > LARGEST_BZ2:
-        raise DataError(f"unpacks to more than {LARGEST_BZ2 / 2**30:.0f} GiB; unpack it with bunzip2 first")
-    return io.BytesIO(content)
+    largest = min(LARGEST_BZ2, max(SMALL_BZ2, UNPACKS_BZ2 * packed))
+    content = io.BytesIO()
+    with bz2.BZ2File(stream) as unpacked:
+        while block := unpacked.read(2**20):
+            content.write(block)
+            if content.tell() > largest:
+                raise DataError(f"unpacks to more than {largest} bytes from {packed}; unpack it with bunzip2 first")
+    return content
 
 
 def _header(stream: Any) -> Layout:

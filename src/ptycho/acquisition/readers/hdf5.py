@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.readers.archive import LARGEST_ARRAY, some_of
 from ptycho.base.errors import DataError
+from ptycho.base.hdf5_trial import try_file
 
 MOST_OBJECTS = 100_000
 MOST_LINKS = 32  # soft links on the way to one name; a circle of them never ends
 UNPACKS = 5_000  # bytes that a stored byte may become; sparse patterns compress by thousands
-SMALL = 2**30  # bytes that are taken whatever is stored
+SMALL = 2**26  # bytes that are taken whatever is stored
 DAMAGE = (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, MemoryError, OverflowError)
 PLAIN = "biufcSU"
 COMPLEX = (("real", "imag"), ("r", "i"))  # names of the halves, as MATLAB and h5py write them
@@ -160,6 +161,7 @@ def open_hdf5(path: Path) -> Iterator[Hdf5]:
         The file is damaged or incomplete.
     """
     try:
+        try_file(path)
         with _damage_reported("the file"):
             file = h5py.File(path, "r", locking=False)
         with file:

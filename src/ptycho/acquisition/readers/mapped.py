@@ -83,7 +83,7 @@ def _unpacked(archive: Archive, key: str, path: Path, folder: Path, shape: tuple
 def _is_current(target: Path, manifest: Path, facts: dict[str, Any]) -> bool:
     try:
         return bool(json.loads(manifest.read_text()) == facts and target.stat().st_size > facts["map_bytes"])
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
 
 

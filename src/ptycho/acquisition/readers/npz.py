@@ -141,7 +141,13 @@ def _bad_pixels(archive: Archive) -> NDArray[Any] | None:
     bad = archive.get("bad_pixels")
     if "mask" not in archive:
         return bad
-    untrusted = ~archive["mask"].astype(bool)
+    mask = archive["mask"]
+    if mask.dtype.kind not in "biuf" or (bad is not None and (bad.shape != mask.shape or bad.dtype.kind not in "biu")):
+        found = f"{mask.shape} {mask.dtype}" if bad is None else f"{mask.shape} {mask.dtype}, {bad.shape} {bad.dtype}"
+        raise DataError(
+            f"found mask and bad_pixels of {found}, expected flags (N, N) in both; correct or leave out one"
+        )
+    untrusted = ~mask.astype(bool)
     return untrusted if bad is None else np.logical_or(bad, untrusted)
 
 
@@ -179,12 +185,19 @@ def _notes(archive: Archive) -> tuple[str, ...]:
     return () if notes is None or notes.dtype.kind != "U" else tuple(map(str, notes.ravel()))
 
 
+def _word(key: str, archive: Archive) -> str:
+    value = archive[key]
+    if value.size != 1 or value.dtype.kind != "U":
+        raise DataError(f"found {key} of type {value.dtype} and shape {value.shape}, expected one text; correct it")
+    return str(value.reshape(()))
+
+
 def _rule(archive: Archive) -> CountRule | None:
     if "quantity" not in archive:
         return None
-    quantity = str(archive["quantity"])
+    quantity = _word("quantity", archive)
     if quantity not in ("counts", "amplitude"):
         raise DataError(f"found quantity {quantity!r}, expected 'counts' or 'amplitude'; correct or remove the key")
     scale = number("count_scale", archive["count_scale"]) if "count_scale" in archive else 1.0
-    origin = str(archive["origin"]) if "origin" in archive else f"{quantity}: the file says so"
+    origin = _word("origin", archive) if "origin" in archive else f"{quantity}: the file says so"
     return CountRule(cast(Literal["counts", "amplitude"], quantity), scale, origin)

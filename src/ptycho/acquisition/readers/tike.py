@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ptycho.acquisition.build import check_real
 from ptycho.acquisition.parts import Parts
 from ptycho.acquisition.readers.archive import Archive
 from ptycho.acquisition.readers.source import Source, name_of
@@ -34,6 +35,7 @@ def read(source: Source, reading: Reading) -> Parts:
             f"found data {data.shape}, scan {scan.shape} and probe {probe.shape}, expected "
             "(1, n, N, N), (1, n, 2) and (1, 1, 1, mode, N, N); store one angle in one file"
         )
+    check_real("positions", scan)
     return Parts(
         source=name_of(source),
         patterns=np.fft.fftshift(data[0], axes=(-2, -1)),
