@@ -21,7 +21,7 @@ extensions = [
     "sphinx-mathjax-offline",
     "reference_pages",
 ]
-exclude_patterns = ["_build", "conf.py", "_ext", "examples/ptychodus_siemens.py"]
+exclude_patterns = ["_build", "conf.py", "_ext", "_static", "examples/ptychodus_siemens.py"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath", "deflist"]
 
@@ -38,9 +38,12 @@ if not Path(os.environ["SIEMENS_STAR"]).is_file():
     nb_execution_excludepatterns = ["examples/02_*"]
 
 autodoc_typehints = "none"
+toc_object_entries = False
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = f"ptychopinn {release}"
+html_static_path = ["_static"]
+html_css_files = ["manual.css"]

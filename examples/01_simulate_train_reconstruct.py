@@ -26,7 +26,7 @@ from ptycho_torch.training.fit import fit
 
 # %%
 scan = simulate(Simulation(N=64, n_positions=256, photons=1e6), np.random.default_rng(0))
-print(scan.n_positions, "patterns,", f"{scan.counts_per_frame().mean():.3g} counts a frame,", scan.origin)
+print(f"{scan.n_positions} patterns, {scan.counts_per_frame().mean():.3g} counts a frame on average")
 
 figure, (pattern, positions) = plt.subplots(1, 2, figsize=(8, 3.5))
 pattern.imshow(np.log10(1 + scan.counts(slice(0, 1))[0]), cmap="inferno")
@@ -46,7 +46,8 @@ run = Path("example_run")
 config = TrainingConfig(ModelConfig(N=scan.size), nepochs=10, output_dir=run)
 trained = fit(config, PyTorchExecutionConfig(accelerator="cpu"), scan)
 write_bundle(run / "wts.h5.zip", trained.pinn, config)
-print(f"loss {trained.history['train_loss'][0]:.3g} -> {trained.history['train_loss'][-1]:.3g}")
+loss = trained.history["train_loss"]
+print(f"loss {loss[0]:.3g} in the first epoch, {loss[-1]:.3g} in the last")
 
 # %% [markdown]
 # ## Reconstruct
@@ -71,7 +72,8 @@ for name, image in {"network alone": result.stitched, "refined": result.final}.i
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.5))
-for ax, image, title in zip(axes, (scores.reference, scores.aligned.image), ("truth", "refined"), strict=True):
+compared = {"truth": scores.reference, "refined": scores.aligned.image}
+for ax, (title, image) in zip(axes, compared.items(), strict=True):
     shown = ax.imshow(np.where(scores.mask, np.angle(image), np.nan), cmap="viridis")
     ax.set_title(f"phase, {title} (rad)")
     figure.colorbar(shown, ax=ax)

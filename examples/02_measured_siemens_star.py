@@ -35,17 +35,18 @@ for finding in check(scan):
 # The probe in the file is only a model of the zone plate, so both steps may improve it.
 
 # %%
-config = TrainingConfig(ModelConfig(N=scan.size), nepochs=2, probe_trainable=True, output_dir=Path("star_run"))
+config = TrainingConfig(ModelConfig(N=scan.size), nepochs=2, probe_trainable=True, output_dir=Path("star"))
 trained = fit(config, PyTorchExecutionConfig(accelerator="cpu"), scan)
 result = reconstruct(trained.pinn, scan, device=torch.device("cpu"), iterations=20, refine_probe=True)
-print(f"R-factor {result.r_factor:.3f}, deviance {result.deviance:.2f} a pixel after {result.iterations} iterations")
+print(f"after {result.iterations} iterations: R-factor {result.r_factor:.3f}, deviance {result.deviance:.2f}")
 
 # %%
 image = result.final
 lit = image.coverage > 0.1 * image.coverage.max()
 phase = np.angle(image.object_ * np.exp(-1j * np.angle(image.object_[lit].mean())))
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.5))
-for ax, values, title in zip(axes, (np.abs(image.object_), phase), ("amplitude", "phase (rad)"), strict=True):
+maps = {"amplitude": np.abs(image.object_), "phase (rad)": phase}
+for ax, (title, values) in zip(axes, maps.items(), strict=True):
     low, high = np.percentile(values[lit], (1, 99))
     shown = ax.imshow(np.where(lit, values, np.nan), cmap="gray", vmin=low, vmax=high)
     ax.set_title(title)

@@ -38,7 +38,8 @@ stage_metres = measured.positions * object_pixel
 patterns = measured.patterns  # (n, N, N) unsigned integers, counts
 positions = stage_metres / object_pixel
 probe = measured.probe[0]
-print(patterns.shape, patterns.dtype, positions.shape, probe.shape, f"{object_pixel * 1e9:.1f} nm a pixel")
+print(patterns.shape, patterns.dtype, positions.shape, probe.shape)
+print(f"{object_pixel * 1e9:.1f} nm a pixel")
 
 # %% [markdown]
 # ## One value, checked
@@ -61,8 +62,8 @@ write_npz(Path("mine.npz"), scan)
 def ptycho(*words: str) -> None:
     """Run a command as you would type it, and show what it says."""
     print("$ ptycho", *words)
-    done = subprocess.run(["ptycho", *words], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
-    print(done.stdout)
+    done = subprocess.run(["ptycho", *words], text=True, capture_output=True, check=True)
+    print(done.stdout, done.stderr)
 
 
 ptycho("inspect", "mine.npz")
@@ -75,7 +76,8 @@ ptycho("reconstruct", "run", "mine.npz", "--output_dir", "out", "--refine", "30"
 image = Reconstruction.read(Path("out/reconstruction.npz"))
 lit = image.coverage > 0.1 * image.coverage.max()
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.5))
-for ax, values, title in zip(axes, (np.abs, np.angle), ("amplitude", "phase (rad)"), strict=True):
+maps = {"amplitude": np.abs, "phase (rad)": np.angle}
+for ax, (title, values) in zip(axes, maps.items(), strict=True):
     shown = ax.imshow(np.where(lit, values(image.object_), np.nan), cmap="gray")
     ax.set_title(title)
     figure.colorbar(shown, ax=ax)

@@ -33,7 +33,7 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 def test_no_placeholder_is_left_and_every_picture_and_link_is_there(document):
     text = document.read_text(encoding="utf-8")
     assert not re.search(r"\b[A-Z]+_TABLE\b|TODO|FIXME", text)
-    targets = re.findall(r"\]\(([^)#:]+)\)", text)
+    targets = re.findall(r"\]\((?:path:)?([^)#:]+)\)", text)
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 

@@ -1,6 +1,7 @@
 """The manual says what the software has: every verb and choice is in it, its messages exist, its examples run."""
 
 import dataclasses
+import json
 import os
 import re
 import runpy
@@ -16,6 +17,7 @@ from ptycho.cli.main import VERBS
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
+from ptycho.config.reading import Reading
 from ptycho.config.training import TrainingConfig
 from ptycho.simulation.simulate import Simulation, simulate
 from tests.conftest import ROOT, shared
@@ -52,38 +54,43 @@ def test_the_flags_of_a_verb_are_in_the_reference(commands):
     )
 
 
-@pytest.mark.parametrize("cls", [ModelConfig, TrainingConfig, PyTorchExecutionConfig, InferenceConfig])
-def test_every_choice_is_in_the_reference_once_in_its_table(cls):
-    page = reference_pages.configuration()
-    tables = [reference_pages.table(choices) for choices in reference_pages.CHOICES if type(choices.example()) is cls]
-    assert len(tables) == 1
-    assert tables[0] in page
-    listed = re.findall(r"^\| `(\w+)` \|", tables[0], re.MULTILINE)
+@pytest.mark.parametrize("cls", [Reading, ModelConfig, TrainingConfig, PyTorchExecutionConfig, InferenceConfig])
+def test_every_choice_is_in_the_reference_once_in_its_section(cls):
+    found = [reference_pages.entries(choices) for choices in reference_pages.CHOICES if type(choices.example()) is cls]
+    assert len(found) == 1
+    assert found[0] in reference_pages.configuration()
+    listed = re.findall(r"^`(\w+)`$", found[0], re.MULTILINE)
     assert listed == [field.name for field in dataclasses.fields(cls) if field.name != "model"]
 
 
 @pytest.mark.parametrize(
-    ("field", "accepted"),
+    ("field", "said"),
     [
-        ("N", "a whole number, 32 or more"),
-        ("probe_mask_diameter", "a number, above 0, or null"),
-        ("object_big", "true or false"),
-        ("architecture", "'lean', 'cnn'"),
+        ("N", "*a whole number, 32 or more*; default `64`"),
+        ("probe_mask_diameter", "*a number, above 0, or null*; default `null`"),
+        ("object_big", "*true or false*; default `true`; older key `object.big`"),
+        ("energy", "*a number, above 0, or null*; default `null`"),
+        ("architecture", "*'lean', 'cnn'*; default `lean`"),
     ],
 )
-def test_the_reference_says_what_the_checks_accept(field, accepted):
-    assert f"| {accepted} |" in next(
-        line for line in reference_pages.configuration().splitlines() if line.startswith(f"| `{field}` ")
-    )
+def test_the_reference_says_what_the_checks_accept(field, said):
+    entry = reference_pages.configuration().split(f"\n`{field}`\n")[1].split("\n\n`")[0]
+    assert entry.endswith(said)
 
 
 def test_every_key_of_a_scan_file_is_in_the_reference(tmp_path):
     scan = simulate(Simulation(N=32, n_positions=4, n_dead_pixels=1), np.random.default_rng(0))
     write_npz(tmp_path / "scan.npz", scan)
-    with np.load(tmp_path / "scan.npz") as file:
-        written = set(file.files)
-    listed = set(re.findall(r"`(\w+)`", (DOCS / "reference" / "files.md").read_text()))
-    assert written - listed == set()
+    assert keys_of(tmp_path / "scan.npz") - listed_keys() == set()
+
+
+def keys_of(path):
+    with np.load(path) as file:
+        return set(file.files)
+
+
+def listed_keys():
+    return set(re.findall(r"`(\w+)`", (DOCS / "reference" / "files.md").read_text()))
 
 
 def test_every_quoted_message_is_in_the_source():
@@ -102,3 +109,12 @@ def test_an_example_runs(example, tmp_path, monkeypatch, without_shape_checks):
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(example))
+    unlisted = {
+        key
+        for path in tmp_path.rglob("*")
+        for key in (
+            keys_of(path) if path.suffix == ".npz" else json.loads(path.read_text()) if path.suffix == ".json" else ()
+        )
+        if not key.startswith(("frc_", "history_"))
+    } - listed_keys()
+    assert unlisted == set()

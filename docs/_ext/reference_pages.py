@@ -8,7 +8,7 @@ import io
 import os
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -20,6 +20,7 @@ from ptycho.config.flags import field_docs, typed
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.old_names import KEY_MAPPINGS
+from ptycho.config.reading import Reading
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_inference, validate_model, validate_training
 
@@ -28,7 +29,7 @@ MARK = re.compile(r"<!-- generated: (\w+) -->")
 
 @dataclass(frozen=True)
 class Choices:
-    """A configuration and how the reference shows it: its heading, an example of it, its check, its older names."""
+    """A configuration and how the reference shows it: heading, an example, its check, whether it has older keys."""
 
     heading: str
     example: Callable[[], Any]
@@ -37,6 +38,7 @@ class Choices:
 
 
 CHOICES = (
+    Choices("Reading a scan", Reading, Reading.__post_init__, older=False),
     Choices("The network and its physics: `model`", ModelConfig, validate_model),
     Choices("Training", lambda: TrainingConfig(ModelConfig()), validate_training),
     Choices("The machine: `execution`", PyTorchExecutionConfig, check_execution, older=False),
@@ -59,29 +61,38 @@ def help_of(verb: str) -> str:
 
 
 def configuration() -> str:
-    """Return a section for every configuration, with a table of its fields."""
-    return "\n\n".join(f"## {choices.heading}\n\n{table(choices)}" for choices in CHOICES)
+    """Return a section for every configuration, with an entry for every field."""
+    return "\n\n".join(f"## {choices.heading}\n\n{entries(choices)}" for choices in CHOICES)
 
 
-def table(choices: Choices) -> str:
-    """Return the fields of a configuration as a Markdown table."""
+def entries(choices: Choices) -> str:
+    """Return the fields of a configuration as a Markdown list of definitions."""
     cls = type(choices.example())
     hints, docs = get_type_hints(cls), field_docs(cls)
-    names = [f for f in fields(cls) if not is_dataclass(hints[f.name])]
-    rows = []
-    for each in names:
-        default = "needed" if each.default is MISSING else f"`{typed(each.default)}`"
-        older = [f"`{KEY_MAPPINGS.get(each.name, each.name)}`"] if choices.older else []
-        accepted = expected(choices, each.name) or in_words(hints[each.name])
-        rows.append([f"`{each.name}`", docs[each.name], accepted, default, *older])
-    heads = ["field", "meaning", "accepted", "default", *(["older key"] if choices.older else [])]
-    return markdown_table(heads, rows)
+    plain = [field for field in fields(cls) if not is_dataclass(hints[field.name])]
+    return "\n\n".join(
+        f"`{field.name}`\n: {escaped(docs[field.name])}\n\n  {conditions(choices, field, hints[field.name])}"
+        for field in plain
+    )
+
+
+def conditions(choices: Choices, field: Field[Any], hint: Any) -> str:
+    """Return what a field accepts, its default, and its older key where that is another word."""
+    accepted = f"*{escaped(expected(choices, field.name) or in_words(hint))}*"
+    default = "no default" if field.default is MISSING else f"default `{typed(field.default)}`"
+    older = [f"older key `{KEY_MAPPINGS[field.name]}`"] if choices.older and field.name in KEY_MAPPINGS else []
+    return "; ".join([accepted, default, *older])
+
+
+def escaped(text: str) -> str:
+    """Return plain text that Markdown shows as it is."""
+    return re.sub(r"([*_$^<>\[\]`])", r"\\\1", text)
 
 
 def expected(choices: Choices, name: str) -> str:
     """Return what the check of a configuration says that it expects of a field; empty where it accepts all."""
     example = choices.example()
-    setattr(example, name, object())
+    object.__setattr__(example, name, object())  # a frozen one too
     try:
         choices.check(example)
     except PtychoError as error:
@@ -93,18 +104,18 @@ def expected(choices: Choices, name: str) -> str:
     return ""
 
 
-def markdown_table(heads: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table; what would end a cell is escaped."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
 PAGES = {"verbs": verbs, "configuration": configuration}
+MADE_FROM_CODE = ["reference/commands", "reference/configuration", "reference/python"]
 
 
 def fill(app: Any, docname: str, source: list[str]) -> None:
     """Replace the marks in a page."""
     source[0] = MARK.sub(lambda mark: PAGES[mark[1]](), source[0])
+
+
+def outdated(app: Any, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
+    """Return the pages that are read again in every build: the code may have changed although they have not."""
+    return MADE_FROM_CODE
 
 
 def bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -115,5 +126,6 @@ def bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("source-read", fill)
+    app.connect("env-get-outdated", outdated)
     app.connect("autodoc-process-docstring", bars)
     return {"parallel_read_safe": True}

@@ -17,6 +17,7 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.readers import archive, read
 from ptycho.acquisition.writers import write_npz
 from ptycho.base.errors import DataError
+from ptycho.optics.geometry import Geometry
 
 
 @pytest.fixture
@@ -305,7 +306,19 @@ def acquisitions(draw):
         origin=draw(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9)),
         object_=draw(st.none() | hnp.arrays(np.complex64, (5, 7), elements=complex64)),
         labels=draw(st.none() | hnp.arrays(np.complex64, (n, size, size), elements=complex64)),
+        indexes=draw(st.none() | hnp.arrays(np.int64, n)),
+        geometry=draw(st.none() | geometries()),
+        notes=tuple(
+            draw(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), max_size=2))
+        ),
     )
+
+
+def geometries():
+    length = st.floats(1e-12, 1e3)
+    pair = st.tuples(length, length)
+    maybe = st.none() | length
+    return st.builds(Geometry, maybe, maybe, st.none() | pair, st.none() | pair, pair)
 
 
 @given(scan=acquisitions())
@@ -317,8 +330,11 @@ def test_reading_what_was_written_gives_it_back(tmp_path_factory, scan):
         written, found = getattr(scan, name), getattr(back, name)
         assert written.dtype == found.dtype
         np.testing.assert_array_equal(found, written, err_msg=name)
-    assert (back.quantity, back.count_scale, back.origin) == (scan.quantity, scan.count_scale, scan.origin)
-    for name in ("object_", "labels"):
+    known = scan.geometry and scan.geometry.completed(scan.size)
+    assert back.geometry == known
+    for name in ("quantity", "count_scale", "origin", "notes"):
+        assert getattr(back, name) == getattr(scan, name), name
+    for name in ("object_", "labels", "indexes"):
         written, found = getattr(scan, name), getattr(back, name)
         assert (found is None) == (written is None)
         if written is not None:

@@ -72,9 +72,10 @@ def test_partial_files_are_removed_by_name(tmp_path):
     (tmp_path / "logs").mkdir()
     kept = [tmp_path / "wts.h5.zip", tmp_path / ".partial-a-other.npz", tmp_path / "logs" / "metrics.csv"]
     removed = [tmp_path / ".partial-a-wts.h5.zip", tmp_path / "logs" / ".partial-b-metrics.csv"]
+    removed.append(tmp_path / "logs" / ".partial-c-epoch=3.ckpt")
     for path in (*kept, *removed):
         path.write_text("")
     (tmp_path / ".partial-c-results").mkdir()
     (tmp_path / ".partial-c-results" / "amplitude.png").write_text("")
-    atomic.remove_partials(tmp_path, ["wts.h5.zip", "logs", "results"])
+    atomic.remove_partials(tmp_path, ["wts.h5.zip", "logs/metrics.csv", "logs/epoch=*.ckpt", "results"])
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)

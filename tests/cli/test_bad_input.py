@@ -231,7 +231,6 @@ CHOICES = {
         ["--model.architecture", "cnn"],
         ["N is 32", "expects 64, 128 or 256", "choose the lean architecture"],
     ),
-    "nothing to resume": (["--resume"], ["nothing to resume", "config.yaml does not exist", "give the folder"]),
     "a loss of nothing": (["--nll_weight", "0"], ["nll_weight and mae_weight are both 0", "expected a loss", "set"]),
     "a logger that is not there": (["--execution.logger_backend", "wandb"], ["'wandb'", "expected csv or tensorboard"]),
 }
@@ -506,3 +505,9 @@ def test_an_unknown_verb(capsys):
     assert said.err.count("\n") == 1
     for word in ("'recontruct' is not a verb", "did you mean 'reconstruct'?", "expected one of demo", "ptycho --help"):
         assert word in said.err
+
+
+def test_swapped_arguments_of_a_reconstruction_are_named(refused, scan_file, trained, tmp_path):
+    for network in (trained, trained / "wts.h5.zip"):
+        argv = ["reconstruct", scan_file, network, "--output_dir", tmp_path / "out"]
+        refused(argv, str(network), "is a trained network", "swap them")

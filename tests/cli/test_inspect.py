@@ -148,8 +148,14 @@ def test_patterns_of_a_size_that_no_network_takes_are_described_all_the_same(
     assert "no forecast of training: N is 30" in inspected(capsys, tmp_path / "thirty.npz").out
 
 
+def test_what_a_recognised_layout_lacks_is_said_of_no_other(capsys, tmp_path, scan_arrays):
+    np.save(tmp_path / "frames.npy", scan_arrays["diff3d"])
+    found = as_json(capsys, tmp_path / "frames.npy", status=2)
+    assert (found["layout"], found["nearest"]) == ("arrays", "arrays")
+
+
 def test_layouts_that_can_be_nearest_exist():
-    assert set(KEYS) <= {layout.name for layout in LAYOUTS}
+    assert set(KEYS) == {layout.name for layout in LAYOUTS}
     for name, keys in KEYS.items():
         assert nearest_layout([words.split("|")[0] for words in keys]) == (name, ())
 

@@ -6,6 +6,8 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,9 +22,18 @@ from tests.cli.conftest import contents
 pytest.importorskip("lightning")
 
 from ptycho_torch.persistence.bundle import read_bundle
+from ptycho_torch.training.checkpoints import read_state
 from ptycho_torch.training.lightning_module import PtychoModule
 
 CHOICES = ["--nepochs", "3", "--batch_size", "10", "--model.lean_width", "8", "--execution.accelerator", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """Also where the tests themselves were started to ignore it, as jobs in the background are."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def train(scan, run, *flags):
@@ -80,6 +91,50 @@ def test_an_interrupted_training_says_how_to_go_on_and_does(scan_file, whole, tm
     assert results(run) == results(whole)
 
 
+@pytest.mark.slow
+def test_a_job_that_is_queued_again_is_one_command(scan_file, whole, tmp_path, capsys):
+    argv = ["train", str(scan_file), "--output_dir", str(tmp_path), *CHOICES, "--resume"]
+    with at_step(6, send(signal.SIGTERM)):
+        assert main(argv) == 143
+    assert f"nothing to resume in {tmp_path}: a run begins" in capsys.readouterr().err
+    assert main(argv) == 0
+    assert f"going on from {tmp_path / 'checkpoints' / 'last.ckpt'}" in capsys.readouterr().err
+    assert results(tmp_path) == results(whole)
+
+
+def test_a_program_that_was_told_to_ignore_signals_does(scan_file, whole, tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with at_step(6, send(signal.SIGINT)):
+        assert train(scan_file, tmp_path, *CHOICES) == 0
+    assert results(tmp_path) == results(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", [["num_workers", 2], ["devices", 2, "strategy", "ddp"]])
+def test_a_signal_to_every_process_of_a_job(scan_file, tmp_path, machine):
+    """What a terminal does at Ctrl-C, and a batch system at the end of its time: every process hears it."""
+    flags = [f"--execution.{word}" if isinstance(word, str) and word != "ddp" else str(word) for word in machine]
+    argv = [sys.executable, "-m", "ptycho.cli.main", "train", scan_file, "--output_dir", tmp_path / "run", "--quiet"]
+    argv += [*CHOICES, "--nepochs", "400", *flags]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
+        while not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
+            assert child.poll() is None
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGINT)
+        said = child.stderr.read()
+    assert child.returncode == 130, said
+    assert f"go on with: ptycho train {scan_file} --output_dir {tmp_path / 'run'} --resume" in said
+    assert "Traceback" not in said
+    state = read_state(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert not state["finished"]
+
+
+def test_a_run_without_its_choices_is_not_resumed(refused, scan_file, unfinished):
+    (unfinished / "config.yaml").unlink()
+    argv = ["train", scan_file, "--output_dir", unfinished, "--resume"]
+    refused(argv, "can't read", "config.yaml", "expected a YAML file", "correct its path")
+
+
 def test_a_run_that_kept_nothing_begins_again(scan_file, whole, tmp_path):
     (tmp_path / "config.yaml").write_bytes((whole / "config.yaml").read_bytes())
     assert train(scan_file, tmp_path, "--resume") == 0
@@ -131,7 +186,11 @@ def test_a_scan_that_changed_is_refused(refused, scan_arrays, unfinished, tmp_pa
 
 
 def test_a_run_is_not_begun_over_an_unfinished_one(refused, scan_file, unfinished):
-    refused(["train", scan_file, "--output_dir", unfinished], "holds training.json, config.yaml, logs", "--overwrite")
+    refused(
+        ["train", scan_file, "--output_dir", unfinished],
+        "holds training.json, config.yaml, logs/metrics.csv, checkpoints/",
+        "--overwrite",
+    )
 
 
 def test_an_earlier_result_waits_until_the_one_that_replaces_it_is_whole(scan_file, whole, tmp_path, capsys):
@@ -191,7 +250,7 @@ class Cut(BaseException):
 
 @pytest.mark.parametrize("moves", range(8))
 def test_no_mixture_is_seen_while_results_are_exchanged(tmp_path, monkeypatch, moves):
-    names = ["first", "second", "folder"]
+    names = ["first", "second", "folder/th*d"]
 
     def write(folder, text):
         (folder / "folder").mkdir()
@@ -203,14 +262,10 @@ def test_no_mixture_is_seen_while_results_are_exchanged(tmp_path, monkeypatch, m
             write(staged, "new")
 
     def seen():
-        return {
-            path.read_text()
-            for name in names
-            for path in [tmp_path / name, *(tmp_path / name).glob("*")]
-            if path.is_file()
-        }
+        return {path.read_text() for name in names for path in tmp_path.glob(name)}
 
     write(tmp_path, "old")
+    (tmp_path / "folder" / "of somebody else").write_text("precious")
     replace, left = Path.replace, [moves]
 
     def cut(self, target):
@@ -234,7 +289,8 @@ def test_no_mixture_is_seen_while_results_are_exchanged(tmp_path, monkeypatch, m
             assert old.count("old") >= 3
     exchange()
     assert seen() == {"new"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "folder", "second"]
+    assert (tmp_path / "folder" / "of somebody else").read_text() == "precious"
 
 
 @contextmanager

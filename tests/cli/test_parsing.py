@@ -164,18 +164,19 @@ def test_the_help_shows_every_choice_that_is_read_with_its_default(capsys, monke
     accepted = {f"model.{f.name}" for f in dataclasses.fields(ModelConfig)}
     accepted |= {f.name for f in dataclasses.fields(TrainingConfig) if f.name != "model"}
     accepted |= {f"execution.{f.name}" for f in dataclasses.fields(PyTorchExecutionConfig)}
-    own = {"quiet", "verbose", "overwrite", "config"}
+    own = {"quiet", "verbose", "overwrite", "preset", "config"}
     assert own < listed <= accepted | own
-    unread = accepted - listed
+    unread = accepted - listed - {"positions_provided"}
     assert all("fno" in name or "spectral" in name for name in unread if not name.startswith(("model.", "execution.")))
     assert {"model.fno_modes", "execution.ffno_encoder_modes", "execution.pad_eval", "execution.scheduler"} <= unread
-    assert re.search(r"--nepochs INT +Passes over the scan\. \[50\]", shown)
+    assert re.search(r"--nepochs INT +Passes over the scan; at least 1\. \[50\]", shown)
     assert re.search(r"--probe_trainable true\|false .*\[false\]", " ".join(shown.split()))
 
 
 def test_the_usage_is_short(capsys):
     usage = help_of_train(capsys).split("\n\n")[0]
-    assert usage == "usage: ptycho train [--quiet | --verbose] [--overwrite] [--config FILE]"
+    flags = "[--quiet | --verbose] [--overwrite] [--preset NAME] [--config FILE]"
+    assert " ".join(usage.split()) == f"usage: ptycho train {flags}"
 
 
 def test_every_type_of_a_field_has_words_and_a_placeholder():

@@ -1,19 +1,23 @@
 """Every verb on a scan that is all right."""
 
 import csv
+import html
 import json
+import shlex
 import shutil
 import subprocess
 import sys
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import yaml
 
+from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.cli import demo
 from ptycho.cli.main import VERBS, main
-from ptycho.simulation.simulate import Simulation
+from ptycho.simulation.simulate import Simulation, simulate
 from tests.cli.conftest import TRAIN
 
 
@@ -53,6 +57,11 @@ def test_a_simulation_is_what_was_asked_for(tmp_path):
     assert not found["diff3d"][:, found["bad_pixels"]].any()
     # Far from the beam there is the background alone.
     assert found["diff3d"][:, :3, :3].mean() == pytest.approx(3, abs=1.5)
+
+
+def test_a_simulation_without_an_ending_gets_one(tmp_path):
+    assert main(["simulate", str(tmp_path / "q"), *SMALL]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["q.npz"]
 
 
 def test_only_overwrite_replaces_a_simulation(tmp_path):
@@ -132,7 +141,9 @@ def test_a_run_has_all_that_was_promised(trained):
     assert (trained / "checkpoints" / "last.ckpt").is_file()
     assert len(list((trained / "checkpoints").iterdir())) == 2
     report = json.loads((trained / "training.json").read_text())
-    assert report.keys() == {"history", "seconds", "patterns_per_second"}
+    assert report.keys() == {"history", "seconds", "patterns_per_second", "command", "finished", "machine"}
+    assert shlex.split(report["command"])[:2] == ["ptycho", "train"]
+    assert shlex.split(report["command"])[-len(TRAIN) :] == TRAIN
     assert {name: len(curve) for name, curve in report["history"].items()} == {"train_loss": 1, "val_loss": 1}
     assert np.isfinite([*report["history"]["train_loss"], report["seconds"], report["patterns_per_second"]]).all()
     with (trained / "logs" / "metrics.csv").open() as file:
@@ -256,6 +267,32 @@ def test_the_pictures_are_pictures(reconstructed):
         assert picture[..., :3].std() > 0.05
 
 
+def test_metres_give_a_product_that_ptychodus_opens(tmp_path, trained, scan_file, reconstructed, capsys):
+    """With energy, distance and pixel the same object comes as a product; without them none does, and that is said."""
+    lengths = ["--energy", "8000", "--distance", "2", "--detector_pixel", "1e-4"]
+    known = tmp_path / "known.npz"
+    assert main(["convert", str(scan_file), str(known), *lengths, "--quiet"]) == 0
+    argv = ["reconstruct", str(trained), str(known), "--output_dir", str(tmp_path / "out"), "--refine", "4"]
+    assert main([*argv, "--accelerator", "cpu", "--quiet"]) == 0
+    assert not (reconstructed / "product.h5").exists()
+    found = read(tmp_path / "out" / "reconstruction.npz")
+    pixel = 12_398.42e-10 / 8000 * 2 / (32 * 1e-4)
+    with h5py.File(tmp_path / "out" / "product.h5") as product:
+        image = product["object"]
+        np.testing.assert_array_equal(image[0], found["object"])
+        assert image.attrs["pixel_width_m"] == image.attrs["pixel_height_m"] == pytest.approx(pixel, rel=1e-6)
+        x, y = product["probe_position_x_m"][()], product["probe_position_y_m"][()]
+        metres = np.stack([y - image.attrs["center_y_m"], x - image.attrs["center_x_m"]], axis=1)
+        pixels = metres / pixel + (np.array(found["object"].shape) - 1) / 2
+        # The middle of a patch lies half a pixel before its index N // 2, which our positions name.
+        np.testing.assert_allclose(pixels, found["positions"] - found["origin"] - 0.5, atol=1e-4)
+        np.testing.assert_allclose(product["probe"][0] * 32, found["probe"], rtol=1e-5)
+        np.testing.assert_allclose(product["loss_values"], found["history_deviance"])
+    said = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert said["geometry"]["energy"] == 8000
+    assert said["geometry"]["object_pixel"] == pytest.approx([pixel, pixel], rel=1e-6)
+
+
 def test_the_summary_says_how_it_went(reconstructed, scan_arrays):
     found = json.loads((reconstructed / "summary.json").read_text())
     stored = read(reconstructed / "reconstruction.npz")
@@ -289,6 +326,17 @@ def test_a_reconstruction_repeats_itself(trained, scan_file, reconstructed, tmp_
     assert np.abs(alone["object"] - first["object"]).max() > 0.01
 
 
+def test_the_report_shows_how_to_make_it_again(reconstructed, trained, scan_file):
+    page = (reconstructed / "report.html").read_text()
+    facts = json.loads((reconstructed / "summary.json").read_text())
+    for word in ("train", "reconstruct"):
+        assert facts["commands"][word].startswith(f"ptycho {word} ")
+        assert html.escape(facts["commands"][word]) in page
+    assert facts["settings"]["model"]["lean_width"] == 8
+    assert facts["data"] == str(scan_file)
+    assert "model.lean_width" in page
+
+
 # --- compare ----------------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +368,43 @@ def test_the_table_shows_what_the_program_reads(capsys, reconstructed, scan_file
     rows = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()[2:])
     assert float(rows["complex NRMSE"]) == pytest.approx(found["complex_nrmse"], rel=1e-3)
     assert float(rows["amplitude PSNR, peak 1 (dB)"]) == pytest.approx(found["amplitude_psnr"], rel=1e-3)
+
+
+def test_a_page_of_two_results_is_written_where_asked(capsys, reconstructed, scan_file, tmp_path, refused):
+    page = tmp_path / "page.html"
+    argv = ["compare", str(reconstructed), str(scan_file), "--html", str(page)]
+    assert main(argv) == 0
+    assert capsys.readouterr().err == ""
+    assert "Amplitude of B" in page.read_text()
+    refused(argv, "page.html already", "--overwrite")
+    assert main([*argv, "--overwrite"]) == 0
+
+
+def test_results_that_have_little_in_common_are_doubted(capsys, tmp_path):
+    truth = simulate(Simulation(N=32, n_positions=200), np.random.default_rng(0)).object_
+    ones, nowhere = np.ones(truth.shape, np.float32), np.zeros((0, 2))
+    probe = np.ones((1, 32, 32), np.complex64)
+    shuffled = np.random.default_rng(0).permutation(truth.ravel()).reshape(truth.shape)
+    corner = np.array([0.6 * truth.shape[0], 0.0])
+    for name, object_, origin in (("a", truth, [0, 0]), ("other", shuffled, [0, 0]), ("moved", truth, corner)):
+        Reconstruction(object_, ones, np.array(origin, float), probe, nowhere).write(tmp_path / f"{name}.npz")
+    assert main(["compare", str(tmp_path / "a.npz"), str(tmp_path / "a.npz")]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["compare", str(tmp_path / "other.npz"), str(tmp_path / "a.npz")]) == 0
+    assert "different samples or places" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "moved.npz"), str(tmp_path / "a.npz")]) == 0
+    assert "of the smaller field only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("scan", "this is a scan"), ("bundle", "a bundle of trained weights"), ("run", "found a training run")],
+)
+def test_what_is_no_reconstruction_is_named(refused, reconstructed, scan_file, trained, kind, words):
+    path = {"scan": scan_file, "bundle": trained / "wts.h5.zip", "run": trained}[kind]
+    refused(["compare", path, reconstructed], words, "expected", "reconstruct")
+    if kind != "scan":
+        refused(["compare", reconstructed, path], words, "expected", "reconstruct")
 
 
 # --- demo, doctor, help -----------------------------------------------------------------------------------------------

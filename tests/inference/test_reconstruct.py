@@ -12,6 +12,7 @@ from ptycho.assembly.stitch import stitch as numpy_stitch
 from ptycho.base.errors import DataError
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
+from ptycho.metrics.image import complex_nrmse
 from ptycho.metrics.summary import compare
 from ptycho.optics.probe import probe_intensity
 from ptycho_torch.data.scan import Scan
@@ -191,7 +192,8 @@ def test_a_self_check_leaves_the_result_as_it_is(gridsize, iterations):
     )
     assert plain.check is None
     lit = checked.final.coverage > 0.1 * checked.final.coverage.max()
-    np.testing.assert_allclose(checked.final.object_[lit], plain.final.object_[lit], atol=1e-4)
+    # The sums of two halves are those of the whole but for rounding, which iterations magnify.
+    assert complex_nrmse(checked.final.object_, plain.final.object_, lit) < 1e-4
     found = checked.check
     assert found.deviance.mean() == pytest.approx(checked.deviance, rel=1e-4)
     assert found.z.shape == found.deviance.shape == (SCAN.n_positions,)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.config.reading import Reading
+from ptycho.optics.geometry import Geometry
 from ptycho.simulation.simulate import expected_counts
 
 N = 32
@@ -21,6 +22,7 @@ DETECTOR_PIXEL = (75e-6, 60e-6)  # (y, x), m
 WAVELENGTH = 12_398.419843320026e-10 / ENERGY  # m
 CORNER = (-3.1e-6, 1.2e-6)  # (y, x) of object pixel [0, 0], m, in the coordinates of the motors
 ELECTRON_VOLT = 1.602176634e-19  # J
+ENOUGH = 5  # expected counts of a pixel whose deviance is looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,22 @@ class Known:
     def metres(self) -> np.ndarray:
         """(y, x), m, that the motors say: where the middle of a patch lies, (N - 1) / 2, half a pixel before N // 2."""
         return (self.positions - 0.5) * self.object_pixel + CORNER
+
+    def acquisition(self) -> Acquisition:
+        """Return the scan as this package holds it."""
+        corner = np.array(CORNER) - 0.5 * np.array(self.object_pixel)
+        return Acquisition(
+            patterns=self.patterns,
+            positions=self.positions,
+            probe=self.probe,
+            mask=self.mask,
+            quantity="counts",
+            count_scale=1.0,
+            origin="simulated",
+            object_=self.object_,
+            indexes=100 + np.arange(len(self.positions)),
+            geometry=Geometry(ENERGY, DISTANCE, self.detector_pixel, self.object_pixel, (corner[0], corner[1])),
+        )
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -249,7 +267,7 @@ def is_the_known_scan(found: Acquisition, written: Written) -> None:
 
 
 def deviance(found: Acquisition, offset: np.ndarray) -> float:
-    """Poisson deviance of the true object in a pixel, where the scan says that it looked; 1 for shot noise alone.
+    """Return the misfit of the true object where the scan says that it looked, its positions moved back by an offset.
 
     The probe has the one free factor that fits the counts best.
     """
@@ -257,8 +275,11 @@ def deviance(found: Acquisition, offset: np.ndarray) -> float:
     inside = np.clip(found.positions - offset, N // 2, np.array(known.object_.shape) - N // 2 - 1)
     expected = expected_counts(known.object_, found.probe, inside)[:, found.mask]
     counts = found.counts().astype(np.float64)[:, found.mask]
-    expected *= counts.sum() / expected.sum()
+    return poisson_deviance(counts, expected * counts.sum() / expected.sum())
+
+
+def poisson_deviance(counts: np.ndarray, expected: np.ndarray) -> float:
+    """Return 2 (c ln(c / e) - c + e) on average over the pixels where it has a mean of 1 for shot noise alone."""
     ratio = np.where(counts > 0, counts / np.maximum(expected, 1e-12), 1.0)
     terms = counts * np.log(ratio) - counts + expected
-    bright = expected > 5  # where the deviance of a pixel has the mean 1
-    return float(2 * terms[bright].mean())
+    return float(2 * terms[expected > ENOUGH].mean())

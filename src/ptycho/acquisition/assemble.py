@@ -21,6 +21,7 @@ from ptycho.optics.probe import back_projected_probe, probe_intensity, probe_mod
 logger = logging.getLogger(__name__)
 
 SHORT = 0.1  # from end to end; positions that reach less far are metres, since a scan is wider than a tenth of a pixel
+CONVERT = "ptycho convert SCAN SCAN.npz"  # what a file can't say is said once, to this verb
 GUESSED = "no file brings a probe: it is guessed from the mean pattern, and refining it is needed"
 
 
@@ -45,13 +46,10 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
     if parts.patterns is None or parts.positions is None:
         present, absent = ("positions", "patterns") if parts.patterns is None else ("patterns", "positions")
         raise DataError(
-            f"found {present} and no {absent}, expected both; give the other file of the scan: --companions FILE"
-            if (parts.patterns is not None or parts.positions is not None)
-            else "found neither patterns nor positions, expected a scan; give the files of both: --companions FILE"
+            f"found {present} and no {absent}, expected both; give the other file too: {CONVERT} --companions FILE"
         )
     patterns = align_frames(parts.patterns, len(parts.positions))
-    geometry = _geometry(parts.geometry, reading).with_object_pixel(patterns.shape[-1])
-    geometry = geometry.with_distance(patterns.shape[-1])
+    geometry = _geometry(parts.geometry, reading).completed(patterns.shape[-1])
     patterns = _without_bad_values(patterns, parts.bad_pixels)
     if parts.indexes is not None:
         _check_indexes(parts.indexes, patterns)
@@ -134,7 +132,7 @@ def _geometry(stated: Geometry, reading: Reading) -> Geometry:
 
 def _without_bad_values(patterns: NDArray[Any], bad_pixels: NDArray[Any] | None) -> NDArray[Any]:
     """Return patterns with 0 in bad pixels where a detector marks these by values that are no counts."""
-    if bad_pixels is None or bad_pixels.shape != patterns.shape[1:]:
+    if bad_pixels is None or bad_pixels.shape != patterns.shape[1:] or bad_pixels.dtype.kind not in "biu":
         return patterns
     bad = bad_pixels.astype(bool)
     values = patterns[:, bad]
@@ -163,7 +161,7 @@ def _in_pixels(parts: Parts, geometry: Geometry, reading: Reading, size: int) ->
         unknown = [name for name in ("energy", "distance", "detector_pixel") if getattr(geometry, name) is None]
         raise DataError(
             f"found positions in metres and no pixel size of the object, expected {', '.join(unknown)} to find it; "
-            f"give {' '.join(f'--{name} NUMBER' for name in unknown)}"
+            f"give {CONVERT} {' '.join(f'--{name} NUMBER' for name in unknown)}"
         )
     pixel = np.asarray(geometry.object_pixel)
     origin = np.asarray(positions.min(axis=0) - size // 2 * pixel if parts.origin is None else parts.origin)

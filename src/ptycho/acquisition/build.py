@@ -152,14 +152,14 @@ def check_real(name: str, array: NDArray[Any]) -> None:
 
 
 def check_finite(name: str, array: NDArray[Any]) -> None:
-    """Refuse real numbers that aren't finite; ``name`` is what the message calls them.
+    """Refuse real numbers that aren't finite in single precision; ``name`` is what the message calls them.
 
     Raises
     ------
     DataError
-        There is NaN or infinity.
+        There is NaN or infinity, or a number that single precision can't hold.
     """
-    if array.dtype.kind == "f" and array.size and not np.isfinite([array.min(), array.max()]).all():
+    if array.dtype.kind == "f" and array.size and not max(abs(float(array.min())), abs(float(array.max()))) <= LARGEST:
         raise DataError(
             f"found NaN or infinity in {name}, expected finite values; replace them, and mark detector pixels "
             "without a value in bad_pixels"
@@ -202,9 +202,11 @@ def _object(array: NDArray[Any]) -> NDArray[np.complex64]:
             f"found an object of shape {array.shape} and type {array.dtype}, expected (height, width) complex; "
             "give one layer or leave objectGuess out"
         )
-    if not np.isfinite(array).all():
+    with np.errstate(over="ignore"):
+        object_ = array.astype(np.complex64)
+    if not np.isfinite(object_).all():
         raise DataError("found NaN or infinity in the object, expected finite values; correct or leave out objectGuess")
-    return array.astype(np.complex64)
+    return object_
 
 
 def usable_labels(array: NDArray[Any], n_positions: int, size: int) -> NDArray[np.complex64] | None:

@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int
 from numpy import ndarray
 
 from ptycho.acquisition.readers.archive import Archive, open_archive
+from ptycho.acquisition.readers.npz import read_geometry
+from ptycho.acquisition.scan_arrays import FRAME_INDEX
+from ptycho.acquisition.writers.npz import geometry_keys
 from ptycho.base.arrays import Object, Positions, Probe
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import DataError
+from ptycho.optics.geometry import Geometry
 
 CURVE = "history_"
 KEYS = ("object", "coverage", "origin", "probe", "positions")
@@ -35,6 +39,8 @@ class Reconstruction:
         (position, 2) float64, (y, x) px: the positions that were used.
     history
         Name of a curve (such as "deviance") -> its values, one an iteration or epoch.
+    geometry, indexes
+        Of the scan: energy and lengths, and the numbers of its frames, where they are known.
     """
 
     object_: Object
@@ -43,10 +49,17 @@ class Reconstruction:
     probe: Probe
     positions: Positions
     history: dict[str, list[float]] = field(default_factory=dict)
+    geometry: Geometry | None = None
+    indexes: Int[ndarray, " position"] | None = None
 
     def write(self, path: Path) -> None:
-        """Write an npz with keys object, coverage, origin, probe, positions, history_*; whole or not at all."""
+        """Write an npz, whole or not at all.
+
+        Keys: object, coverage, origin, probe, positions, history_*, and those of energy, lengths and frames in a scan.
+        """
         arrays: dict[str, Any] = {f"{CURVE}{name}": np.asarray(curve) for name, curve in self.history.items()}
+        known = {**geometry_keys(self.geometry), FRAME_INDEX: self.indexes}
+        arrays |= {key: np.asarray(value) for key, value in known.items() if value is not None}
         with atomic_path(path) as partial, partial.open("wb") as stream:
             np.savez(
                 stream,
@@ -71,7 +84,7 @@ class Reconstruction:
             missing = [key for key in KEYS if key not in archive]
             if missing:
                 raise DataError(
-                    f"found keys {sorted(archive.keys)}, missing {missing}; expected a reconstruction; "
+                    f"{kind_of(archive)}, missing {missing}; expected a reconstruction; "
                     "give the reconstruction.npz that `ptycho reconstruct` wrote"
                 )
             curves = [key for key in archive.keys if key.startswith(CURVE)]
@@ -82,7 +95,18 @@ class Reconstruction:
                 probe=_finite(archive, "probe", (None, None, None), np.complex64),
                 positions=_finite(archive, "positions", (None, 2), np.float64),
                 history={key.removeprefix(CURVE): _numbers(archive, key, (None,)).tolist() for key in sorted(curves)},
+                geometry=read_geometry(archive),
+                indexes=archive.get(FRAME_INDEX),
             )
+
+
+def kind_of(archive: Archive) -> str:
+    """Return in words what an archive that is not a reconstruction seems to be."""
+    if "diff3d" in archive or "diffraction" in archive:
+        return "this is a scan"
+    if not archive.keys:
+        return "this holds no arrays (a bundle of trained weights, if `ptycho train` wrote it)"
+    return f"found keys {sorted(archive.keys)}"
 
 
 def _finite(archive: Archive, key: str, shape: tuple[int | None, ...], dtype: type) -> ndarray:

@@ -8,7 +8,7 @@ from jaxtyping import Float32, Float64
 from numpy import ndarray
 
 from ptycho.acquisition.readers.archive import open_archive
-from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.assembly.reconstruction import Reconstruction, kind_of
 from ptycho.base.arrays import Object
 from ptycho.base.errors import DataError
 
@@ -35,8 +35,9 @@ def read_reconstruction(path: Path) -> Reconstruction:
     if not path.is_dir():
         return Reconstruction.read(path)
     if not (path / NAME).exists():
+        found = "a training run" if (path / "wts.h5.zip").exists() else "a folder"
         raise DataError(
-            f"{path}: found a folder without {NAME}, expected results of `ptycho reconstruct`; name their folder"
+            f"{path}: found {found} without {NAME}, expected results of `ptycho reconstruct`; name their folder"
         )
     return Reconstruction.read(path / NAME)
 
@@ -56,7 +57,7 @@ def read_reference(path: Path) -> Reference:
                 return Reference(_object(archive["objectGuess"]), np.zeros(2))
             if "object" not in archive:
                 raise DataError(
-                    f"found keys {sorted(archive.keys)}; expected objectGuess in the frame of xcoords and ycoords, or "
+                    f"{kind_of(archive)}; expected objectGuess in the frame of xcoords and ycoords, or "
                     "a reconstruction; give a simulated scan or the results of `ptycho reconstruct`"
                 )
     found = read_reconstruction(path)

@@ -72,12 +72,12 @@ def remove_whole(path: Path) -> None:
 
 
 def remove_partials(folder: Path, names: Sequence[str]) -> None:
-    """Remove what runs that were killed left half written in a folder, under these names and in folders of these names.
+    """Remove what runs that were killed left half written under these names (or patterns) below a folder.
 
     Nobody else may be writing them.
     """
-    for name in names:
-        for path in (*folder.glob(f"{PARTIAL}*-{name}"), *(folder / name).glob(f"{PARTIAL}*")):
+    for name in map(Path, names):
+        for path in (folder / name.parent).glob(f"{PARTIAL}*-{name.name}"):
             remove_whole(path)
 
 

@@ -24,7 +24,7 @@ class Interruption(KeyboardInterrupt):
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
     """Let SIGTERM end the block as Ctrl-C does, so that what is open is closed and nothing half written is left."""
-    if not in_main_thread():
+    if not may_listen(signal.SIGTERM):
         yield
         return
     before = signal.signal(signal.SIGTERM, _interrupt)
@@ -34,9 +34,10 @@ def sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def in_main_thread() -> bool:
-    """Return whether this thread may listen to signals."""
-    return threading.current_thread() is threading.main_thread()
+def may_listen(number: int) -> bool:
+    """Return whether this thread may listen to a signal: the main one may, unless the program is told to ignore it."""
+    main = threading.current_thread() is threading.main_thread()
+    return main and signal.getsignal(number) is not signal.SIG_IGN
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

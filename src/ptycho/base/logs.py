@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import Any
 
 from ptycho.base.printable import printable
 
@@ -16,12 +17,23 @@ class _Plain(logging.Formatter):
         return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
 
 
+class _Stderr(logging.StreamHandler[Any]):
+    """Writes to stderr as it is at that moment: a line that moves on the terminal stays below what is said."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+
 def configure(*, quiet: bool = False, verbose: bool = False, level: int = logging.INFO) -> None:
     """Send the messages of both packages to stderr: everything when verbose, only warnings when quiet, else ``level``.
 
     Calling it again replaces what the call before set up.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.set_name(__name__)
     handler.setFormatter(_Plain())
     level = logging.WARNING if quiet else logging.DEBUG if verbose else level

@@ -1,71 +1,116 @@
-"""``ptycho convert``: what older software wrote, in our formats."""
+"""``ptycho convert``: a scan in another layout, or what older software trained, in our formats."""
 
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jsonargparse import Namespace
+
+from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require
-from ptycho.acquisition.readers import read
+from ptycho.acquisition.readers import identify, read
+from ptycho.acquisition.writers import files_of, meaning, write
 from ptycho.base.errors import ConfigError, extra_missing
 from ptycho.cli.folders import output_file
 from ptycho.cli.parsing import verb_parser
 from ptycho.config.checks import number
 from ptycho.config.flags import reader
 from ptycho.config.old_names import ACTIVATIONS
+from ptycho.config.reading import Reading
 
 logger = logging.getLogger(__name__)
 
+BUNDLE = ".zip"
 AMPLITUDE_ENDS = tuple(dict.fromkeys(ACTIVATIONS.values()))
 
 
 def run(argv: Sequence[str]) -> int:
-    """Write the bundle of an older archive, and say what could not be carried over."""
+    """Write a scan in another layout, or the bundle of an older archive, and say what was made of it."""
     parser = verb_parser(
-        "convert", "Turn an archive of trained weights that the older software wrote into a bundle of ours."
+        "convert",
+        "Write a scan of any layout as OUT.npz (ours), OUT.cxi or OUT.h5 (a product of Ptychodus, with diffraction.h5 "
+        "beside it), or an archive of trained weights that the older software wrote as OUT.zip, a bundle of ours.",
     )
-    parser.add_argument("old", type=Path, metavar="OLD", help="wts.h5.zip of the older software")
-    parser.add_argument("new", type=Path, metavar="NEW", help="bundle to write, for `ptycho reconstruct`")
-    parser.add_argument("--scan", type=Path, metavar="SCAN", help="scan that the network was trained on: its probe")
-    parser.add_argument(
+    parser.add_argument("source", type=Path, metavar="IN", help="scan, or wts.h5.zip of the older software")
+    parser.add_argument("target", type=Path, metavar="OUT", help="file to write; its suffix says what to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT when it exists")
+    weights = parser.add_argument_group("Archives of trained weights")
+    weights.add_argument("--scan", type=Path, metavar="SCAN", help="scan that the network was trained on: its probe")
+    weights.add_argument(
         "--probe_scale",
         type=reader("--probe_scale", float),
         default=4.0,
         metavar="NUMBER",
         help="probe_scale of that training [4]",
     )
-    parser.add_argument(
+    weights.add_argument(
         "--amp_activation",
         choices=AMPLITUDE_ENDS,
-        help=f"how the amplitude ends, where OLD does not say it: {', '.join(AMPLITUDE_ENDS)} [sigmoid]",
+        help=f"how the amplitude ends, where IN does not say it: {', '.join(AMPLITUDE_ENDS)} [sigmoid]",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace NEW when it exists")
-    asked = parser.read(argv).arguments
+    parser.add_config(Reading)
+    given = parser.read(argv)
+    asked, reading = given.arguments, given.config(Reading)
+    output_file(asked.target, overwrite=asked.overwrite)
+    said = _network(asked, reading) if asked.target.suffix == BUNDLE else _scan(asked, reading)
+    sys.stdout.write(f"{said}\n")
+    return 0
+
+
+def _scan(asked: Namespace, reading: Reading) -> str:
+    """Write a scan in the layout of ``asked.target``; return in one line what was read, decided and written."""
+    if asked.scan or asked.amp_activation:
+        raise ConfigError(
+            f"--scan and --amp_activation are for trained weights, which become a {BUNDLE}, and OUT is {asked.target}; "
+            "leave them out, or name OUT wts.h5.zip"
+        )
+    paths = [output_file(path, overwrite=asked.overwrite) for path in files_of(asked.target)]
+    layout, scan = identify(asked.source).name, read(asked.source, reading=reading)
+    for finding in require(scan):
+        logger.warning("%s", finding)
+    write(asked.target, scan)
+    facts = (f"{scan.n_positions} patterns of {scan.size} x {scan.size} px", scan.origin, _place(scan), *scan.notes)
+    return (
+        f"read {asked.source} ({layout}): {'; '.join(facts)}; wrote {' and '.join(map(str, paths))}: "
+        f"{meaning(asked.target)}"
+    )
+
+
+def _place(scan: Acquisition) -> str:
+    """Return the extent of the positions, and the pixel where it is known."""
+    height, width = scan.positions.max(axis=0) - scan.positions.min(axis=0)
+    pixel = scan.geometry and scan.geometry.object_pixel
+    unit = "of unknown size" if not pixel else f"of {pixel[0] * 1e9:.4g} x {pixel[1] * 1e9:.4g} nm (y, x)"
+    return f"positions over {height:.4g} x {width:.4g} px (y, x) {unit}"
+
+
+def _network(asked: Namespace, reading: Reading) -> str:
+    """Write the bundle of an older archive; return what it is, and what could not be carried over."""
     number(asked, "probe_scale", above=0)
-    new = output_file(asked.new, overwrite=asked.overwrite)
+    old, new = asked.source, asked.target
     try:
         from ptycho_torch.persistence.bundle import write_bundle
         from ptycho_torch.persistence.migrate import carry_over, choose_activation, photons, read_archive
     except ModuleNotFoundError as error:
         raise extra_missing(error.name or "torch", "torch") from error
-    network = read_archive(asked.old)
+    network = read_archive(old)
     if asked.scan is None:
         raise ConfigError(
-            f"{asked.old} holds no probe that can be read without running it; expected the scan that the network was "
-            f"trained on; type: ptycho convert {asked.old} {new} --scan SCAN"
+            f"{old} holds no probe that can be read without running it; expected the scan that the network was "
+            f"trained on; type: ptycho convert {old} {new} --scan SCAN"
         )
     activation = choose_activation(network, asked.amp_activation)
-    scan = read(asked.scan, nphotons=photons(network))
+    scan = read(asked.scan, nphotons=photons(network), reading=reading)
     for finding in require(scan):
         logger.warning("%s", finding)
     pinn, config = carry_over(network, scan, probe_scale=asked.probe_scale, amp_activation=activation)
     config.train_data_file = asked.scan
     write_bundle(new, pinn, config)
     model = config.model
-    sys.stdout.write(
+    left = "".join(f"\n- {item}" for item in network.left)
+    return (
         f"wrote {new}: a cnn network of {model.N} x {model.N} px patterns, gridsize {model.gridsize}, n_filters_scale "
         f"{model.n_filters_scale}, probe_big {model.probe_big}, pad_object {model.pad_object}, amp_activation "
-        f"{model.amp_activation}; probe and counts are those of {asked.scan}\nnot carried over:\n"
+        f"{model.amp_activation}; probe and counts are those of {asked.scan}\nnot carried over:{left}"
     )
-    sys.stdout.writelines(f"- {item}\n" for item in network.left)
-    return 0

@@ -12,16 +12,20 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.writers import write_npz
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import extra_missing
+from ptycho.base.provenance import provenance
+from ptycho.base.watching import Watcher, Watchers
 from ptycho.cli import reconstruct as reconstruction
 from ptycho.cli import train as training
 from ptycho.cli.compare import table
 from ptycho.cli.folders import all_together, output_folder
-from ptycho.cli.parsing import at_least, verb_parser
-from ptycho.cli.reconstruct import summary, write_results
+from ptycho.cli.parsing import add_live, at_least, verb_parser
+from ptycho.cli.reconstruct import Made, summary, write_results
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.flags import reader
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
+from ptycho.live.server import live_page
+from ptycho.live.terminal import progress_line
 from ptycho.metrics.summary import Comparison, compare
 from ptycho.report.demo_page import Curves, save_demo_page
 from ptycho.simulation.simulate import Simulation, simulate
@@ -44,17 +48,18 @@ def run(argv: Sequence[str]) -> int:
         "--seed", type=reader("--seed", int), metavar="INT", default=0, help="of the simulated scan [0]"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in DIR")
+    add_live(parser)
     given = parser.read(argv)
     asked = given.arguments
     at_least(asked, seed=0)
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
-        with all_together(folder, PRODUCTS) as staged:
-            told = _demo(staged, folder, asked.seed, watched=not asked.quiet)
+        with all_together(folder, PRODUCTS) as staged, live_page(asked.live, f"ptycho demo in {folder}") as page:
+            told = _demo(staged, folder, asked.seed, ["ptycho", "demo", *argv], page, quiet=asked.quiet)
         sys.stdout.write(f"{told}Pictures: {folder / PAGE}\n")
     return 0
 
 
-def _demo(folder: Path, home: Path, seed: int, *, watched: bool) -> str:
+def _demo(folder: Path, home: Path, seed: int, command: Sequence[str], page: Watcher, *, quiet: bool) -> str:
     """Do the main job in a folder, whose files will lie in ``home``; return the scores and the time as text."""
     try:
         import lightning  # noqa: F401
@@ -63,7 +68,6 @@ def _demo(folder: Path, home: Path, seed: int, *, watched: bool) -> str:
         from ptycho_torch.base.devices import resolve_device
         from ptycho_torch.inference.reconstruct import maximum_likelihood, reconstruct
         from ptycho_torch.persistence.bundle import write_bundle
-        from ptycho_torch.persistence.manifest import package_versions
         from ptycho_torch.training.fit import prepare
     except ModuleNotFoundError as error:
         raise extra_missing(error.name or "torch", "torch") from error
@@ -73,16 +77,20 @@ def _demo(folder: Path, home: Path, seed: int, *, watched: bool) -> str:
     scan = simulate(choices, np.random.default_rng(seed))
     write_npz(folder / "scan.npz", scan)
     config = TrainingConfig(ModelConfig(N=scan.size), nepochs=EPOCHS, batch_size=BATCH, output_dir=home)
-    execution = PyTorchExecutionConfig(enable_progress_bar=watched)
+    execution = PyTorchExecutionConfig(enable_progress_bar=not quiet)
     logger.info("training a network on it, without labels")
-    trained = prepare(config, execution, scan, folder=folder).train()
+    trained = prepare(config, execution, scan, folder=folder).train(watcher=page)
     write_bundle(folder / "wts.h5.zip", trained.pinn, config)
     logger.info("reconstructing, and %d likelihood iterations", ITERATIONS)
     device = resolve_device(execution.accelerator)
-    result = reconstruct(trained.pinn, scan, device=device, iterations=ITERATIONS, check=True)
-    facts = summary(result, scan, package_versions(), str(device))
+    with progress_line(shown=not quiet) as line:
+        watcher = Watchers(line, page)
+        result = reconstruct(trained.pinn, scan, device=device, iterations=ITERATIONS, check=True, watcher=watcher)
+    made = Made(result, scan, str(device), config)
+    facts = summary(made, data=str(home / "scan.npz"), train="", **provenance(command))
     logger.info("for comparison, the likelihood solution that starts from the truth")
-    limit = maximum_likelihood(scan, device=device)
+    with progress_line(shown=not quiet) as line:
+        limit = maximum_likelihood(scan, device=device, watcher=line)
     found = {
         "network": _scored(result.stitched, scan),
         "refined": _scored(result.final, scan),
@@ -92,7 +100,7 @@ def _demo(folder: Path, home: Path, seed: int, *, watched: bool) -> str:
     _page(folder / PAGE, scan, found, trained.history["train_loss"], result.final)
     scores = {name: comparison.as_dict() for name, comparison in found.items()}
     facts |= {"scores": scores, "training": {"seconds": trained.seconds, "history": trained.history}}
-    write_results(folder, result, facts)
+    write_results(folder, made, facts, trained.history)
     return (
         f"\n{table(found)}\n\n"
         "network: its patches, stitched, without iterations. refined: after "

@@ -24,6 +24,11 @@ STAGED = "results"
 def output_folder(folder: Path, products: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
     """Hold a folder for the products of one run, before any work is done; an empty one that was made here goes again.
 
+    Parameters
+    ----------
+    products
+        Names below the folder, or patterns of names.
+
     Raises
     ------
     OutputError
@@ -33,7 +38,7 @@ def output_folder(folder: Path, products: Sequence[str], *, overwrite: bool) -> 
     try:
         _make(folder)
         with _held(folder):
-            found = [name for name in products if (folder / name).exists()]
+            found = [str(path.relative_to(folder)) for path in present(folder, products)]
             if found and not overwrite:
                 raise OutputError(
                     f"{folder} holds {', '.join(found)} already; choose another folder or give --overwrite"
@@ -72,8 +77,8 @@ def output_file(path: Path, *, overwrite: bool) -> Path:
 def all_together(folder: Path, products: Sequence[str]) -> Iterator[Path]:
     """Yield an empty folder for products, which take their places in ``folder`` together when the block ends well.
 
-    Until then an earlier result is as it was. It makes room before the first product takes its place, so that no
-    mixture of two results is ever seen.
+    Until then an earlier result is as it was. It makes room before the first file takes its place, so that no mixture
+    of two results is ever seen; the first of ``products`` comes last: where it is, all others are.
 
     Raises
     ------
@@ -87,8 +92,9 @@ def all_together(folder: Path, products: Sequence[str]) -> Iterator[Path]:
     try:
         yield staged
         set_aside(folder, products)
-        for path in staged.iterdir():
-            path.replace(folder / path.name)
+        files = [path for path in staged.rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: path == staged / products[0]):
+            _move(path, staged, folder)
         to_disk(folder)
         forget_earlier(folder, products)
     except OutputError as error:
@@ -103,28 +109,36 @@ def set_aside(folder: Path, products: Sequence[str]) -> None:
     Parameters
     ----------
     products
-        Names in ``folder``. The first makes a result of the others, and is moved last: what is there without it was
-        left by a run that was killed, and is removed.
+        Names below ``folder``, or patterns of names. The first makes a result of the others, and is moved last: what
+        is there without it was left by a run that was killed, and is removed.
     """
-    whole, aside = folder / products[0], folder / EARLIER
-    if not whole.exists():
-        for name in products:
-            remove_whole(folder / name)
+    found, aside = present(folder, products), folder / EARLIER
+    if not (folder / products[0]).exists():
+        for path in found:
+            remove_whole(path)
         return
     logger.info("the earlier result in %s waits in %s until this one is whole", folder, aside)
     if (aside / products[0]).exists():
         remove_whole(aside)
-    aside.mkdir(exist_ok=True)
-    for name in reversed(products):
-        if (folder / name).exists():
-            remove_whole(aside / name)
-            (folder / name).replace(aside / name)
+    for path in reversed(found):
+        _move(path, folder, aside)
 
 
 def forget_earlier(folder: Path, products: Sequence[str]) -> None:
     """Remove the result that was set aside: the one that replaces it is whole."""
     if (folder / EARLIER / products[0]).exists():
         remove_whole(folder / EARLIER)
+
+
+def present(folder: Path, products: Sequence[str]) -> list[Path]:
+    """Return the products that a folder holds, in their order."""
+    return [path for name in products for path in sorted(folder.glob(name))]
+
+
+def _move(path: Path, source: Path, target: Path) -> None:
+    moved = target / path.relative_to(source)
+    moved.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(moved)
 
 
 def _make(folder: Path) -> None:

@@ -95,7 +95,7 @@ def inspect(file: Path, reading: Reading) -> tuple[Inspection, Acquisition | Non
         layout = identify(file).name
         scan = read(file, reading=reading)
     except DataError as error:
-        name, missing = nearest_layout(keys)
+        name, missing = nearest_layout(keys, layout)
         return Inspection(str(file), keys, layout, str(error), nearest=name, missing=missing), None
     findings = check(scan)
     if any(finding.level == "refuse" for finding in findings):

@@ -15,7 +15,7 @@ VERBS = {
     "train": "train a network on a scan",
     "reconstruct": "turn a scan into an image with a trained network",
     "compare": "score a reconstruction against a reference",
-    "convert": "turn a trained network of the older software into ours",
+    "convert": "write a scan in another layout, or turn a trained network of the older software into ours",
     "export": "write a trained network as ONNX or as a PyTorch program, for other software",
     "doctor": "say what is installed, what is missing, and how to get it",
 }

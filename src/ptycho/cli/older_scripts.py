@@ -17,7 +17,7 @@ from ptycho.cli import compare as comparison
 from ptycho.cli.folders import all_together, output_file, output_folder
 from ptycho.cli.reconstruct import reconstruct_file
 from ptycho.cli.status import exit_status
-from ptycho.cli.train import PRODUCTS, train
+from ptycho.cli.train import PRODUCTS, leads, run_folder, train
 from ptycho.config.engine import tell_engine
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import from_dict
@@ -56,7 +56,8 @@ MACHINE_FLAGS = {
 
 def run_train(argv: Sequence[str] | None = None) -> int:
     """Run ``ptycho_train``: train on a scan and, with ``--do_stitching``, reconstruct the other one."""
-    return exit_status("ptycho_train", lambda: _train(parse_arguments(argv)))
+    words = sys.argv[1:] if argv is None else argv
+    return exit_status("ptycho_train", lambda: _train(parse_arguments(argv), ["ptycho_train", *words]))
 
 
 def run_inference(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +71,7 @@ def run_evaluate(argv: Sequence[str] | None = None) -> int:
     return exit_status("ptycho_evaluate", lambda: comparison.run(words, "ptycho_evaluate"))
 
 
-def _train(asked: argparse.Namespace) -> int:
+def _train(asked: argparse.Namespace, command: Sequence[str]) -> int:
     _start_log(asked, asked.verbose)
     config = setup_configuration(asked, asked.config)
     execution = execution_configuration(asked, asked.config)
@@ -82,17 +83,24 @@ def _train(asked: argparse.Namespace) -> int:
     if asked.do_stitching and not stitching:
         logger.warning("--do_stitching has nothing to reconstruct: --test_data_file is not given")
     given_size = "N" in choices(TrainingConfig, vars(asked), asked.config)["model"]
-    with output_folder(config.output_dir, [*PRODUCTS, *IMAGES], overwrite=True) as folder:
-        train(config, execution, given_size=given_size, products=[*PRODUCTS, *IMAGES])
-        if stitching and config.test_data_file is not None:
-            result, _, _ = reconstruct_file(
+    _say_replaced(config.output_dir, [*PRODUCTS, *IMAGES])
+    with run_folder(config, execution, [*PRODUCTS, *IMAGES], overwrite=True) as folder:
+        train(config, execution, given_size=given_size, command=command, products=[*PRODUCTS, *IMAGES])
+        if stitching and config.test_data_file is not None and leads(execution):
+            made = reconstruct_file(
                 folder,
                 config.test_data_file,
                 accelerator=execution.accelerator,
                 batch_size=execution.inference_batch_size or BATCH,
             )
-            save_images(folder, result.final)
+            save_images(folder, made.result.final)
     return 0
+
+
+def _say_replaced(folder: Path, products: Sequence[str]) -> None:
+    found = [name for name in products if (folder / name).exists()]
+    if found:
+        logger.warning("%s holds %s of an earlier run: replaced by this one", folder, ", ".join(found))
 
 
 def _inference_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -131,12 +139,13 @@ def _inference(asked: argparse.Namespace) -> int:
     limits = (asked.phase_vmin, asked.phase_vmax)
     check_limits(*limits)
     products = [OBJECT, *IMAGES, COMPARISON]
+    _say_replaced(config.output_dir, products)
     with output_folder(config.output_dir, products, overwrite=True) as folder:
         dump = None if asked.debug_dump is None else folder if asked.debug_dump is True else asked.debug_dump
         if dump is not None:
             output_file(dump / DUMP, overwrite=True)
         tell_engine(config)
-        result, scan, _ = reconstruct_file(
+        made = reconstruct_file(
             config.model_path,
             config.test_data_file,
             accelerator=execution.accelerator,
@@ -145,12 +154,12 @@ def _inference(asked: argparse.Namespace) -> int:
             seed=SEED if config.subsample_seed is None else config.subsample_seed,
         )
         with all_together(folder, products) as staged:
-            save_images(staged, result.final, limits)
-            result.final.write(staged / OBJECT)
+            save_images(staged, made.result.final, limits)
+            made.result.final.write(staged / OBJECT)
             if asked.comparison_plot:
-                _draw_comparison(staged / COMPARISON, result.final, scan)
+                _draw_comparison(staged / COMPARISON, made.result.final, made.scan)
         if dump is not None:
-            _dump(dump / DUMP, result.stitched, scan)
+            _dump(dump / DUMP, made.result.stitched, made.scan)
     logger.info("wrote %s, %s and %s to %s", OBJECT, *IMAGES, folder)
     return 0
 

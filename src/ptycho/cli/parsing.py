@@ -11,13 +11,12 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from ptycho.base import logs
 from ptycho.base.errors import ConfigError
-from ptycho.config.convert import placeholder
+from ptycho.config.convert import in_words, placeholder
 from ptycho.config.files import C, Config, from_dict, load_yaml_config
-from ptycho.config.flags import field_docs, reader, refusal, typed
+from ptycho.config.flags import UNREAD, field_docs, reader, refusal, typed
+from ptycho.config.preset import Preset, read_preset
 from ptycho.config.reading import Reading
-
-# A choice that says this of itself stays a flag, for older scripts, and stays out of the help.
-UNREAD = ("read by Fourier networks only.", "not read.")
+from ptycho.live.address import ADDRESS, host_and_port
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Given:
     arguments
         The verb's own arguments, by name.
     choices
-        Class of configuration -> the choices that were made, flags over file.
+        Class of configuration -> the choices that were made, flags over file over preset.
     source
         Where the choices come from, for messages.
     """
@@ -58,16 +57,24 @@ class VerbParser(ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._configs: dict[str, type[Config]] = {}
+        self._skipped: set[str] = set()
 
     def add_config(self, cls: type[Config], key: str = "", skip: Sequence[str] = ()) -> None:
         """Make every field of ``cls`` a flag, ``--field`` or ``--key.field``, except those that the verb fills itself.
 
-        The first call also adds ``--config``, the YAML file of choices.
+        The first call also adds ``--preset`` and ``--config``, the YAML files of choices.
         """
         if not self._configs:
+            self.add_argument(
+                "--preset",
+                type=reader("--preset", Preset),
+                metavar="NAME",
+                help=f"{in_words(Preset)}: choices that belong together; the file and flags win over them",
+            )
             self.add_argument("--config", type=Path, metavar="FILE", help="YAML file of choices; flags win over it")
             self.epilog = "Defaults stand in brackets. Flags of older scripts that nothing reads any more are accepted."
         self._configs[key] = cls
+        self._skipped.update(skip)
         self._add_fields(cls, f"{key}." if key else "", skip)
 
     def add_reading(self) -> None:
@@ -85,14 +92,16 @@ class VerbParser(ArgumentParser):
         arguments = self.parse_args(list(argv))
         logs.configure(quiet=arguments.quiet, verbose=arguments.verbose)
         source = arguments.config if self._configs else None
-        file = load_yaml_config(source) if source else {}
+        preset = read_preset(arguments.preset) if self._configs and arguments.preset else {}
+        file = _over(preset, load_yaml_config(source)) if source else preset
         flags = arguments.as_dict()
         choices: dict[type[Any], Any] = {}
         for key, cls in self._configs.items():
             if key:
                 choices[cls] = _over(file.get(key, {}), flags.get(key, {}))
             else:
-                own = {field.name: flags[field.name] for field in fields(cls) if field.name in flags}
+                names = {field.name for field in fields(cls)} - self._skipped
+                own = {name: flags[name] for name in names if name in flags}
                 choices[cls] = _over({k: v for k, v in file.items() if k not in self._configs}, own)
         return Given(arguments, choices, str(source or "the command line"))
 
@@ -153,6 +162,26 @@ def reading_of(arguments: Namespace) -> Reading:
     """
     given = arguments.as_dict()
     return Reading(**{field.name: given[field.name] for field in fields(Reading) if field.name in given})
+
+
+def add_live(parser: VerbParser) -> None:
+    """Add the flag that serves a page while the verb works."""
+    parser.add_argument(
+        "--live",
+        nargs="?",
+        const=ADDRESS,
+        type=_address,
+        metavar="HOST:PORT",
+        help=f"serve a page that shows how it goes [{ADDRESS}, this machine alone]",
+    )
+
+
+def _address(text: str) -> str:
+    try:
+        host_and_port(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def at_least(arguments: Namespace, **least: int) -> None:

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +11,39 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require
 from ptycho.acquisition.readers import read
 from ptycho.base.atomic import write_text
-from ptycho.base.errors import ConfigError, extra_missing
+from ptycho.base.errors import ConfigError, DataError, extra_missing
+from ptycho.base.provenance import provenance
+from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.cli.folders import all_together, output_folder
-from ptycho.cli.parsing import at_least, verb_parser
+from ptycho.cli.parsing import add_live, at_least, verb_parser
+from ptycho.config.files import to_dict
 from ptycho.config.flags import reader
+from ptycho.config.training import TrainingConfig
 from ptycho.interop.loading import taken
+from ptycho.interop.product import write_reconstruction
+from ptycho.live.server import live_page
+from ptycho.live.terminal import progress_line
 from ptycho.report.figures import save_amplitude, save_phase
+from ptycho.report.html.report import Report, save_report
 from ptycho.report.tables import text_table
+from ptycho.report.training import training_record
 
 if TYPE_CHECKING:
     from ptycho_torch.inference.reconstruct import Result
 
+BUNDLE = "wts.h5.zip"
+
 logger = logging.getLogger(__name__)
 
-PRODUCTS = ("reconstruction.npz", "self_check.npz", "amplitude.png", "phase.png", "summary.json")
+PRODUCTS = (
+    "reconstruction.npz",
+    "self_check.npz",
+    "amplitude.png",
+    "phase.png",
+    "report.html",
+    "summary.json",
+    "product.h5",
+)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -45,27 +65,57 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--accelerator", default="auto", metavar="KIND", help="auto, cpu, gpu, cuda or mps [auto]")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
+    add_live(parser)
     asked = parser.read(argv).arguments
     at_least(asked, refine=0, batch_size=1)
     if asked.refine_probe and not asked.refine:
         raise ConfigError("--refine_probe without iterations; expected --refine K beside it; add --refine 60")
+    _check_order(asked.run, asked.data)
+    title = f"ptycho reconstruct {asked.run} {asked.data} to {asked.output_dir}"
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
-        result, scan, device = reconstruct_file(
-            asked.run,
-            asked.data,
-            accelerator=asked.accelerator,
-            batch_size=asked.batch_size,
-            iterations=asked.refine,
-            refine_probe=asked.refine_probe,
-            check=True,
-        )
-        from ptycho_torch.persistence.manifest import package_versions
-
+        with live_page(asked.live, title) as page, progress_line(shown=not asked.quiet) as line:
+            made = reconstruct_file(
+                asked.run,
+                asked.data,
+                accelerator=asked.accelerator,
+                batch_size=asked.batch_size,
+                iterations=asked.refine,
+                refine_probe=asked.refine_probe,
+                check=True,
+                watcher=Watchers(line, page),
+            )
+        trained = training_record(asked.run)
         with all_together(folder, PRODUCTS) as staged:
-            write_results(staged, result, summary(result, scan, package_versions(), device))
+            facts = summary(
+                made, data=str(asked.data), train=trained.command, **provenance(["ptycho", "reconstruct", *argv])
+            )
+            write_results(staged, made, facts, trained.curves)
+    result = made.result
     logger.info("%s", text_table(["", "value"], [["deviance", result.deviance], ["R-factor", result.r_factor]]))
-    logger.info("wrote %s to %s", ", ".join(PRODUCTS), asked.output_dir)
+    written = [name for name in PRODUCTS if (asked.output_dir / name).exists()]
+    logger.info("wrote %s to %s", ", ".join(written), asked.output_dir)
     return 0
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a scan, the scan, the device that did it, and the choices of the network."""
+
+    result: "Result"
+    scan: Acquisition
+    device: str
+    config: TrainingConfig
+
+
+def _check_order(run: Path, data: Path) -> None:
+    if _is_network(data) and not _is_network(run):
+        raise ConfigError(
+            f"{data} is a trained network and {run} is none; expected the network first, the scan after it; swap them"
+        )
+
+
+def _is_network(path: Path) -> bool:
+    return (path / BUNDLE).is_file() or (path.suffix == ".zip" and path.is_file())
 
 
 def reconstruct_file(
@@ -79,8 +129,9 @@ def reconstruct_file(
     check: bool = False,
     n_positions: int | None = None,
     seed: int | None = None,
-) -> tuple["Result", Acquisition, str]:
-    """Return what a trained network and likelihood iterations make of a scan, the scan, and the device that did it.
+    watcher: Watcher = NOBODY,
+) -> Made:
+    """Return what a trained network and likelihood iterations make of a scan.
 
     Parameters
     ----------
@@ -90,6 +141,8 @@ def reconstruct_file(
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     n_positions, seed
         Positions to use, drawn at random by the seed; all of the scan when None.
+    watcher
+        Who is told how it goes.
 
     Raises
     ------
@@ -120,24 +173,45 @@ def reconstruct_file(
         refine_probe=refine_probe,
         n_neighbours=bundle.config.neighbor_count,
         check=check,
+        watcher=watcher,
     )
-    return result, scan, str(device)
+    return Made(result, scan, str(device), bundle.config)
 
 
-def write_results(folder: Path, result: "Result", facts: dict[str, Any]) -> None:
-    """Write the object with its self-check, its pictures and the facts about it."""
-    result.final.write(folder / "reconstruction.npz")
-    assert result.check is not None
-    result.check.write(folder / "self_check.npz")
-    save_amplitude(folder / "amplitude.png", result.final)
-    save_phase(folder / "phase.png", result.final)
+def write_results(folder: Path, made: Made, facts: dict[str, Any], training: Mapping[str, Sequence[float]]) -> None:
+    """Write the object, in metres too where they are known, its self-check, pictures and report, and the facts."""
+    result, check = made.result.final, made.result.check
+    assert check is not None
+    result.write(folder / "reconstruction.npz")
+    check.write(folder / "self_check.npz")
+    save_amplitude(folder / "amplitude.png", result)
+    save_phase(folder / "phase.png", result)
+    save_report(folder / "report.html", Report(made.scan, result, check, facts, training))
+    try:
+        write_reconstruction(folder / "product.h5", result)
+    except DataError as reason:
+        logger.info("no product.h5 for Ptychodus: %s", reason)
     write_text(folder / "summary.json", json.dumps(facts, indent=2))
 
 
-def summary(result: "Result", scan: Acquisition, versions: dict[str, str], device: str) -> dict[str, Any]:
-    """Return what summary.json says."""
+def summary(made: Made, *, data: str, train: str, command: str, finished: str, machine: str) -> dict[str, Any]:
+    """Return what summary.json says.
+
+    Parameters
+    ----------
+    data
+        The scan's file.
+    train, command
+        Command lines that trained the network ("" when nobody knows) and made this result.
+    finished, machine
+        As `ptycho.base.provenance` has them.
+    """
+    from ptycho_torch.persistence.manifest import package_versions
+
+    result = made.result
     held_out = result.final.history.get("held_out_deviance")
     return {
+        "data": data,
         "deviance": result.deviance,
         "held_out_deviance": min(held_out) if held_out else None,
         "r_factor": result.r_factor,
@@ -145,9 +219,15 @@ def summary(result: "Result", scan: Acquisition, versions: dict[str, str], devic
         "iterations": result.iterations,
         "stopped_early": result.stopped_early,
         "seconds": result.seconds,
-        "patterns_per_second": scan.n_positions / sum(result.seconds.values()),
-        "n_positions": scan.n_positions,
-        "quantity": scan.origin,
-        "device": device,
-        "versions": versions,
+        "patterns_per_second": made.scan.n_positions / sum(result.seconds.values()),
+        "n_positions": made.scan.n_positions,
+        "quantity": made.scan.origin,
+        "geometry": None if made.scan.geometry is None else asdict(made.scan.geometry),
+        "notes": made.scan.notes,
+        "device": made.device,
+        "machine": machine,
+        "finished": finished,
+        "versions": package_versions(),
+        "commands": {"train": train, "reconstruct": command} if train else {"reconstruct": command},
+        "settings": to_dict(made.config),
     }

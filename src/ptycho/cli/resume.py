@@ -1,14 +1,18 @@
 """The choices of an interrupted run: those that it began with."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ptycho.base.errors import ConfigError
+from ptycho.cli.folders import present
 from ptycho.cli.parsing import Given
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import Config, from_dict, load_yaml_config, to_dict
 from ptycho.config.training import TrainingConfig
+
+logger = logging.getLogger(__name__)
 
 # Where the files lie, and how the machine does the work: what is computed stays the same.
 FREE = {
@@ -16,6 +20,14 @@ FREE = {
     *("accelerator", "num_workers", "pin_memory", "persistent_workers", "prefetch_factor"),
     *("enable_progress_bar", "inference_batch_size"),
 }
+
+
+def begun(folder: Path, products: Sequence[str]) -> bool:
+    """Say whether a folder holds a run; where it holds none, ``--resume`` begins it, for jobs that are queued again."""
+    found = present(folder, products)
+    if not found:
+        logger.info("nothing to resume in %s: a run begins", folder)
+    return bool(found)
 
 
 def resumed(
@@ -37,13 +49,8 @@ def resumed(
     Raises
     ------
     ConfigError
-        There is none, or a choice differs: with both values.
+        It can't be read, or a choice differs: with both values.
     """
-    if not file.is_file():
-        raise ConfigError(
-            f"nothing to resume: {file} does not exist; give the folder of an interrupted run, or start without "
-            "--resume"
-        )
     kept = load_yaml_config(file)
     machine = kept.pop("execution", {})
     moved = {name: path for name, path in paths.items() if path is not None}

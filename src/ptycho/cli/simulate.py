@@ -56,7 +56,9 @@ def run(argv: Sequence[str]) -> int:
         background=asked.background,
         n_dead_pixels=asked.dead_pixels,
     )
-    out = output_file(asked.out, overwrite=asked.overwrite)
+    # As NumPy does: readers know a scan by its end.
+    named = asked.out if asked.out.suffix == ".npz" else asked.out.with_name(f"{asked.out.name}.npz")
+    out = output_file(named, overwrite=asked.overwrite)
     write_npz(out, simulate(choices, np.random.default_rng(asked.seed)))
     logger.info("wrote %s: %d patterns of %d x %d px", out, choices.n_positions, choices.N, choices.N)
     return 0

@@ -2,64 +2,92 @@
 
 import json
 import logging
+import os
 import shlex
 import signal
+import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from ptycho.acquisition.checks import require
-from ptycho.acquisition.readers import read
 from ptycho.base.atomic import write_text
-from ptycho.base.errors import ConfigError, OutputError, extra_missing
+from ptycho.base.errors import OutputError, extra_missing
 from ptycho.base.interruption import Interruption
+from ptycho.base.provenance import provenance
+from ptycho.base.watching import NOBODY, Watcher
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
-from ptycho.cli.parsing import verb_parser
-from ptycho.cli.resume import resumed
+from ptycho.cli.parsing import Given
+from ptycho.cli.starting import (
+    BUNDLE,
+    FILLED,
+    PRODUCTS,
+    UNUSED,
+    goes_on,
+    size_chosen,
+    training_choices,
+    training_parser,
+    training_scans,
+)
+from ptycho.config.commented import commented_yaml
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
-from ptycho.config.validate import validate_model, validate_training
+from ptycho.config.validate import validate_training
+from ptycho.live.server import live_page
 
 logger = logging.getLogger(__name__)
 
-BUNDLE = "wts.h5.zip"
-CONFIG = "config.yaml"
-# The bundle is written last: where it is, the run is finished.
-PRODUCTS = (BUNDLE, "training.json", CONFIG, "logs", "checkpoints", "tensorboard", "mlflow")
-FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
+# Where launchers tell a process which one it is, as Lightning reads them.
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 def run(argv: Sequence[str]) -> int:
     """Train on a scan and write the bundle, the configuration, the curves and checkpoints."""
-    parser = verb_parser("train", "Train a network on a scan, without labels unless model_type is supervised.")
-    parser.add_argument("train", type=Path, metavar="TRAIN", help="scan to train on")
-    parser.add_argument("--validate", type=Path, metavar="FILE", help="scan that only judges the training")
-    parser.add_argument("--output_dir", type=Path, required=True, metavar="RUN", help="folder for everything written")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the interrupted run in RUN, with the choices that it has"
+    printing = "--print_config" in argv
+    parser = training_parser(
+        "train", "Train a network on a scan, without labels unless model_type is supervised.", needs_files=not printing
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
-    parser.add_config(TrainingConfig, skip=FILLED)
-    parser.add_config(PyTorchExecutionConfig, "execution")
-    given = parser.read(argv)
+    parser.add_argument(
+        "--print_config", action="store_true", help="print all choices as a YAML file with comments, and train nothing"
+    )
+    # jsonargparse has a flag of this name itself and would rewrite it.
+    given = parser.read([word for word in argv if word != "--print_config"])
     asked = given.arguments
-    if asked.resume and asked.overwrite:
-        raise ConfigError(
-            "--resume goes on with the run that --overwrite replaces; expected one of them; leave one out"
-        )
-    own = {"train_data_file": asked.train, "test_data_file": asked.validate, "output_dir": asked.output_dir}
-    with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite or asked.resume) as folder:
-        if asked.resume:
-            config, execution = resumed(given, own, folder / CONFIG)
-        else:
-            config, execution = given.config(TrainingConfig, own), given.config(PyTorchExecutionConfig)
-        execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
-        validate_training(config, execution)
-        if asked.resume and (folder / BUNDLE).exists():
+    if printing:
+        sys.stdout.write(_commented(given))
+        return 0
+    resume = goes_on(given)
+    config, execution = training_choices(given, resume=resume)
+    execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
+    with run_folder(config, execution, PRODUCTS, overwrite=asked.overwrite or resume) as folder:
+        if resume and (folder / BUNDLE).exists():
             logger.info("the run in %s is finished: nothing is left to do", folder)
             return 0
-        given_size = asked.resume or "N" in given.choices[TrainingConfig].get("model", {})
-        train(config, execution, given_size=given_size, resume=asked.resume)
+        given_size, command = size_chosen(given, resume=resume), ["ptycho", "train", *argv]
+        with live_page(asked.live, f"ptycho train {asked.train} to {asked.output_dir}") as watcher:
+            train(config, execution, given_size=given_size, command=command, resume=resume, watcher=watcher)
     return 0
+
+
+def run_folder(
+    config: TrainingConfig, execution: PyTorchExecutionConfig, products: Sequence[str], *, overwrite: bool
+) -> AbstractContextManager[Path]:
+    """Hold the folder of a run, as `ptycho.cli.folders.output_folder` does; of several processes the first one does."""
+    folder = Path(config.output_dir)
+    return output_folder(folder, products, overwrite=overwrite) if leads(execution) else nullcontext(folder)
+
+
+def leads(execution: PyTorchExecutionConfig) -> bool:
+    """Return whether this process is the run, or the first of those that share its devices; the others only compute."""
+    rank = next((os.environ[name] for name in RANKS if name in os.environ), "0")
+    return execution.devices == 1 or rank == "0"
+
+
+def _commented(given: Given) -> str:
+    """Return all choices as YAML with comments; the size stays open where nobody chose it."""
+    config, execution = given.config(TrainingConfig), given.config(PyTorchExecutionConfig)
+    validate_training(config, execution)
+    open_ = () if "N" in given.choices[TrainingConfig].get("model", {}) else ("N",)
+    return commented_yaml(config, execution, left_out=(*FILLED, *UNUSED), open_=open_)
 
 
 def train(
@@ -67,8 +95,10 @@ def train(
     execution: PyTorchExecutionConfig,
     *,
     given_size: bool,
+    command: Sequence[str],
     resume: bool = False,
     products: Sequence[str] = PRODUCTS,
+    watcher: Watcher = NOBODY,
 ) -> None:
     """Train on the scan in ``train_data_file``, judged by ``test_data_file``; write all to ``output_dir``.
 
@@ -76,10 +106,14 @@ def train(
     ----------
     given_size
         Somebody chose ``model.N``, and a scan of another size is refused; where nobody did the scan decides.
+    command
+        What the user typed, word by word, for the record.
     resume
         Go on from the last checkpoint in ``output_dir``, or begin again where there is none.
     products
         What an earlier run may have left in ``output_dir``; it waits aside until this one is finished.
+    watcher
+        Who is told how it goes.
 
     Raises
     ------
@@ -92,15 +126,11 @@ def train(
     Interruption
         Ctrl-C or SIGTERM; the message says how to go on.
     """
-    paths = [path for path in (config.train_data_file, config.test_data_file) if path]
-    scans = [read(path, nphotons=config.nphotons) for path in paths]
-    for scan in scans:
+    scans, findings = training_scans(config, size_given=given_size)
+    for scan, doubtful in zip(scans, findings, strict=True):
         logger.info("%d patterns of %d x %d px: %s", scan.n_positions, scan.size, scan.size, scan.origin)
-        for finding in require(scan):
+        for finding in doubtful:
             logger.warning("%s", finding)
-    if not given_size:
-        config.model.N = scans[0].size
-    validate_model(config.model)
     try:
         from ptycho_torch.persistence.bundle import write_bundle
         from ptycho_torch.training.checkpoints import newest_checkpoint
@@ -112,15 +142,19 @@ def train(
     checkpoint = newest_checkpoint(folder) if resume else None
     if resume:
         logger.info("going on from %s", checkpoint or "the beginning: no checkpoint was kept")
-    else:
+    elif leads(execution):
         set_aside(folder, products)
     try:
-        done = prepared.train(checkpoint)
+        done = prepared.train(checkpoint, watcher)
+        if not leads(execution):
+            return
         rate = done.n_patterns / max(done.seconds, 1e-9)
-        report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate}
+        report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate, **provenance(command)}
         write_text(folder / "training.json", json.dumps(report, indent=2))
         write_bundle(folder / BUNDLE, done.pinn, config)
     except KeyboardInterrupt as stop:
+        if not leads(execution):
+            return
         number = stop.number if isinstance(stop, Interruption) else signal.SIGINT
         raise Interruption(number, f"interrupted; go on with: {_to_go_on(config)}") from stop
     except OutputError as error:

@@ -15,7 +15,7 @@ class PyTorchExecutionConfig:
     accelerator
         Kind of device; "auto" takes a GPU where there is one, when the run starts.
     devices
-        Number of devices, or "auto" for all of them.
+        Number of devices, at least 1, or "auto" for all of them.
     strategy
         Lightning's strategy for several devices, such as "ddp".
     deterministic
@@ -27,9 +27,9 @@ class PyTorchExecutionConfig:
     gradient_clip_algorithm
         Used where gradient_clip_val is set here.
     accum_steps
-        Batches whose gradients are summed before a step.
+        Batches whose gradients are summed before a step; at least 1.
     num_workers
-        Processes that load data beside the training process.
+        Processes that load data beside the training process; 0 or more.
     pin_memory
         Load into page-locked memory, for faster copies to a GPU.
     persistent_workers
@@ -37,21 +37,21 @@ class PyTorchExecutionConfig:
     prefetch_factor
         Batches that each loading process prepares ahead; null for PyTorch's own.
     learning_rate
-        Largest learning rate of the run.
+        Largest learning rate of the run; above 0.
     scheduler
         Kept for older clients: the training choice of the same name decides, and this one is not read.
     enable_progress_bar
-        Show a progress bar.
+        Show a line that says how far the run is; `ptycho train` does it without --quiet whatever this says.
     enable_checkpointing
         Write checkpoints while training.
     checkpoint_save_top_k
-        Number of best checkpoints to keep.
+        Number of best checkpoints to keep; 0 or more.
     checkpoint_monitor_metric
         Loss that says which checkpoint is best; without validation it is the training loss.
     checkpoint_mode
         Whether that metric should be small or large.
     early_stop_patience
-        Epochs without progress before training stops early.
+        Epochs without progress before training stops early; at least 1.
     logger_backend
         Where curves go besides the CSV file that is always written; null, "none" and "csv" for nowhere else.
     recon_log_every_n_epochs

@@ -10,6 +10,9 @@ from ptycho.base.errors import ConfigError
 from ptycho.config.checks import nearest
 from ptycho.config.convert import convert, convert_text
 
+# A choice that says this of itself stays a flag, for older scripts, and stays out of what is shown.
+UNREAD = ("read by Fourier networks only.", "not read.")
+
 
 def reader(flag: str, hint: Any) -> Callable[[Any], Any]:
     """Return the function that reads the text after a flag as a value of type ``hint``."""
@@ -35,6 +38,8 @@ def typed(default: Any) -> str:
     """Return a default as somebody would type it."""
     if default is None or isinstance(default, bool):
         return {None: "null", True: "true", False: "false"}[default]
+    if isinstance(default, tuple):
+        return ",".join(map(str, default)) or "none"
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 

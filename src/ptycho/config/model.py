@@ -18,9 +18,9 @@ class ModelConfig:
     N
         Side of a diffraction pattern, px; a multiple of 8, at least 32.
     gridsize
-        A group has gridsize^2 overlapping scan positions; 1 looks at every pattern alone.
+        A group has gridsize^2 overlapping scan positions, gridsize at least 1; 1 looks at every pattern alone.
     n_filters_scale
-        Multiplies the number of channels of the "cnn" network.
+        Multiplies the number of channels of the "cnn" network; at least 1.
     model_type
         "pinn" learns from diffraction patterns alone; "supervised" from known patches (Y or label in the scan's file,
         else cut from its objectGuess), by the error of their exit waves: the weights and modes of the losses in counts,
@@ -28,7 +28,7 @@ class ModelConfig:
     architecture
         "lean": residual U-Net with attention on the coarsest grid; "cnn": the plain convolutional network.
     lean_width
-        Channels of the first level of the "lean" network.
+        Channels of the first level of the "lean" network; at least 1.
     fno_modes
         Fourier modes kept along each axis; read by Fourier networks only.
     fno_width
@@ -57,9 +57,9 @@ class ModelConfig:
     probe_mask
         Multiply the probe by a disk, so that the probe is zero outside it.
     probe_mask_sigma
-        Width of the soft edge of that disk, px.
+        Width of the soft edge of that disk, px, 0 or more.
     probe_mask_diameter
-        Diameter of that disk, px; null for N/2.
+        Diameter of that disk, px, above 0; null for N/2.
     pad_object
         Without probe_big, place the predicted central part in a patch of N x N px.
     probe_scale

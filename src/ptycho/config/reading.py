@@ -24,7 +24,7 @@ class Reading:
     flip_y
         Mirror the rows of patterns, mask and probe, index N // 2 in place; positions and object stay.
     translation
-        Whose translation a CXI file holds; by the standard the sample's.
+        Whose translation a CXI or NeXus file holds; by the standard the sample's.
     units
         Unit of positions in files that don't say it; auto takes less than 0.1 from end to end for metres.
     energy

@@ -27,12 +27,12 @@ class TrainingConfig:
     test_data_file
         Scan kept apart, to reconstruct with the trained network.
     batch_size
-        Patterns in one step when gridsize is 1; groups of gridsize^2 patterns when it is larger.
+        Patterns in one step when gridsize is 1, at least 1; groups of gridsize^2 patterns when it is larger.
     canvas_size
-        Largest number of neighbouring patterns merged on one canvas: a batch is as many contiguous regions of the scan
-        as hold it, each with the groups of neighbouring seeds.
+        Largest number of neighbouring patterns merged on one canvas, at least 1: a batch is as many contiguous regions
+        of the scan as hold it, each with the groups of neighbouring seeds.
     nepochs
-        Passes over the scan.
+        Passes over the scan; at least 1.
     validation_fraction
         Part of the scan positions held out to watch the training, 0 to below 1; 0 for none.
     mae_weight
@@ -41,11 +41,12 @@ class TrainingConfig:
     nll_weight
         Weight of the Poisson likelihood in counts, in [0, 1].
     realspace_mae_weight
-        Weight, inside the real-space term, of the mean deviation of the canvas.
+        Weight, inside the real-space term, of the mean deviation of the canvas; 0 or more.
     realspace_weight
-        Multiplies the real-space term: total variation + realspace_mae_weight x mean deviation of the canvas.
+        Multiplies the real-space term, 0 or more: total variation + realspace_mae_weight x mean deviation of the
+        canvas.
     nphotons
-        Mean counts of a frame; used only for a file of amplitudes that does not say it.
+        Mean counts of a frame, above 0; used only for a file of amplitudes that does not say it.
     n_groups
         Groups to draw from the scan when gridsize is larger than 1; null for 512. With gridsize 1 every
         pattern is used.
@@ -63,7 +64,7 @@ class TrainingConfig:
     neighbor_pool_size
         Nearest positions to draw from when oversampling; null for neighbor_count.
     positions_provided
-        The scan positions are known. A flag of the older interface.
+        The scan positions are known. A flag of the older interface; not read.
     probe_trainable
         Improve the probe while the network learns.
     intensity_scale_trainable
@@ -87,7 +88,7 @@ class TrainingConfig:
     momentum
         Momentum of "sgd", in [0, 1).
     weight_decay
-        Weight decay of the optimiser.
+        Weight decay of the optimiser; 0 or more.
     adam_beta1
         Decay of the mean gradient in "adam" and "adamw", in [0, 1).
     adam_beta2
@@ -97,17 +98,17 @@ class TrainingConfig:
         "WarmupCosine": the same by its name; "Exponential": a constant ratio from epoch to epoch, ending at
         lr_min_ratio; "ReduceLROnPlateau": the plateau_ choices.
     lr_warmup_epochs
-        Epochs of linear warm-up; 0 for 4 % of the run.
+        Epochs of linear warm-up, at most nepochs; 0 for 4 % of the run.
     lr_min_ratio
         Last learning rate divided by the largest, in (0, 1].
     plateau_factor
         Multiplies the learning rate when the validation loss stops falling, in (0, 1).
     plateau_patience
-        Epochs without progress before that happens.
+        Epochs without progress before that happens; 0 or more.
     plateau_min_lr
-        Smallest learning rate that the plateau scheduler reaches.
+        Smallest learning rate that the plateau scheduler reaches; 0 or more.
     plateau_threshold
-        Relative fall of the loss that counts as progress.
+        Relative fall of the loss that counts as progress; 0 or more.
     """
 
     model: ModelConfig

@@ -12,6 +12,7 @@ from ptycho.base.errors import DataError
 PLANCK = 6.62607015e-34  # J s, exact in the SI
 LIGHT = 299_792_458.0  # m / s, exact
 ELECTRON_VOLT = 1.602176634e-19  # J, exact
+ABSURD = 1e20  # neither energies in eV nor lengths in m are larger, or smaller than one over it
 
 Pair = tuple[float, float]
 
@@ -40,38 +41,49 @@ class Geometry:
     object_pixel: Pair | None = None
     origin: Pair = (0.0, 0.0)
 
-    def with_object_pixel(self, size: int) -> "Geometry":
-        """Return the geometry with the far field's object pixel for patterns of ``size`` px, where none is stated."""
-        if self.object_pixel or self.energy is None or self.distance is None or self.detector_pixel is None:
-            return self
-        return replace(self, object_pixel=conjugate_pixel(self.energy, self.distance, size, self.detector_pixel))
+    def __post_init__(self) -> None:
+        """Refuse what is no length or energy, so that no later step divides by it."""
+        for name in ("energy", "distance", "detector_pixel", "object_pixel"):
+            value = getattr(self, name)
+            if value is not None and not all(1 / ABSURD < each < ABSURD for each in np.atleast_1d(value)):
+                raise DataError(f"found {name} = {value}, expected finite numbers above 0; correct the file")
+        if not np.isfinite(self.origin).all():
+            raise DataError(f"found positions about {self.origin} m, expected finite numbers; correct the file")
 
-    def with_distance(self, size: int) -> "Geometry":
-        """Return the geometry with the distance that the pixels of object and detector imply, where none is stated."""
-        if self.distance or self.energy is None or self.detector_pixel is None or self.object_pixel is None:
+    def completed(self, size: int) -> "Geometry":
+        """Return the geometry with the one of distance and both pixels that follows from the others.
+
+        In the far field of patterns of ``size`` px, and only where the energy and the two others are stated.
+        """
+        energy, distance, detector, pixel = self.energy, self.distance, self.detector_pixel, self.object_pixel
+        if energy is None:
             return self
-        return replace(self, distance=size * self.detector_pixel[0] * self.object_pixel[0] / wavelength(self.energy))
+        if distance is None and detector and pixel:
+            return replace(self, distance=size * detector[0] * pixel[0] / wavelength(energy))
+        if distance is not None and detector and pixel is None:
+            return replace(self, object_pixel=_conjugate(energy, distance, size, detector))
+        if distance is not None and pixel and detector is None:
+            return replace(self, detector_pixel=_conjugate(energy, distance, size, pixel))
+        return self
 
     def known(self, size: int) -> "Lengths":
-        """Return all of it for patterns of ``size`` px; of the two pixels one follows from the other.
+        """Return energy and lengths of which none is missing, for patterns of ``size`` px.
 
         Raises
         ------
         DataError
             Something is missing; the message says how to give it.
         """
-        energy, distance, detector, pixel = self.energy, self.distance, self.detector_pixel, self.object_pixel
-        if energy is None or distance is None or (detector is None and pixel is None):
+        whole = self.completed(size)
+        energy, distance, detector, pixel = whole.energy, whole.distance, whole.detector_pixel, whole.object_pixel
+        if energy is None or distance is None or detector is None or pixel is None:
             stated = {"energy": energy, "distance": distance, "detector_pixel": detector or pixel}
             missing = [name for name, value in stated.items() if value is None]
             raise DataError(
-                f"found a scan without {', '.join(missing)}, expected all three, for metres; write a scan that has "
-                f"them: ptycho convert SCAN SCAN.npz {' '.join(f'--{name} NUMBER' for name in missing)}"
+                f"found a scan without {', '.join(missing)}, expected energy, distance and detector_pixel, for metres; "
+                f"give them: ptycho convert SCAN SCAN.npz {' '.join(f'--{name} NUMBER' for name in missing)}"
             )
-        detector = detector or conjugate_pixel(energy, distance, size, pixel or (0.0, 0.0))
-        return Lengths(
-            energy, distance, detector, pixel or conjugate_pixel(energy, distance, size, detector), self.origin
-        )
+        return Lengths(energy, distance, detector, pixel, whole.origin)
 
 
 @dataclass(frozen=True)
@@ -90,7 +102,7 @@ class Lengths:
         return metres
 
 
-def conjugate_pixel(energy: float, distance: float, size: int, pixel: Pair) -> Pair:
+def _conjugate(energy: float, distance: float, size: int, pixel: Pair) -> Pair:
     """Return the (y, x) pixel, m, on the other side of the far field: ``wavelength distance / (N pixel)``.
 
     From the detector's to the object's, and back.

@@ -79,7 +79,7 @@ def save_amplitude(path: Path, reconstruction: Reconstruction) -> None:
     OutputError
         The file can't be written.
     """
-    mask, inner = _seen(reconstruction)
+    mask, inner = seen(reconstruction)
     amplitude = np.abs(reconstruction.object_)
     _save_object(path, reconstruction, amplitude, mask, AMPLITUDE_COLOURS, robust_limits(amplitude, inner), "amplitude")
 
@@ -105,7 +105,7 @@ def save_phase(
     OutputError
         The file can't be written.
     """
-    mask, inner = _seen(reconstruction)
+    mask, inner = seen(reconstruction)
     phase = np.angle(reconstruction.object_ * free_turn(reconstruction.object_, inner))
     colours, (low, high) = phase_colours(phase, inner)
     if limits != (None, None):
@@ -130,7 +130,7 @@ def check_limits(low: float | None, high: float | None) -> None:
         )
 
 
-def _seen(reconstruction: Reconstruction) -> tuple[Mask, Mask]:
+def seen(reconstruction: Reconstruction) -> tuple[Mask, Mask]:
     """Return the pixels to draw and those that set the colours."""
     mask = covered(reconstruction.coverage, MIN_COVERAGE)
     if not mask.any():

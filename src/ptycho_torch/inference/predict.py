@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
 from torch import Tensor
 
+from ptycho.base.watching import NOBODY, Stage, Watcher
+from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted_sums
 from ptycho_torch.pinn.pinn import PtychoPINN
@@ -40,6 +42,7 @@ def summed_patches(
     *,
     batch_size: int,
     flux: float = 1.0,
+    watcher: Watcher = NOBODY,
 ) -> tuple[Complex64[Tensor, "height width"], Complex64[Tensor, "height width"]]:
     """Predict a patch for every member of every group; sum lit patches, and the light, on one canvas.
 
@@ -53,6 +56,8 @@ def summed_patches(
         Groups in one pass of the network.
     flux
         Counts of this scan over counts of the training scan.
+    watcher
+        Who is told how it goes.
 
     Returns
     -------
@@ -62,6 +67,8 @@ def summed_patches(
     weight = probe_weight(pinn.probe)
     numerator = torch.zeros(placement.object_shape, dtype=torch.complex64, device=weight.device)
     denominator = torch.zeros_like(numerator)
+    stage = Stage(watcher, "prediction", len(groups), measure="", unit="patterns")
+    done = 0
     for some in groups.split(batch_size):
         members = some.reshape(-1)
         patches = pinn.predict(scan.counts(members) / flux)
@@ -69,6 +76,10 @@ def summed_patches(
         lit_patches, light = weighted_sums(patches, weight, part.look(), part.place())
         numerator += lit_patches
         denominator += light
+        done += len(some)
+        stage.advance(done, len(members))
+        if watcher.wants_picture:
+            show(watcher, *divide(numerator, denominator))
     return numerator, denominator
 
 

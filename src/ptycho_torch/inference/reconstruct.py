@@ -11,6 +11,7 @@ from torch import Tensor
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import DataError
+from ptycho.base.watching import NOBODY, Watcher
 from ptycho.metrics.self_check import SelfCheck
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.likelihood import Estimate
@@ -70,6 +71,7 @@ def reconstruct(
     refine_probe: bool = False,
     n_neighbours: int = 4,
     check: bool = False,
+    watcher: Watcher = NOBODY,
 ) -> Result:
     """Stitch what the network predicts for every pattern of a scan, then let likelihood iterations finish it.
 
@@ -91,6 +93,8 @@ def reconstruct(
         Nearest positions that a group is drawn from, for a network that sees groups; at least its other members.
     check
         Whether the result shall say of itself how far it can be trusted; about as much work as the iterations again.
+    watcher
+        Who is told how it goes.
 
     Raises
     ------
@@ -106,7 +110,7 @@ def reconstruct(
     flux = exposure(pinn, acquisition)
     _compare_probes(pinn, acquisition)
     placement, origin = place_on_canvas(scan.positions, scan.size)
-    solver = Solver(pinn, scan, placement, flux, batch_size, n_neighbours, iterations, refine_probe)
+    solver = Solver(pinn, scan, placement, flux, batch_size, n_neighbours, iterations, refine_probe, watcher)
     every = torch.arange(len(scan), device=device)
     sums, halves = solver.sums_with_halves(every) if check else (solver.sums(every), [])
     clock.lap("predict and stitch")
@@ -168,6 +172,8 @@ def _reconstruction(
         probe=at.probe.cpu().numpy(),
         positions=acquisition.positions,
         history=history,
+        geometry=acquisition.geometry,
+        indexes=acquisition.indexes,
     )
 
 
@@ -195,13 +201,17 @@ def _compare_probes(pinn: PtychoPINN, acquisition: Acquisition) -> None:
         )
 
 
-def maximum_likelihood(acquisition: Acquisition, *, device: torch.device, iterations: int = 200) -> Reconstruction:
+def maximum_likelihood(
+    acquisition: Acquisition, *, device: torch.device, iterations: int = 200, watcher: Watcher = NOBODY
+) -> Reconstruction:
     """Return the converged likelihood solution that starts from the truth, with the true probe: what photons allow.
 
     Parameters
     ----------
     acquisition
         A simulated scan: its object is the truth and its probe the true one, in sqrt(counts).
+    watcher
+        Who is told how it goes.
 
     Raises
     ------
@@ -215,5 +225,5 @@ def maximum_likelihood(acquisition: Acquisition, *, device: torch.device, iterat
     truth = CutLabels.of(acquisition.object_, scan.positions, acquisition.size)
     start = torch.where(truth.known, truth.object_, 1)
     probe = torch.as_tensor(acquisition.probe, device=device)
-    refined = refine(start, probe, scan, placement, iterations=iterations, held_out_fraction=0.0)
+    refined = refine(start, probe, scan, placement, iterations=iterations, held_out_fraction=0.0, watcher=watcher)
     return _reconstruction(Estimate(refined.object_, probe), refined.coverage, origin, acquisition, refined.history)

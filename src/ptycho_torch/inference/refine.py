@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
+from ptycho.base.watching import NOBODY, Stage, Watcher
+from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.likelihood import Estimate, Likelihood, Value
 from ptycho_torch.physics.forward import Placement
@@ -20,6 +22,8 @@ DIM = 1e-2
 # Iterations beyond the standard error of the best held-out deviance after which the iterations end.
 PATIENCE = 3
 MAX_HALVINGS = 8
+# Name of a curve in the history -> its name for those who watch.
+CURVES = {"deviance": "deviance", "held_out_deviance": "deviance of held-out pixels", "r_factor": "R-factor"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ def refine(
     refine_probe: bool = False,
     held_out_fraction: float = 0.02,
     frames: Int64[Tensor, " frame"] | None = None,
+    watcher: Watcher = NOBODY,
 ) -> Refined:
     """Maximise the Poisson likelihood of a scan over the object, and the probe when asked, from a given start.
 
@@ -63,6 +68,8 @@ def refine(
         Share of the pixels that take no part in the fit.
     frames
         Frames that are fitted; all of the scan when None.
+    watcher
+        Who is told how it goes.
     """
     likelihood = Likelihood(
         scan, placement, held_out_fraction=held_out_fraction, probe_free=refine_probe, frames=frames
@@ -77,7 +84,8 @@ def refine(
     history: dict[str, list[float]] = {"deviance": [], "held_out_deviance": [], "r_factor": []}
     _note(history, value)
     pairs: deque[tuple[Estimate, Estimate]] = deque(maxlen=MEMORY)
-    for _ in range(iterations):
+    stage = Stage(watcher, "iterations", iterations, measure="deviance", unit="iterations")
+    for done in range(1, iterations + 1):
         direction = _direction(value.gradient, pairs, object_stiffness, probe_stiffness)
         moved = _step(likelihood, at, value, direction)
         if moved is None and pairs:
@@ -92,6 +100,11 @@ def refine(
             pairs.append((step, change))
         at, value = new_at, new_value
         _note(history, value)
+        stage.advance(done, 1, value.deviance)
+        for name, curve in history.items():
+            watcher.add(CURVES[name], curve[-1])
+        if watcher.wants_picture:
+            show(watcher, at.object_, light)
         lowest = min(lowest, value, key=lambda seen: seen.held_out)
         as_good = value.held_out <= lowest.held_out + lowest.held_out_error
         best, since_best = (at, 0) if as_good else (best, since_best + 1)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from ptycho.assembly.reference import Reference
 from ptycho.base.errors import DataError
+from ptycho.base.watching import Aside
 from ptycho.metrics.agreement import Agreement, Map, agreement
 from ptycho.metrics.self_check import SelfCheck
 from ptycho_torch.inference.evidence import evidence, worst_frames
@@ -36,7 +38,10 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
     whole = solver.likelihood(every)
     found = evidence(whole, solved.end)
     shot_noise = _shot_noise(found.information)
-    solved_halves = [_half(solver.solve(sums, frames)) for frames, sums in halves]
+    solved_halves = [
+        _half(replace(solver, watcher=Aside(solver.watcher, f"check, half {number}")).solve(sums, frames))
+        for number, (frames, sums) in enumerate(halves, start=1)
+    ]
     return SelfCheck(
         agreement=_agreement(solved_halves, shot_noise),
         shot_noise=shot_noise,

@@ -8,6 +8,7 @@ from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
 from ptycho.base.arrays import Positions
+from ptycho.base.watching import NOBODY, Watcher
 from ptycho.grouping.halves import halves
 from ptycho.grouping.sampling import draw_groups, enough_neighbours
 from ptycho_torch.data.scan import Scan
@@ -43,7 +44,7 @@ class Solver:
         On one device.
     flux
         Counts of this scan over counts of the training scan.
-    batch_size, n_neighbours, iterations, refine_probe
+    batch_size, n_neighbours, iterations, refine_probe, watcher
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     """
 
@@ -55,6 +56,7 @@ class Solver:
     n_neighbours: int
     iterations: int
     refine_probe: bool
+    watcher: Watcher = NOBODY
 
     @property
     def light_scale(self) -> float:
@@ -79,7 +81,10 @@ class Solver:
         positions = self.scan.positions[frames].cpu().numpy()
         groups = groups_of(positions, self.pinn.channels, self.n_neighbours).to(frames.device)
         summed = summed_patches(
-            self.pinn, self.scan, self.placement, frames[groups], batch_size=self.batch_size, flux=self.flux
+            *(self.pinn, self.scan, self.placement, frames[groups]),
+            batch_size=self.batch_size,
+            flux=self.flux,
+            watcher=self.watcher,
         )
         return torch.stack(summed)
 
@@ -96,6 +101,7 @@ class Solver:
             iterations=self.iterations,
             refine_probe=self.refine_probe,
             frames=frames,
+            watcher=self.watcher,
         )
         end = Estimate(done.object_, done.probe)
         return Solved(start, light, end, done.coverage, done.history, done.stopped_early)

@@ -1,24 +1,27 @@
-"""What happens beside the steps: averaged weights, the progress line, the curves."""
+"""What happens beside the steps: averaged weights, curves, and what those who watch are told."""
 
 import csv
 import io
-import logging
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import EMAWeightAveraging
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from ptycho.base.atomic import write_text
-
-logger = logging.getLogger(__name__)
+from ptycho.base.watching import Stage, Watcher
+from ptycho_torch.data.pictures import show
+from ptycho_torch.training.canvas import RunningCanvas
 
 # The averaged weights look back over this share of a run, and over no fewer steps than that.
 AVERAGE_SHARE = 0.01
 AVERAGE_STEPS = 10
+# Seconds between two looks at the loss of a step.
+READ_LOSS = 1.0
+# Name of a logged loss -> its curve for those who watch.
+CURVES = {"train_loss": "training loss", "val_loss": "validation loss"}
 
 
 def averaged_weights(n_steps: int) -> EMAWeightAveraging:
@@ -86,44 +89,43 @@ class Curves(lightning.Callback):
         return text.getvalue()
 
 
-class RunProgress(lightning.Callback):
-    """One line for the whole run: steps, loss, patterns a second, time left."""
+class Watched(lightning.Callback):
+    """Tells somebody how the run goes; patches are kept from the moment that a picture is wanted."""
 
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}  {task.fields[rate]:.0f} patterns/s"),
-            TimeRemainingColumn(),
-        )
-        self._since = 0.0
-        self._seen = 0
+    def __init__(self, watcher: Watcher, curves: Curves) -> None:
+        self._watcher = watcher
+        self._curves = curves
+        self._canvas: RunningCanvas | None = None
+        self._loss: float | None = None
+        self._read = 0.0
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Open the line."""
-        self._since = time.perf_counter()
-        self._progress.start()
-        total = int(trainer.estimated_stepping_batches)
-        self._task = self._progress.add_task("", total=total, completed=trainer.global_step, loss="-", rate=0.0)
+        """Begin, or go on with the curves of an interrupted run."""
+        total, begun = int(trainer.estimated_stepping_batches), trainer.global_step
+        self._stage = Stage(self._watcher, "training", total, measure="loss", unit="patterns", begun=begun)
+        for name, values in self._curves.history.items():
+            for value in values:
+                self._watcher.add(CURVES[name], value)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Tensor, batch_idx: int) -> None:
-        """Move the line."""
-        self._seen += batch.numel()
-        rate = self._seen / (time.perf_counter() - self._since)
-        self._progress.update(self._task, completed=trainer.global_step, rate=rate)
+        """Tell the step, and show the object when somebody looks."""
+        now = time.monotonic()
+        if now - self._read >= READ_LOSS:
+            # Reading a value makes a GPU wait, and Lightning has divided it by the batches of a step.
+            self._loss, self._read = float(outputs["loss"]) * trainer.accumulate_grad_batches, now
+        self._stage.advance(trainer.global_step, batch.numel(), self._loss)
+        if self._canvas is not None:
+            self._canvas.add(batch.reshape(-1))
+        if self._watcher.wants_picture:
+            if self._canvas is None:
+                self._canvas = RunningCanvas(pl_module.pinn, trainer.datamodule.training_scan)
+            else:
+                show(self._watcher, *self._canvas.merged())
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Show the loss of the epoch; ten times a run in a line of its own where nobody watches a terminal."""
-        if not self._progress.console.is_terminal and trainer.current_epoch % max(1, trainer.max_epochs // 10) == 0:
-            loss = float(trainer.callback_metrics["train_loss"])
-            logger.info("epoch %d of %d: loss %.4g", trainer.current_epoch + 1, trainer.max_epochs, loss)
-        self._progress.update(self._task, loss=f"{float(trainer.callback_metrics['train_loss']):.4g}")
-
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Close the line."""
-        self._progress.stop()
-
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Close the line when a run is interrupted."""
-        self._progress.stop()
+        """Tell the losses of the epoch, and let what it predicted fade."""
+        for name, values in self._curves.history.items():
+            if values:
+                self._watcher.add(CURVES[name], values[-1])
+        if self._canvas is not None:
+            self._canvas.fade()

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 LAST = "last.ckpt"
+# What every checkpoint of this software holds.
+KEPT = ("state_dict", "callbacks", "ScanDataModule", "finished", "seen", "plateau")
 DAMAGE = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, UnpicklingError)
 
 
@@ -80,18 +82,18 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds; nothing in it is executed.
+    """Return what a run that goes on must agree with; nothing in the checkpoint is executed.
 
     Raises
     ------
     ConfigError
-        It is damaged, or no checkpoint.
+        It is damaged, no checkpoint, or one of an earlier version.
     """
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        return {**state, "state_dict": dict(state["state_dict"])}
+        return {name: state[name] for name in KEPT}
     except DAMAGE as error:
         raise ConfigError(
-            f"{checkpoint} can't be read; expected the checkpoint of an interrupted run, and it is damaged; "
+            f"{checkpoint} can't be read; expected the checkpoint of an interrupted run, and it is damaged or old; "
             "start again with --overwrite and without --resume"
         ) from error

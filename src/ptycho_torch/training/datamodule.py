@@ -1,6 +1,8 @@
 """Which patterns each step of training sees."""
 
 import hashlib
+import logging
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +25,8 @@ from ptycho.grouping.neighbours import nearest
 from ptycho.grouping.regions import RegionSampler
 from ptycho.grouping.sampling import enough_neighbours, join
 from ptycho_torch.data.scan import Scan
+
+logger = logging.getLogger(__name__)
 
 Indices = Int64[ndarray, " _"]
 BLOCK = 2**24  # bytes of a scan in memory while it is hashed
@@ -156,6 +160,12 @@ def fingerprint(scan: Acquisition) -> str:
     return digest.hexdigest()
 
 
+def _leave_signals_to_the_run(_worker: int) -> None:
+    """Let Ctrl-C and SIGTERM, which reach every process of a job, pass by one that loads: the run still needs it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class ScanDataModule(lightning.LightningDataModule):
     """Steps of training and validation over one scan, or over a scan and another that validates."""
 
@@ -183,6 +193,7 @@ class ScanDataModule(lightning.LightningDataModule):
         pool = config.neighbor_pool_size if config.enable_oversampling else None
         self.n_neighbours = enough_neighbours(pool or config.neighbor_count, config.model.gridsize**2 - 1)
         least = max(2, config.model.gridsize**2)
+        self._tell_limits()
         if len(self.split.training) < least:
             raise DataError(
                 f"found {len(self.split.training)} positions to train on, expected at least {least} for gridsize "
@@ -203,6 +214,16 @@ class ScanDataModule(lightning.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Start where an interrupted run ended."""
         self.start = tuple(state_dict["start"])
+
+    def _tell_limits(self) -> None:
+        """Say, once a training, where there are fewer groups or neighbours than were asked for."""
+        here, config = len(self.split.training), self.config
+        if config.model.gridsize == 1:
+            return
+        if (config.n_groups or 0) > here and not config.enable_oversampling:
+            logger.info("n_groups is %d, more than %d positions: each seeds one group", config.n_groups, here)
+        if self.n_neighbours > here - 1:
+            logger.info("%d neighbours are more than there are: members are drawn from %d", self.n_neighbours, here - 1)
 
     def load(self, device: torch.device) -> None:
         """Put the scans on the device that trains."""
@@ -236,6 +257,7 @@ class ScanDataModule(lightning.LightningDataModule):
             batch_size=None,
             sampler=steps,
             num_workers=workers,
+            worker_init_fn=_leave_signals_to_the_run,
             pin_memory=self.execution.pin_memory,
             persistent_workers=self.execution.persistent_workers and workers > 0,
             prefetch_factor=self.execution.prefetch_factor if workers else None,

@@ -18,17 +18,20 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require_labels
 from ptycho.base.errors import ConfigError, DataError, extra_missing
+from ptycho.base.interruption import Interruption
+from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.config.engine import tell_engine
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
+from ptycho.live.terminal import progress_line
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.pinn.build import Constants, build, learns_from_labels, probe_support
 from ptycho_torch.pinn.pinn import PtychoPINN
-from ptycho_torch.training.callbacks import Curves, RunProgress, averaged_weights
+from ptycho_torch.training.callbacks import Curves, Watched, averaged_weights
 from ptycho_torch.training.checkpoints import FOLDER, LAST, WholeCheckpoints, keepers, read_state
 from ptycho_torch.training.datamodule import ScanDataModule
-from ptycho_torch.training.interruptions import Interruptions
+from ptycho_torch.training.interruptions import Ended, Interruptions
 from ptycho_torch.training.lightning_module import PtychoModule
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ def fit(
     validation: Acquisition | None = None,
     *,
     resume: Path | None = None,
+    watcher: Watcher = NOBODY,
 ) -> Fit:
     """Train a network on a scan; choices, curves and checkpoints go to ``config.output_dir``.
 
@@ -60,10 +64,12 @@ def fit(
     ----------
     resume
         Checkpoint of an interrupted run of the same configuration.
+    watcher
+        Who is told how it goes, beside the line on the terminal that ``execution.enable_progress_bar`` asks for.
 
     The other parameters and the errors are those of `prepare` and `Run.train`.
     """
-    return prepare(config, execution, training, validation, folder=Path(config.output_dir)).train(resume)
+    return prepare(config, execution, training, validation, folder=Path(config.output_dir)).train(resume, watcher)
 
 
 def prepare(
@@ -127,8 +133,8 @@ class Run:
     curves: Curves
     folder: Path | None
 
-    def train(self, resume: Path | None = None) -> Fit:
-        """Train, from a checkpoint of an interrupted run where one is given.
+    def train(self, resume: Path | None = None, watcher: Watcher = NOBODY) -> Fit:
+        """Train, from a checkpoint of an interrupted run where one is given, and tell the watcher how it goes.
 
         Raises
         ------
@@ -148,7 +154,9 @@ class Run:
             self.module.load_state_dict(state["state_dict"])
             self.curves.load_state_dict(state["callbacks"][self.curves.state_key])
         else:
-            with _quietly():
+            shown = self.module.execution.enable_progress_bar and self.trainer.is_global_zero
+            with _quietly(), progress_line(shown=shown) as line:
+                self.trainer.callbacks.append(Watched(Watchers(line, watcher), self.curves))
                 _run(self.trainer, self.module, self.data, resume)
         losses = self.curves.history["train_loss"]
         if not math.isfinite(losses[-1]):
@@ -164,6 +172,8 @@ def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule,
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    except Ended as ended:
+        raise Interruption(ended.number) from ended
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
@@ -229,8 +239,6 @@ def _trainer(
     validates: bool,
 ) -> lightning.Trainer:
     callbacks: list[Callback] = [curves, averaged_weights(n_steps)]
-    if execution.enable_progress_bar:
-        callbacks.append(RunProgress())
     keeps = execution.enable_checkpointing and folder is not None
     callbacks.append(Interruptions(folder / FOLDER / LAST if keeps else None))
     if keeps:

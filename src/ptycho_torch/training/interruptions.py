@@ -7,9 +7,17 @@ from typing import Any
 
 import lightning
 
-from ptycho.base.interruption import Interruption, in_main_thread
+from ptycho.base.interruption import may_listen
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ended(Exception):
+    """A run ended between two steps because it was asked to, by a signal of this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number
 
 
 class Interruptions(lightning.Callback):
@@ -28,8 +36,7 @@ class Interruptions(lightning.Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Listen, where this thread may; Lightning's own listeners, which know no checkpoint, wait."""
-        if in_main_thread():
-            self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+        self._before = {number: signal.signal(number, self._hear) for number in SIGNALS if may_listen(number)}
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """End after a whole epoch: its checkpoint is written."""
@@ -64,4 +71,4 @@ class Interruptions(lightning.Callback):
             return
         if checkpoint is not None:
             trainer.save_checkpoint(checkpoint)
-        raise Interruption(self._asked or signal.SIGTERM)
+        raise Ended(self._asked or signal.SIGTERM)

@@ -9,6 +9,7 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.assemble import assemble
 from ptycho.acquisition.parts import Parts
 from ptycho.acquisition.readers import arrays, cxi, fold_slice, nexus, npz, nsls2, ptychodus, ptyd, slac, tike
+from ptycho.acquisition.readers.archive import some_of
 from ptycho.acquisition.readers.source import Source, open_source, scan_file
 from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
@@ -120,11 +121,6 @@ def _layout(source: Source) -> Layout:
         if layout.recognise(source):
             return layout
     raise DataError(
-        f"found keys {_some(source.keys)}, expected those of a scan ({', '.join(each.name for each in LAYOUTS)}), such "
-        "as diff3d, xcoords, ycoords and probeGuess; rename or add them"
+        f"found keys {some_of(source.keys)}, expected those of a scan ({', '.join(each.name for each in LAYOUTS)}), "
+        "such as diff3d, xcoords, ycoords and probeGuess; rename or add them"
     )
-
-
-def _some(keys: frozenset[str]) -> str:
-    shown = sorted(keys)[:12]
-    return f"{shown}{f' and {len(keys) - len(shown)} more' if len(keys) > len(shown) else ''}"

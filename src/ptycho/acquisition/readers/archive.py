@@ -165,6 +165,12 @@ class Archive:
         return int(member.header_offset + 30 + name + extra + header)
 
 
+def some_of(keys: frozenset[str]) -> str:
+    """Return the first of many keys as text, for a message of one line."""
+    shown = sorted(keys)[:12]
+    return f"{shown}{f' and {len(keys) - len(shown)} more' if len(keys) > len(shown) else ''}"
+
+
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
     """Open ``path``, an npz or a bz2 of one; a DataError raised in the block gets the name of the file.

@@ -93,7 +93,7 @@ def _single(source: Loose, key: str) -> Parts:
         )
     if array.ndim != 3:
         raise DataError(
-            f"found a single npy array of shape {array.shape}, expected patterns (n, N, N), positions (n, 2) or a complex "
-            "probe (N, N) or (mode, N, N); name the file of the patterns"
+            f"found a single npy array of shape {array.shape}, expected patterns (n, N, N), positions (n, 2) or a "
+            "complex probe (N, N) or (mode, N, N); name the file of the patterns"
         )
     return Parts(source=name, patterns=numbers(source, key, 3))

@@ -6,9 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho.acquisition.build import check_real, number
+from ptycho.acquisition.build import check_finite, check_real, number
 from ptycho.acquisition.parts import Parts
-from ptycho.acquisition.readers.ptychodus import CONVENTION, UNNORMALISED, placed_object
+from ptycho.acquisition.readers.fields import numbers
+from ptycho.acquisition.readers.ptychodus import placed_object, stored_probe
 from ptycho.acquisition.readers.source import Source, name_of
 from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
@@ -54,9 +55,9 @@ def read(source: Source, reading: Reading) -> Parts:
         The file can't be used.
     """
     positions, notes = _positions(source, reading)
-    probe, scale = _probe(source)
+    probe, scale, varies = _probe(source)
     object_, pixel, origin, more = _object(source, probe)
-    patterns = next((source[key] for key in DATA if key in source), None)
+    patterns = next((numbers(source, key, 3) for key in DATA if key in source), None)
     return Parts(
         source=name_of(source),
         patterns=patterns,
@@ -70,7 +71,7 @@ def read(source: Source, reading: Reading) -> Parts:
         probe_scale=scale,
         object_=object_,
         geometry=Geometry(_energy(source), _number(source, f"{DETECTOR}/distance"), _detector_pixel(source), pixel),
-        notes=(*notes, *more),
+        notes=(*notes, *varies, *more),
     )
 
 
@@ -100,6 +101,7 @@ def _axes(source: Source) -> NDArray[np.float64] | None:
     if vectors is None:
         return None
     check_real("basis_vectors", vectors)
+    check_finite("basis_vectors", vectors)
     pair = vectors.T if vectors.shape == (3, 2) else vectors
     lengths = np.linalg.norm(pair, axis=-1) if pair.shape == (2, 3) else np.zeros(2)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
@@ -153,17 +155,11 @@ def _bad_pixels(source: Source) -> NDArray[np.bool_] | None:
     return np.asarray(bad.any(axis=0), bool) if bad.ndim == 3 else bad
 
 
-def _probe(source: Source) -> tuple[NDArray[Any] | None, Literal["counts", "free"]]:
-    """Return the probe and its scale; an image_1 is one in files of Ptychodus only."""
+def _probe(source: Source) -> tuple[NDArray[Any] | None, Literal["counts", "free"], tuple[str, ...]]:
+    """Return probe, scale and notes; an image_1 is a probe in files of Ptychodus only."""
     known = f"{PTYCHODUS}/probe_pixel_width_m" in source
     key = next((key for key in (ILLUMINATION, *([PROBE] if known else [])) if key in source), None)
-    if key is None:
-        return None, "free"
-    probe = source[key]
-    probe = probe[0] if probe.ndim == 4 and len(probe) else probe
-    if source.attribute(key, CONVENTION) == UNNORMALISED:
-        return probe * np.float64(probe.shape[-1]), "counts"
-    return probe, "free"
+    return (None, "free", ()) if key is None else stored_probe(source, key)
 
 
 def _object(

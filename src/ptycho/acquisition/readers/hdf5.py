@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho.acquisition.readers.archive import LARGEST_ARRAY
+from ptycho.acquisition.readers.archive import LARGEST_ARRAY, some_of
 from ptycho.base.errors import DataError
 from ptycho.base.hdf5_trial import try_file
 
@@ -92,7 +92,7 @@ class Hdf5:
     def _dataset(self, key: str) -> h5py.Dataset:
         found = self._found(key)
         if not isinstance(found, h5py.Dataset):
-            raise DataError(f"found keys {_some(self.keys)}, expected {key!r}; add it")
+            raise DataError(f"found keys {some_of(self.keys)}, expected {key!r}; add it")
         return found
 
     def _found(self, key: str) -> Any:
@@ -126,7 +126,7 @@ class Hdf5:
         return place
 
     def _walk(self) -> Iterator[str]:
-        """Yield the path of every dataset that the file itself holds, once for each name; circles end."""
+        """Yield the path of every dataset that the file itself holds, those in groups under one name; circles end."""
         groups, seen, count = [("", self._file["/"])], set(), 0
         while groups:
             prefix, group = groups.pop()
@@ -135,16 +135,14 @@ class Hdf5:
                 if count > MOST_OBJECTS:
                     raise DataError(f"found more than {MOST_OBJECTS} objects, expected a scan; split the file")
                 key = f"{prefix}{name}"
-                if isinstance(group.get(name, getlink=True), h5py.HardLink):
-                    member = group[name]
-                else:
-                    try:
-                        member = self._found(key)
-                    except DataError:
-                        continue
+                hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+                try:
+                    member = group[name] if hard else self._found(key)
+                except DataError:
+                    continue
                 if isinstance(member, h5py.Dataset):
                     yield key
-                elif isinstance(member, h5py.Group):
+                elif hard and isinstance(member, h5py.Group):
                     address = h5py.h5o.get_info(member.id).addr
                     if address not in seen:
                         seen.add(address)
@@ -234,8 +232,3 @@ def _joined(array: NDArray[Any]) -> NDArray[Any]:
             joined: NDArray[Any] = array[real] + 1j * array[imaginary]
             return joined
     raise DataError(f"found values of type {array.dtype}, expected plain numbers; store those")
-
-
-def _some(keys: frozenset[str]) -> str:
-    shown = sorted(keys)[:12]
-    return f"{shown}{f' and {len(keys) - len(shown)} more' if len(keys) > len(shown) else ''}"

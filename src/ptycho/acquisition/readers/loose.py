@@ -96,8 +96,8 @@ def _table(path: Path) -> NDArray[Any]:
         raise DataError(f"has more than {LONGEST_TABLE} bytes, expected a table of positions; give them as npy")
     try:
         text = path.read_text(encoding="utf-8")
-        if not text.strip():
-            raise DataError("is empty, expected a table of positions; write one line a position")
+        if not any(line.partition("#")[0].strip() for line in text.splitlines()):
+            raise ValueError("no number in it")
         return np.loadtxt(io.StringIO(text), delimiter=TABLES[path.suffix.lower()], ndmin=2)
     except (*DAMAGE, MemoryError) as error:
         raise DataError(

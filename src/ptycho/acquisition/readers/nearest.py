@@ -15,11 +15,19 @@ KEYS: dict[str, tuple[str, ...]] = {
     "training data of Ptychodus": ("patterns", "probe_position_y_px", "probe_position_x_px"),
     "product of Ptychodus": ("probe_position_y_m", "probe_position_x_m", "probe", "object"),
     "diffraction of Ptychodus": ("patterns", "indexes"),
+    "npz of SLAC": ("diffraction", "xcoords_start", "ycoords_start", "photon_energy_eV|probe_energy_ev"),
+    "fold_slice": ("dp|ppX", "dp|ppY"),
+    "NSLS-II 3-ID": ("diffamp|dp|entry/data/data|det_data", "points|scan/scan_positions|pos_xy"),
+    "ptyd of PtyPy": ("chunks/0/data", "chunks/0/indices", "chunks/0/positions"),
+    "NeXus": ("entry_1/data/data|entry/data/data", "entry_1/data/x|entry/data/x", "entry_1/data/y|entry/data/y"),
+    "arrays": ("patterns|frames|intensities|data", "positions|x", "positions|y"),
 }
 
 
-def nearest_layout(keys: Iterable[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the layout of which a file has the largest part, and the keys that it lacks, with those that look alike.
+def nearest_layout(keys: Iterable[str], recognised: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """Return a layout and the keys of it that a file lacks, with those that look alike.
+
+    It is the one that was recognised, or else the one of which the file has the largest part.
 
     Examples
     --------
@@ -28,5 +36,5 @@ def nearest_layout(keys: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     """
     found = frozenset(keys)
     lacking = {name: [words for words in whole if not found & {*words.split("|")}] for name, whole in KEYS.items()}
-    name = min(KEYS, key=lambda name: len(lacking[name]) / len(KEYS[name]))
+    name = recognised or min(KEYS, key=lambda name: len(lacking[name]) / len(KEYS[name]))
     return name, tuple(f"{words.replace('|', ' or ')}{nearest(words, found)}" for words in lacking[name])

@@ -1,6 +1,7 @@
 """Read NeXus files: those of ptychography as Diamond's beamlines write them, and frames of a detector alone."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,20 +61,36 @@ def read(source: Source, reading: Reading) -> Parts:
     place = next(place for place in PLACES if place.patterns in source)
     patterns = numbers(source, place.patterns, 3, 4)
     placed = all(key in source for key in place.positions)
+    bad_pixels, saturated = _bad_pixels(source, f"{place.detector}/pixel_mask", patterns)
     sign = 1 if reading.translation == "sample" else -1
     return Parts(
         source=name_of(source),
         patterns=patterns.reshape(-1, *patterns.shape[-2:]),
-        bad_pixels=source.get(f"{place.detector}/pixel_mask"),
+        bad_pixels=bad_pixels,
         positions=sign * _positions(source, place, patterns.shape[:-2]) if placed else None,
         unit="m",
         geometry=Geometry(
-            energy=quantity(source, place.energy, ELECTRON_VOLTS, "J"),
+            energy=_energy(source, place.energy),
             distance=quantity(source, f"{place.detector}/distance", METRES, "m"),
             detector_pixel=_pixel(source, place.detector),
         ),
-        notes=(MOVED[reading.translation],) if placed else (),
+        notes=(*saturated, *((MOVED[reading.translation],) if placed else ())),
     )
+
+
+def _bad_pixels(source: Source, key: str, patterns: NDArray[Any]) -> tuple[NDArray[Any] | None, tuple[str, ...]]:
+    """Return the pixels that the mask of the detector flags, or that reach the largest number of their type, and notes.
+
+    That number is how a detector of Dectris says that it has no value.
+    """
+    stated = source.get(key)
+    if patterns.dtype.kind != "u":
+        return stated, ()
+    full = patterns.max(axis=tuple(range(patterns.ndim - 2))) == np.iinfo(patterns.dtype).max
+    if not full.any():
+        return stated, ()
+    note = f"{int(full.sum())} pixels reach the largest number of {patterns.dtype} and are taken for bad ones"
+    return full if stated is None or stated.shape != full.shape else full | (stated != 0), (note,)
 
 
 def _positions(source: Source, place: Place, scan: tuple[int, ...]) -> NDArray[np.float64]:
@@ -87,6 +104,12 @@ def _positions(source: Source, place: Place, scan: tuple[int, ...]) -> NDArray[n
             "patterns; leave out what has no partner"
         )
     return np.stack([y.ravel(), x.ravel()], axis=1).astype(np.float64)
+
+
+def _energy(source: Source, key: str) -> float | None:
+    """Return the photon energy, eV; without a unit it is in joule, and what is above 1 can only be eV."""
+    plain = key in source and float(numbers(source, key, 0)) > 1
+    return quantity(source, key, ELECTRON_VOLTS, "eV" if plain else "J")
 
 
 def _pixel(source: Source, detector: str) -> Pair | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from ptycho.acquisition.build import number
 from ptycho.acquisition.centring import half_pixel
 from ptycho.acquisition.parts import Parts
+from ptycho.acquisition.readers.fields import numbers
 from ptycho.acquisition.readers.source import Source, first_number, name_of
 from ptycho.acquisition.scan_arrays import positions_yx
 from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
-from ptycho.optics.geometry import Geometry, Pair, conjugate_pixel
+from ptycho.optics.geometry import Geometry, Pair
 from ptycho.optics.intensity import CountRule
 
 PATTERNS, INDEXES = "patterns", "indexes"
@@ -63,7 +64,7 @@ def read_diffraction(source: Source, reading: Reading) -> Parts:
     """
     return Parts(
         source=name_of(source),
-        patterns=source[PATTERNS],
+        patterns=numbers(source, PATTERNS, 3),
         indexes=source.get(INDEXES),
         bad_pixels=source.get("bad_pixels"),
         rule=RULE,
@@ -81,9 +82,10 @@ def read_product(source: Source, reading: Reading) -> Parts:
     DataError
         The file can't be used.
     """
-    probe, notes = _probe(source)
+    probe, scale, notes = stored_probe(source, "probe")
     pixel = _pixel(source, "object", "pixel") or _pixel(source, "probe", "pixel")
     centre = _pair(source, "object", ("center_y_m", "center_x_m"))
+    energy, distance = _beam(source)
     object_, origin, more = placed_object(source["object"], centre, pixel, probe.shape[-1])
     y, x = (source[key] for key in POSITIONS)
     if source.attribute("", "far_field") is False or _is_false(source, "far_field"):
@@ -95,9 +97,9 @@ def read_product(source: Source, reading: Reading) -> Parts:
         origin=origin,
         position_indexes=source.get("probe_position_indexes"),
         probe=probe,
-        probe_scale="counts" if source.attribute("probe", CONVENTION) == UNNORMALISED else "free",
+        probe_scale=scale,
         object_=object_,
-        geometry=Geometry(first_number(source, *ENERGY), first_number(source, DISTANCE), None, pixel),
+        geometry=Geometry(energy, distance, None, pixel),
         notes=(*notes, *more),
     )
 
@@ -111,35 +113,51 @@ def read_training(source: Source, reading: Reading) -> Parts:
         The file can't be used.
     """
     parts = read_diffraction(source, reading)
-    probe, notes = _probe(source)
+    probe, scale, notes = stored_probe(source, "probe")
     y, x = (source[key] for key in PIXELS)
-    energy, distance = first_number(source, *ENERGY), first_number(source, DISTANCE)
+    energy, distance = _beam(source)
     pixel = _pixel(source, "object", "pixel")
     # Where the object was is lost; its middle is 0 for Ptychodus too.
     object_, origin, more = placed_object(source["object"], (0.0, 0.0), pixel, probe.shape[-1])
-    detector = conjugate_pixel(energy, distance, probe.shape[-1], pixel) if energy and distance and pixel else None
     return replace(
         parts,
         positions=positions_yx(x, y) + half_pixel(probe.shape[-1]),
         probe=probe,
-        probe_scale="free",
+        probe_scale=scale,
         object_=object_,
-        geometry=Geometry(energy, distance, detector, pixel, origin or (0.0, 0.0)),
+        geometry=Geometry(energy, distance, None, pixel, origin or (0.0, 0.0)),
         notes=(*notes, *more),
     )
 
 
-def _probe(source: Source) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Return the probe's modes (mode, N, N) and what was left out of it."""
-    probe = source["probe"]
-    if probe.ndim not in (2, 3, 4) or 0 in probe.shape:
-        raise DataError(f"found a probe of shape {probe.shape}, expected ([coherent, incoherent,] y, x); correct it")
+def _beam(source: Source) -> tuple[float | None, float | None]:
+    """Return energy (eV) and distance (m); Ptychodus writes 0 for what it doesn't know."""
+    return first_number(source, *ENERGY) or None, first_number(source, DISTANCE) or None
+
+
+def stored_probe(source: Source, key: str) -> tuple[NDArray[Any], Literal["counts", "free"], tuple[str, ...]]:
+    """Return the probe's modes, their scale as `Parts` has it, and a note on what was left out.
+
+    Raises
+    ------
+    DataError
+        It is no probe.
+    """
+    probe = source[key]
+    if probe.ndim not in (2, 3, 4) or 0 in probe.shape or probe.dtype.kind not in "iufc":
+        raise DataError(
+            f"found a probe of shape {probe.shape} and type {probe.dtype}, expected complex ([coherent, incoherent,] "
+            "y, x); correct it"
+        )
     modes = probe[0] if probe.ndim == 4 else probe
-    if source.attribute("probe", CONVENTION) == UNNORMALISED:
-        modes = modes * np.float64(modes.shape[-1])
-    if probe.ndim < 4 or len(probe) == 1:
-        return modes, ()
-    return modes, (f"the probe varies from frame to frame; the first of its {len(probe)} coherent modes is read",)
+    varies = probe.ndim == 4 and len(probe) > 1
+    notes = (f"the probe varies from frame to frame; the first of its {len(probe)} coherent modes is read",)
+    ours = source.attribute(key, CONVENTION) == UNNORMALISED
+    return (
+        modes * np.float64(modes.shape[-1]) if ours else modes,
+        "counts" if ours else "free",
+        notes if varies else (),
+    )
 
 
 def placed_object(
@@ -155,8 +173,11 @@ def placed_object(
     DataError
         The object has another shape.
     """
-    if layers.ndim not in (2, 3) or 0 in layers.shape:
-        raise DataError(f"found an object of shape {layers.shape}, expected ([layer,] y, x); correct it")
+    if layers.ndim not in (2, 3) or 0 in layers.shape or layers.dtype.kind not in "iufc":
+        raise DataError(
+            f"found an object of shape {layers.shape} and type {layers.dtype}, expected complex ([layer,] y, x); "
+            "correct it"
+        )
     object_: NDArray[Any] = layers.prod(axis=0) if layers.ndim == 3 else layers
     if (object_ == object_.flat[0]).all():
         return None, None, ()
@@ -168,7 +189,10 @@ def placed_object(
 
 
 def _pixel(source: Source, key: str, name: str) -> Pair | None:
-    return _pair(source, key, (f"{name}_height_m", f"{name}_width_m"))
+    pixel = _pair(source, key, (f"{name}_height_m", f"{name}_width_m"))
+    if pixel is not None and min(pixel) <= 0:
+        raise DataError(f"found a pixel of the {key} of {pixel} m, expected numbers above 0; correct or leave out both")
+    return pixel
 
 
 def _pair(source: Source, key: str, names: tuple[str, str]) -> Pair | None:

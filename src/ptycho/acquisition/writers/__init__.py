@@ -6,7 +6,7 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.writers.npz import write_npz
 from ptycho.base.errors import OutputError
 
-__all__ = ["files_of", "write", "write_npz"]
+__all__ = ["files_of", "meaning", "write", "write_npz"]
 
 DIFFRACTION = "diffraction.h5"  # Ptychodus looks for this name beside a product
 PTYCHODUS = (".h5", ".hdf5")
@@ -23,13 +23,23 @@ def files_of(path: Path) -> tuple[Path, ...]:
     suffix = path.suffix.lower()
     if suffix not in (".npz", ".cxi", *PTYCHODUS):
         raise OutputError(
-            f"{path} ends in {suffix or 'no suffix'!r}; expected .npz, .cxi or .h5, which say what to write; rename it"
+            f"{path} ends in {suffix or 'no suffix'!r}; expected .npz, .cxi or .h5 for a scan, which say what to "
+            "write; rename it"
         )
     if suffix not in PTYCHODUS:
         return (path,)
     if path.name == DIFFRACTION:
         raise OutputError(f"{path} is what the patterns beside a product are called; name the product, as product.h5")
     return path, path.with_name(DIFFRACTION)
+
+
+def meaning(path: Path) -> str:
+    """Return what positions mean in the file that `write` writes for ``path``: whose they are, their unit and sign."""
+    if path.suffix.lower() == ".npz":
+        return "positions of the probe on the object, (y, x) along rows and columns, in px"
+    if path.suffix.lower() == ".cxi":
+        return "translation of the sample, (x, y, 0) in metres, rows along -y and columns along -x"
+    return "positions of the probe on the object, x along columns and y along rows, in metres"
 
 
 def write(path: Path, scan: Acquisition) -> None:

@@ -1,0 +1,48 @@
+"""What a training left beside its bundle: the curves and the command."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+NAME = "training.json"
+LARGEST = 2**25  # bytes
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """Curves, label -> one value an epoch, and the command line; empty where nothing is known."""
+
+    curves: Mapping[str, list[float]] = field(default_factory=dict)
+    command: str = ""
+
+
+def training_record(run: Path) -> TrainingRecord:
+    """Read training.json in the folder of a run, or beside its bundle.
+
+    A report lives without it: when it is missing or damaged the record is empty, and a warning says so.
+    """
+    path = (run if run.is_dir() else run.parent) / NAME
+    if not path.is_file():
+        return TrainingRecord()
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"more than {LARGEST} bytes")
+        found = json.loads(path.read_bytes())
+        curves = {str(name): _curve(values) for name, values in found["history"].items()}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        logger.warning("%s holds no curves of a training (%s); the report goes without them", path, error)
+        return TrainingRecord()
+    return TrainingRecord({name: curve for name, curve in curves.items() if curve}, str(found.get("command", "")))
+
+
+def _curve(values: Any) -> list[float]:
+    curve = [float(value) for value in values]
+    if not all(map(isfinite, curve)):
+        raise ValueError("a value is not finite")
+    return curve
