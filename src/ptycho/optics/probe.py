@@ -28,13 +28,14 @@ def probe_modes(probe: Shaped[ndarray, "..."], scale: float = 1.0) -> Probe:
     modes = probe[None] if probe.ndim == 2 else probe
     if modes.ndim != 3 or 0 in modes.shape or modes.shape[1] != modes.shape[2]:
         raise DataError(f"found a probe of shape {probe.shape}, expected (N, N), (N, N, 1) or (mode, N, N); reshape it")
-    if not np.isfinite(modes).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.ascontiguousarray(modes.astype(np.complex128) * scale, dtype=np.complex64)
+    if not np.isfinite(scaled).all():
         raise DataError("found NaN or infinity in the probe, expected finite values; correct probeGuess")
-    with np.errstate(over="ignore"):
-        largest = float(np.abs(modes).max()) * scale
+    largest = float(np.abs(scaled).max())
     if largest > LARGEST:
         raise DataError(f"found probe values up to {largest:g}, expected at most {LARGEST:g}; correct probeGuess")
-    return np.ascontiguousarray(modes.astype(np.complex128) * scale, dtype=np.complex64)
+    return scaled
 
 
 def support_mask(size: int) -> Mask:
