@@ -69,7 +69,7 @@ def test_a_verb_gets_its_arguments_and_gives_the_status(verb):
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (DataError("scan.npz has no diff3d;\nexpected counts"), "scan.npz has no diff3d; expected counts"),
+        (DataError("scan.npz has no diff3d;\nexpected counts"), r"scan.npz has no diff3d;\nexpected counts"),
         (BundleError("not a bundle"), "not a bundle"),
         (OutputError("can't write out"), "can't write out"),
         (extra_missing("torch", "torch"), 'pip install "ptychopinn[torch]"'),

@@ -382,7 +382,7 @@ def test_a_page_of_two_results_is_written_where_asked(capsys, reconstructed, sca
 
 def test_results_that_have_little_in_common_are_doubted(capsys, tmp_path):
     truth = simulate(Simulation(N=32, n_positions=200), np.random.default_rng(0)).object_
-    ones, nowhere = np.ones(truth.shape, np.float32), np.zeros((0, 2))
+    ones, nowhere = np.ones(truth.shape, np.float32), np.zeros((1, 2))
     probe = np.ones((1, 32, 32), np.complex64)
     shuffled = np.random.default_rng(0).permutation(truth.ravel()).reshape(truth.shape)
     corner = np.array([0.6 * truth.shape[0], 0.0])

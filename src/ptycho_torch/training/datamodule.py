@@ -20,7 +20,7 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.arrays import Positions
 from ptycho.base.errors import DataError
 from ptycho.config.execution import PyTorchExecutionConfig
-from ptycho.config.training import TrainingConfig
+from ptycho.config.training import DEFAULT_GROUPS, TrainingConfig
 from ptycho.grouping.neighbours import nearest
 from ptycho.grouping.regions import RegionSampler
 from ptycho.grouping.sampling import enough_neighbours, join
@@ -220,7 +220,8 @@ class ScanDataModule(lightning.LightningDataModule):
         here, config = len(self.split.training), self.config
         if config.model.gridsize == 1:
             return
-        if (config.n_groups or 0) > here and not config.enable_oversampling:
+        chosen = config.n_groups not in (None, DEFAULT_GROUPS)
+        if chosen and config.n_groups > here and not config.enable_oversampling:
             logger.info("n_groups is %d, more than %d positions: each seeds one group", config.n_groups, here)
         if self.n_neighbours > here - 1:
             logger.info("%d neighbours are more than there are: members are drawn from %d", self.n_neighbours, here - 1)
