@@ -18,12 +18,16 @@ def test_a_batch_holds_the_counts_of_its_patterns_in_their_order():
     assert torch.equal(batch.positions, scan.positions[groups])
 
 
-@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.int32, np.float32, np.float64])
-def test_counts_are_those_of_the_acquisition_whatever_the_dtype_of_the_file(dtype):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64, np.int32, np.float32, np.float64])
+def test_counts_are_those_of_the_acquisition_whatever_the_dtype_of_the_file(dtype, device):
     made = small_scan(n_dead_pixels=30)
-    scan = Scan.of(_with(made, patterns=made.patterns.astype(dtype)))
-    expected = np.where(made.mask, made.patterns, 0)
-    np.testing.assert_array_equal(scan.counts(slice(None)).numpy(), expected)
+    patterns = np.minimum(made.patterns, np.iinfo(np.uint8).max) if dtype is np.uint8 else made.patterns
+    scan = Scan.of(_with(made, patterns=patterns.astype(dtype)), device)
+    expected = np.where(made.mask, patterns, 0)
+    np.testing.assert_array_equal(scan.counts(slice(None)).cpu().numpy(), expected)
+    chosen = torch.tensor([5, 2, 5], device=device)
+    np.testing.assert_array_equal(scan.counts(chosen).cpu().numpy(), expected[[5, 2, 5]])
     assert len(scan) == made.n_positions
     assert scan.size == made.size
 

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
 
+# CUDA gathers no unsigned integers of more than one byte: their bits travel as signed ones.
+TRAVELS_AS = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -40,6 +43,7 @@ class Scan:
 
     def counts(self, indices: Int64[Tensor, " patch"] | slice) -> Float32[Tensor, "patch y x"]:
         """Return patterns in counts, zero where the detector can't be trusted."""
-        patterns = self.patterns[indices].to(torch.float32)
+        dtype = self.patterns.dtype
+        patterns = self.patterns.view(TRAVELS_AS.get(dtype, dtype))[indices].view(dtype).to(torch.float32)
         counts = patterns if self.count_scale is None else (self.count_scale * patterns).square()
         return torch.where(self.mask, counts, 0)
