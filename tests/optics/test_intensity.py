@@ -72,6 +72,14 @@ def test_counts_divided_by_a_number_are_not_taken_for_quantised_amplitudes(caplo
     assert "as the file says" in rule.origin
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("smallest", [5e-324, 1e-200, 1e-160])
+def test_a_speck_beyond_the_range_of_numbers_decides_nothing(smallest):
+    patterns = np.sqrt(counts())
+    patterns[0, 0, 0] = smallest
+    assert quantity(patterns, MASK) == "amplitude"
+
+
 def test_untrusted_pixels_have_no_say():
     patterns = counts().astype(np.float32)
     patterns[:, 3, 4] = 0.123

@@ -150,7 +150,9 @@ def _counted(dtype: np.dtype[Any], values: NDArray[np.float64]) -> CountRule | N
 
 def _whole_multiples(values: NDArray[np.float64], unit: float, epsilon: float) -> bool:
     """Say whether all values are whole multiples of ``unit`` to rounding, at least two of them different."""
-    multiples = values / unit
+    # What leaves the range of numbers is no multiple; it falls out below with those too large to tell.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        multiples = values / unit
     # Rounding of value and unit grows with the multiple; beyond a tenth it could hide a fraction.
     tolerance = 1e-3 + 4 * epsilon * multiples
     tested = tolerance < 0.1
