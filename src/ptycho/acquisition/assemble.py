@@ -165,7 +165,10 @@ def _in_pixels(parts: Parts, geometry: Geometry, reading: Reading, size: int) ->
         )
     pixel = np.asarray(geometry.object_pixel)
     origin = np.asarray(positions.min(axis=0) - size // 2 * pixel if parts.origin is None else parts.origin)
-    return (positions - origin) / pixel, replace(geometry, origin=_pair(origin))
+    with np.errstate(over="ignore"):
+        in_pixels = (positions - origin) / pixel
+    check_finite("positions in pixels", in_pixels)
+    return in_pixels, replace(geometry, origin=_pair(origin))
 
 
 def _unit(parts: Parts, positions: NDArray[np.float64], reading: Reading) -> str:

@@ -12,6 +12,7 @@ from ptycho.base.errors import DataError
 PLANCK = 6.62607015e-34  # J s, exact in the SI
 LIGHT = 299_792_458.0  # m / s, exact
 ELECTRON_VOLT = 1.602176634e-19  # J, exact
+ENERGY_TIMES_LENGTH = PLANCK * LIGHT / ELECTRON_VOLT  # eV m, of a photon and its wave
 ABSURD = 1e20  # neither energies in eV nor lengths in m are larger, or smaller than one over it
 
 Pair = tuple[float, float]
@@ -130,9 +131,9 @@ def wavelength(energy: float) -> float:
     >>> round(wavelength(12_398.42) * 1e10, 6)
     1.0
     """
-    return PLANCK * LIGHT / (energy * ELECTRON_VOLT)
+    return ENERGY_TIMES_LENGTH / energy
 
 
 def energy_of(wavelength: float) -> float:
     """Return the energy, eV, of photons of a ``wavelength`` in m."""
-    return PLANCK * LIGHT / (wavelength * ELECTRON_VOLT)
+    return ENERGY_TIMES_LENGTH / wavelength

@@ -73,7 +73,7 @@ def _variables(raw: bytes, where: str) -> dict[str, dict[str, NDArray[Any]]]:
                     f"{where} holds {path}; expected weights in layers/GROUP/vars, which names its layer; {TRAIN_AGAIN}"
                 )
             room -= math.prod(dataset.shape or ()) * dataset.dtype.itemsize
-            if dataset.dtype.kind != "f" or room < 0:
+            if dataset.shape is None or dataset.dtype.kind != "f" or room < 0:
                 raise BundleError(
                     f"{where}: {path} has the type {dataset.dtype} and the shape {dataset.shape}; expected real "
                     f"numbers, {LARGEST} bytes of them in all layers; {ADVICE}"

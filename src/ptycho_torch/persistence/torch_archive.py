@@ -3,6 +3,7 @@
 import io
 import pickle
 import re
+import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ UNREADABLE = (
     OSError,
     EOFError,
     pickle.UnpicklingError,
+    struct.error,
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ptycho.base.errors import BundleError
+from ptycho.base.errors import BundleError, PtychoError
 from ptycho.base.zips import objection
 
 DAMAGE = (
@@ -17,6 +17,8 @@ DAMAGE = (
     NotImplementedError,
     RuntimeError,
     OSError,
+    # Names that are no text, members that begin before their archive.
+    ValueError,
 )
 
 
@@ -34,6 +36,8 @@ def open_zip(source: Path | bytes, where: str, advice: str) -> Iterator[zipfile.
             if reason := objection(archive):
                 raise BundleError(f"{where} {reason}; {advice}")
             yield archive
+    except PtychoError:
+        raise
     except DAMAGE as error:
         raise BundleError(f"{where} can't be read ({error}); the file is damaged or no bundle; {advice}") from error
 

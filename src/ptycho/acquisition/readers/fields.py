@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from ptycho.acquisition.build import check_finite, check_real
 from ptycho.acquisition.readers.source import Source
 from ptycho.base.errors import DataError
-from ptycho.optics.geometry import Pair
+from ptycho.optics.geometry import ELECTRON_VOLT, Pair
 
 METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "micron": 1e-6, "microns": 1e-6, "nm": 1e-9}
-ELECTRON_VOLTS = {"ev": 1.0, "kev": 1e3, "j": 1 / 1.602176634e-19}
+ELECTRON_VOLTS = {"ev": 1.0, "kev": 1e3, "j": 1 / ELECTRON_VOLT}
 
 
 def numbers(source: Source, key: str, *n_axes: int) -> NDArray[Any]:

@@ -86,7 +86,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 def _mapped(path: Path) -> NDArray[Any]:
     try:
         mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (*DAMAGE, MemoryError) as error:
+    except (*DAMAGE, MemoryError, OverflowError) as error:
         raise _damaged("npy", error) from error
     return mapped
 
@@ -99,7 +99,7 @@ def _table(path: Path) -> NDArray[Any]:
         if not any(line.partition("#")[0].strip() for line in text.splitlines()):
             raise ValueError("no number in it")
         return np.loadtxt(io.StringIO(text), delimiter=TABLES[path.suffix.lower()], ndmin=2)
-    except (*DAMAGE, MemoryError) as error:
+    except (*DAMAGE, MemoryError, OverflowError) as error:
         raise DataError(
             f"is no table of numbers ({' '.join(str(error).split())}); expected one line a position, its two numbers "
             "first, and # before what is none"

@@ -178,6 +178,8 @@ def placed_object(
             f"found an object of shape {layers.shape} and type {layers.dtype}, expected complex ([layer,] y, x); "
             "correct it"
         )
+    if not np.isfinite(layers).all():
+        raise DataError("found NaN or infinity in the object, expected finite values; correct or leave it out")
     object_: NDArray[Any] = layers.prod(axis=0) if layers.ndim == 3 else layers
     if (object_ == object_.flat[0]).all():
         return None, None, ()
