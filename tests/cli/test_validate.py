@@ -88,6 +88,14 @@ def test_what_training_refuses_is_refused_in_the_same_words(capsys, tmp_path, sc
     assert contents(tmp_path) == before
 
 
+def test_what_a_killed_run_left_is_not_touched(capsys, tmp_path, scan_file, forecast):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".partial-a-wts.h5.zip").write_bytes(b"half")
+    before = contents(tmp_path)
+    validated(capsys, scan_file, "--output_dir", tmp_path / "run")
+    assert contents(tmp_path) == before
+
+
 def test_a_folder_that_another_run_holds_is_refused(capsys, tmp_path, scan_file, forecast):
     with output_folder(tmp_path / "run", ["wts.h5.zip"], overwrite=False):
         found = as_json(capsys, scan_file, "--output_dir", tmp_path / "run", status=2)

@@ -28,8 +28,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=f"-{target.name}", dir=target.parent)
-        os.close(handle)
+        descriptor, name = tempfile.mkstemp(prefix=PARTIAL, suffix=f"-{target.name}", dir=target.parent)
+        os.close(descriptor)
     except OSError as error:
         raise OutputError(
             f"can't write {target}: {error.strerror or error}; choose a folder that you may write to"
@@ -83,11 +83,11 @@ def remove_partials(folder: Path, names: Sequence[str]) -> None:
 
 def to_disk(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
 def _umask() -> int:

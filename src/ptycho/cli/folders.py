@@ -24,7 +24,7 @@ STAGED = "results"
 def output_folder(folder: Path, products: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
     """Hold a folder for the products of one run, as `free_folder` does, without what killed runs left half written."""
     with free_folder(folder, products, overwrite=overwrite):
-        remove_partials(folder, [*products, STAGED])
+        remove_partials(folder, [*products, STAGED, EARLIER])
         yield folder
 
 
@@ -51,7 +51,6 @@ def free_folder(folder: Path, products: Sequence[str], *, overwrite: bool) -> It
                 raise OutputError(
                     f"{folder} holds {', '.join(found)} already; choose another folder or give --overwrite"
                 )
-            remove_partials(folder, [*products, STAGED, EARLIER])
             yield folder
     finally:
         for path in made:
@@ -164,12 +163,12 @@ def _make(folder: Path) -> None:
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder; the hold goes with the process, however it ends, and leaves no file behind."""
-    handle = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno == errno.EWOULDBLOCK:
-            os.close(handle)
+            os.close(descriptor)
             raise OutputError(
                 f"another run is writing to {folder}; expected a folder of its own for each run; wait until it is "
                 "finished, or choose another folder"
@@ -178,4 +177,4 @@ def _held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(handle)
+        os.close(descriptor)
