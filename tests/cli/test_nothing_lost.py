@@ -261,8 +261,11 @@ def test_no_mixture_is_seen_while_results_are_exchanged(tmp_path, monkeypatch, m
         with output_folder(tmp_path, names, overwrite=True), all_together(tmp_path, names) as staged:
             write(staged, "new")
 
-    def seen():
-        return {path.read_text() for name in names for path in tmp_path.glob(name)}
+    def seen(place=tmp_path):
+        return {path.read_text() for name in names for path in place.glob(name)}
+
+    def whole(place):
+        return len(seen(place)) == 1 and all((place / name).exists() for name in ("first", "second", "folder/third"))
 
     write(tmp_path, "old")
     (tmp_path / "folder" / "of somebody else").write_text("precious")
@@ -280,6 +283,11 @@ def test_no_mixture_is_seen_while_results_are_exchanged(tmp_path, monkeypatch, m
             exchange()
         except Cut:
             assert len(seen()) <= 1
+            # Where the first product is, the others are: the result that waits, and the one that has arrived.
+            if (tmp_path / EARLIER / "first").exists():
+                assert whole(tmp_path / EARLIER)
+            if (tmp_path / "first").exists() and seen() == {"new"}:
+                assert whole(tmp_path)
             old = [
                 path.read_text()
                 for place in (tmp_path, tmp_path / EARLIER)

@@ -7,12 +7,14 @@ import logging
 import socket
 import threading
 import time
+from ipaddress import ip_address
 
 import numpy as np
 import pytest
 
 from ptycho.base.errors import ConfigError
 from ptycho.base.watching import NOBODY, Progress
+from ptycho.cli.starting import training_parser
 from ptycho.live import board as boards
 from ptycho.live import server
 from ptycho.live.address import host_and_port
@@ -268,6 +270,11 @@ def test_the_usual_address_gives_way_and_a_chosen_one_does_not(caplog, monkeypat
         with live_page(address, "run"):
             assert caplog.messages[-1].startswith("watch this run at http://127.0.0.1:")
             assert address not in caplog.messages[-1]
+
+
+def test_nobody_else_can_look_where_no_address_is_chosen():
+    chosen = training_parser("train", "").read(["scan.npz", "--output_dir", "run", "--quiet", "--live"]).arguments.live
+    assert ip_address(host_and_port(chosen)[0]).is_loopback
 
 
 def test_only_an_open_address_warns(caplog):
