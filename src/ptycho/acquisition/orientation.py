@@ -13,8 +13,8 @@ def in_detector_frame(acquisition: Acquisition, *, flip_x: bool, flip_y: bool, t
     """Return the scan with its positions in the axes of its patterns: x and y negated when flipped, then exchanged.
 
     A true object belongs to the former frame and is left out when anything changes; labels belong to their patterns
-    and stay. An object reconstructed from a
-    transposed scan is in the axes of the patterns: transpose it to have it in those of the scan.
+    and stay. An object reconstructed from a transposed scan is in the axes of the patterns: transpose it to have it in
+    those of the scan.
     """
     if not (flip_x or flip_y or transpose):
         return acquisition

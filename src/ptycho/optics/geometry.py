@@ -1,6 +1,5 @@
 """Metres: photon energy, distance, detector pixels, and the pixel of the object that follows from them."""
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,19 +105,8 @@ class Lengths:
 def _conjugate(energy: float, distance: float, size: int, pixel: Pair) -> Pair:
     """Return the (y, x) pixel, m, on the other side of the far field: ``wavelength distance / (N pixel)``.
 
-    From the detector's to the object's, and back.
-
-    Raises
-    ------
-    DataError
-        A length or the energy is not above 0.
+    From the detector's to the object's, and back; a `Geometry` has refused what is not above 0.
     """
-    stated = (energy, distance, *pixel)
-    if not all(math.isfinite(value) and value > 0 for value in stated):
-        raise DataError(
-            f"found the energy {energy:g} eV, the distance {distance:g} m and a pixel of {pixel} m, "
-            "expected numbers above 0; correct them in the file, or give --energy, --distance and --detector_pixel"
-        )
     across = wavelength(energy) * distance / size
     return across / pixel[0], across / pixel[1]
 
