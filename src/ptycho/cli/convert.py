@@ -21,7 +21,7 @@ from ptycho.config.reading import Reading
 
 logger = logging.getLogger(__name__)
 
-BUNDLE = ".zip"
+ARCHIVE = ".zip"
 AMPLITUDE_ENDS = tuple(dict.fromkeys(ACTIVATIONS.values()))
 
 
@@ -53,7 +53,7 @@ def run(argv: Sequence[str]) -> int:
     given = parser.read(argv)
     asked, reading = given.arguments, given.config(Reading)
     output_file(asked.target, overwrite=asked.overwrite)
-    said = _network(asked, reading) if asked.target.suffix == BUNDLE else _scan(asked, reading)
+    said = _network(asked, reading) if asked.target.suffix == ARCHIVE else _scan(asked, reading)
     sys.stdout.write(f"{said}\n")
     return 0
 
@@ -62,8 +62,8 @@ def _scan(asked: Namespace, reading: Reading) -> str:
     """Write a scan in the layout of ``asked.target``; return in one line what was read, decided and written."""
     if asked.scan or asked.amp_activation:
         raise ConfigError(
-            f"--scan and --amp_activation are for trained weights, which become a {BUNDLE}, and OUT is {asked.target}; "
-            "leave them out, or name OUT wts.h5.zip"
+            f"--scan and --amp_activation are for trained weights, which become a {ARCHIVE}, and OUT is "
+            f"{asked.target}; leave them out, or name OUT wts.h5.zip"
         )
     paths = [output_file(path, overwrite=asked.overwrite) for path in files_of(asked.target)]
     layout, scan = identify(asked.source).name, read(asked.source, reading=reading)
@@ -88,17 +88,17 @@ def _place(scan: Acquisition) -> str:
 def _network(asked: Namespace, reading: Reading) -> str:
     """Write the bundle of an older archive; return what it is, and what could not be carried over."""
     number(asked, "probe_scale", above=0)
-    old, new = asked.source, asked.target
+    source, target = asked.source, asked.target
     try:
         from ptycho_torch.persistence.bundle import write_bundle
         from ptycho_torch.persistence.migrate import carry_over, choose_activation, photons, read_archive
     except ModuleNotFoundError as error:
         raise extra_missing(error.name or "torch", "torch") from error
-    network = read_archive(old)
+    network = read_archive(source)
     if asked.scan is None:
         raise ConfigError(
-            f"{old} holds no probe that can be read without running it; expected the scan that the network was "
-            f"trained on; type: ptycho convert {old} {new} --scan SCAN"
+            f"{source} holds no probe that can be read without running it; expected the scan that the network was "
+            f"trained on; type: ptycho convert {source} {target} --scan SCAN"
         )
     activation = choose_activation(network, asked.amp_activation)
     scan = read(asked.scan, nphotons=photons(network), reading=reading)
@@ -106,11 +106,11 @@ def _network(asked: Namespace, reading: Reading) -> str:
         logger.warning("%s", finding)
     pinn, config = carry_over(network, scan, probe_scale=asked.probe_scale, amp_activation=activation)
     config.train_data_file = asked.scan
-    write_bundle(new, pinn, config)
+    write_bundle(target, pinn, config)
     model = config.model
     left = "".join(f"\n- {item}" for item in network.left)
     return (
-        f"wrote {new}: a cnn network of {model.N} x {model.N} px patterns, gridsize {model.gridsize}, n_filters_scale "
-        f"{model.n_filters_scale}, probe_big {model.probe_big}, pad_object {model.pad_object}, amp_activation "
-        f"{model.amp_activation}; probe and counts are those of {asked.scan}\nnot carried over:{left}"
+        f"wrote {target}: a cnn network of {model.N} x {model.N} px patterns, gridsize {model.gridsize}, "
+        f"n_filters_scale {model.n_filters_scale}, probe_big {model.probe_big}, pad_object {model.pad_object}, "
+        f"amp_activation {model.amp_activation}; probe and counts are those of {asked.scan}\nnot carried over:{left}"
     )

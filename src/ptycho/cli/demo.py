@@ -80,7 +80,7 @@ def _demo(folder: Path, home: Path, seed: int, command: Sequence[str], page: Wat
     execution = PyTorchExecutionConfig(enable_progress_bar=not quiet)
     logger.info("training a network on it, without labels")
     trained = prepare(config, execution, scan, folder=folder).train(watcher=page)
-    write_bundle(folder / "wts.h5.zip", trained.pinn, config)
+    write_bundle(folder / starting.BUNDLE, trained.pinn, config)
     logger.info("reconstructing, and %d likelihood iterations", ITERATIONS)
     device = resolve_device(execution.accelerator)
     with progress_line(shown=not quiet) as line:

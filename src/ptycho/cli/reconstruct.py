@@ -16,6 +16,7 @@ from ptycho.base.provenance import provenance
 from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.cli.folders import all_together, output_folder
 from ptycho.cli.parsing import add_live, at_least, verb_parser
+from ptycho.cli.starting import BUNDLE
 from ptycho.config.files import to_dict
 from ptycho.config.flags import reader
 from ptycho.config.training import TrainingConfig
@@ -30,8 +31,6 @@ from ptycho.report.training import training_record
 
 if TYPE_CHECKING:
     from ptycho_torch.inference.reconstruct import Result
-
-BUNDLE = "wts.h5.zip"
 
 logger = logging.getLogger(__name__)
 
