@@ -3,11 +3,13 @@
 import csv
 import html
 import json
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -335,6 +337,12 @@ def test_the_report_shows_how_to_make_it_again(reconstructed, trained, scan_file
     assert facts["settings"]["model"]["lean_width"] == 8
     assert facts["data"] == str(scan_file)
     assert "model.lean_width" in page
+
+
+def test_every_fact_of_a_summary_is_in_the_reference(reconstructed):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
+    facts = json.loads((reconstructed / "summary.json").read_text())
+    assert set(facts) - set(re.findall(r"`(\w+)`", page.split("| key of `summary.json`")[1])) == set()
 
 
 # --- compare ----------------------------------------------------------------------------------------------------------
