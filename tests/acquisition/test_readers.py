@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import zipfile
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -18,6 +19,7 @@ from ptycho.acquisition.readers import archive, read
 from ptycho.acquisition.writers import write_npz
 from ptycho.base.errors import DataError
 from ptycho.optics.geometry import Geometry
+from ptycho.simulation.simulate import Simulation, simulate
 
 
 @pytest.fixture
@@ -349,3 +351,17 @@ def test_older_readers_find_their_keys(tmp_path, arrays, file):
         assert out["diff3d"].dtype == np.uint16
         assert {"xcoords_start", "ycoords_start", "scan_index", "bad_pixels"} <= set(out.files)
         assert "objectGuess" not in out.files
+
+
+@pytest.mark.parametrize(("quantity", "scale"), [("counts", 1.0), ("amplitude", 3.0)])
+def test_the_probe_is_what_its_file_says_in_words(tmp_path, quantity, scale):
+    scan = simulate(Simulation(N=32, n_positions=2, n_modes=2), np.random.default_rng(0))
+    empty = np.sqrt((np.abs(np.fft.fftshift(np.fft.fft2(scan.probe, norm="ortho"), axes=(1, 2))) ** 2).sum(axis=0))
+    pattern = empty**2 if quantity == "counts" else empty / scale
+    patterns = np.stack([pattern, pattern]).astype(np.float32)
+    write_npz(tmp_path / "out.npz", replace(scan, patterns=patterns, quantity=quantity, count_scale=scale))
+    with np.load(tmp_path / "out.npz") as out:
+        probe, measured, said = out["probeGuess"], out["diff3d"][0], str(out["probe_convention"])
+    assert "abs(fft2(probe * patch, norm='ortho'))**2" in said
+    found = np.fft.fftshift(np.sqrt((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2).sum(axis=0)))
+    np.testing.assert_allclose(found, np.sqrt(measured) if quantity == "counts" else measured, rtol=1e-3, atol=1e-3)

@@ -12,13 +12,18 @@ from ptycho.base.atomic import atomic_path
 from ptycho.optics.geometry import Geometry
 from ptycho.optics.intensity import CountRule
 
+PROBE_CONVENTION = (
+    "The probe is for a unitary Fourier transform: the root of the sum over modes of abs(fft2(probe * patch, "
+    "norm='ortho'))**2 is the amplitude in diff3d, or the square root of the counts in it."
+)
+
 
 def write_npz(path: Path, acquisition: Acquisition) -> None:
     """Write a scan as npz, uncompressed, whole or not at all; reading it gives the same acquisition back.
 
     The keys are those of the documented layout, with ``quantity``, ``count_scale`` and ``origin`` beside them so that
-    nothing has to be decided again. ``probeGuess`` is in the unit of the patterns' amplitude; ``nphotons`` is the mean
-    counts of a frame.
+    nothing has to be decided again, and ``probe_convention``, which says in words what the probe is. ``probeGuess`` is
+    in the unit of the patterns' amplitude; ``nphotons`` is the mean counts of a frame.
 
     Raises
     ------
@@ -85,6 +90,7 @@ def write_arrays(path: Path, arrays: ScanArrays) -> None:
         "quantity": rule and rule.quantity,
         "count_scale": rule and rule.count_scale,
         "origin": rule and rule.origin,
+        "probe_convention": rule and PROBE_CONVENTION,
         "notes": arrays.notes or None,
         FRAME_INDEX: arrays.indexes,
         **geometry_keys(arrays.geometry),
