@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+from pathlib import Path
 
 import lightning
 import pytest
@@ -11,7 +12,7 @@ import torch
 from ptycho.base.errors import ConfigError, DataError
 from ptycho.base.interruption import Interruption
 from ptycho.config.model import ModelConfig
-from ptycho_torch.training.checkpoints import newest_checkpoint
+from ptycho_torch.training.checkpoints import newest_checkpoint, read_state
 from ptycho_torch.training.fit import fit, prepare
 from tests.laws.scans import small_scan
 from tests.training.test_fit import assert_same_weights, config_of, execution_of
@@ -139,3 +140,21 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(tmp_path, cap
     torch.save({"state_dict": {}, "callbacks": {}}, best)  # as an earlier version wrote it
     with pytest.raises(ConfigError, match=r"can't be read; .*start again with --overwrite"):
         newest_checkpoint(tmp_path)
+
+
+class Bomb:
+    """A pickle that writes a file when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.write_text, (self.path, "opened"))
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+    trap, checkpoint = tmp_path / "trap", tmp_path / "last.ckpt"
+    torch.save({"state_dict": {}, "hyper_parameters": Bomb(trap)}, checkpoint)
+    with pytest.raises(ConfigError, match="can't be read"):
+        read_state(checkpoint)
+    assert not trap.exists()
