@@ -158,6 +158,15 @@ def test_the_unit_of_loose_positions(tmp_path, given, expected):
     assert step == pytest.approx(1e-7 if expected is None else expected / scan.geometry.object_pixel[0])
 
 
+@pytest.mark.parametrize(("reach", "unit"), [(0.099, "m"), (0.101, "px")])
+def test_a_scan_is_wider_than_a_tenth_of_a_pixel(tmp_path, reach, unit):
+    np.save(tmp_path / "patterns.npy", COUNTS)
+    np.save(tmp_path / "positions.npy", PAIRS * reach / np.ptp(PAIRS, axis=0).max())
+    scan = read(tmp_path / "patterns.npy", reading=GIVEN)
+    found = (np.ptp(scan.positions, axis=0) * (scan.geometry.object_pixel if unit == "m" else 1)).max()
+    assert found == pytest.approx(reach)
+
+
 def test_rows_and_columns_may_have_names(tmp_path):
     y, x = 1e8 * PAIRS.T
     np.savez(tmp_path / "a.npz", intensities=COUNTS, y=y, x=x, probe=np.ones((SIZE, SIZE), complex))
