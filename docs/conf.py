@@ -21,7 +21,7 @@ extensions = [
     "sphinx-mathjax-offline",
     "reference_pages",
 ]
-exclude_patterns = ["_build", "conf.py", "_ext", "_static", "examples/ptychodus_siemens.py"]
+exclude_patterns = ["_build", "conf.py", "screenshots.py", "_ext", "_static", "examples/ptychodus_siemens.py"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath", "deflist"]
 

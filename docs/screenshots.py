@@ -1,7 +1,8 @@
 """Take the manual's pictures of the pages: ``python docs/screenshots.py`` from the repository root, in a few minutes.
 
 Simulates, trains and reconstructs in a temporary folder, opens the pages in headless Chromium and writes
-``docs/images/report*.png`` and ``docs/images/comparison.png``.
+``docs/images/report*.png`` and ``docs/images/comparison.png``. ``docs/images/live.png`` is what
+``pytest -m slow tests/live/test_page.py --basetemp=FOLDER`` leaves as ``live.png``, where Chromium is installed.
 """
 
 import contextlib

@@ -93,6 +93,13 @@ def listed_keys():
     return set(re.findall(r"`(\w+)`", (DOCS / "reference" / "files.md").read_text()))
 
 
+def test_a_program_beside_the_pages_is_no_page(monkeypatch):
+    monkeypatch.setenv("SIEMENS_STAR", "none")
+    monkeypatch.syspath_prepend(DOCS)
+    excluded = runpy.run_path(str(DOCS / "conf.py"))["exclude_patterns"]
+    assert {path.name for path in DOCS.glob("*.py")} <= set(excluded)
+
+
 def test_every_quoted_message_is_in_the_source():
     known = messages.in_source(ROOT / "src")
     quoted = messages.quoted(TROUBLESHOOTING.read_text())
