@@ -178,7 +178,10 @@ def test_a_scan_without_halves_metres_or_training_has_a_page_too(browser, tmp_pa
 def test_two_results_lie_side_by_side(browser, tmp_path, scan, result):
     other = dataclasses.replace(result, object_=result.object_ * np.complex64(0.9))
     found = compare(result, other.object_, other.origin, reference_coverage=other.coverage)
-    summaries = ({"settings": {"N": 32, "width": 8}}, {"settings": {"N": 32, "width": 16, "extra": HOSTILE}})
+    summaries = (
+        {"settings": {"N": 32, "width": 8}, "r_factor": 1 / 3},
+        {"settings": {"N": 32, "width": 16, "extra": HOSTILE}, "r_factor": 1 / 4},
+    )
     path = tmp_path / "both.html"
     save_comparison_page(path, found, ("a", HOSTILE), summaries, {"complex NRMSE": "0.1"}, ["mind the gap"])
     opened(browser, path)
@@ -187,7 +190,8 @@ def test_two_results_lie_side_by_side(browser, tmp_path, scan, result):
     assert len(set(transforms(browser))) == 1
     assert len(transforms(browser)) == 6
     differing = [row.text.split()[0] for row in browser.find_elements("css selector", "tr.differs")]
-    assert differing == ["width", "extra"]
+    assert differing == ["width", "r_factor", "extra"]
+    assert "r_factor 0.333333 0.25" in browser.find_element("css selector", "main").text
     assert "mind the gap" in browser.find_element("css selector", ".warning").text
 
 
@@ -195,7 +199,7 @@ def test_one_colour_of_dots_is_explained_too(browser, tmp_path, scan, result, ch
     alike = dataclasses.replace(check, z=np.full(60, 40.0))
     save_report(tmp_path / "alike.html", Report(scan, result, alike, FACTS, {}))
     opened(browser, tmp_path / "alike.html")
-    assert "above 30" in [item.text for item in browser.find_elements("css selector", "ul.legend li")]
+    assert "z above 30" in [item.text for item in browser.find_elements("css selector", "ul.legend li")]
 
 
 # --- without a browser ------------------------------------------------------------------------------------------------

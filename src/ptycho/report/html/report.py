@@ -26,8 +26,8 @@ UNCERTAINTY_COLOURS = "inferno"
 # Standard deviations of a frame's deviance, and what a frame beyond the last but one is called.
 Z_CLASSES = (
     ("z up to 3: as noise goes", "tone-3", -math.inf, 3.0),
-    ("3 to 30", "tone-1", 3.0, 30.0),
-    ("above 30", "tone-2", 30.0, math.inf),
+    ("z from 3 to 30", "tone-1", 3.0, 30.0),
+    ("z above 30", "tone-2", 30.0, math.inf),
 )
 BRIGHTEST = 4.0  # times the median uncertainty, the brightest colour
 LARGEST_PATTERN = 128  # px of a pattern on the page
@@ -103,13 +103,15 @@ def pixel_of(scan: Acquisition) -> float | None:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings by their full names, as text; "-" for nothing."""
+    """Return nested settings by their full names, as text; six digits of a number, "-" for nothing."""
     found: dict[str, str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = "-" if value is None else str(value)
+            found[f"{prefix}{name}"] = (
+                "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+            )
     return found
 
 
