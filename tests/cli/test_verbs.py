@@ -275,7 +275,11 @@ def test_metres_give_a_product_that_ptychodus_opens(tmp_path, trained, scan_file
     known = tmp_path / "known.npz"
     assert main(["convert", str(scan_file), str(known), *lengths, "--quiet"]) == 0
     argv = ["reconstruct", str(trained), str(known), "--output_dir", str(tmp_path / "out"), "--refine", "4"]
-    assert main([*argv, "--accelerator", "cpu", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main([*argv, "--accelerator", "cpu"]) == 0
+    fit, written = capsys.readouterr().err.splitlines()[-2:]
+    assert re.fullmatch(r"deviance \d\S* a pixel, R-factor 0\.\d+", fit)
+    assert "report.html" in written
     assert not (reconstructed / "product.h5").exists()
     found = read(tmp_path / "out" / "reconstruction.npz")
     pixel = 12_398.42e-10 / 8000 * 2 / (32 * 1e-4)
@@ -382,7 +386,7 @@ def test_a_page_of_two_results_is_written_where_asked(capsys, reconstructed, sca
     page = tmp_path / "page.html"
     argv = ["compare", str(reconstructed), str(scan_file), "--html", str(page)]
     assert main(argv) == 0
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == f"wrote {page}\n"
     assert "Amplitude of B" in page.read_text()
     refused(argv, "page.html already", "--overwrite")
     assert main([*argv, "--overwrite"]) == 0

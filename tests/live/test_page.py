@@ -37,6 +37,7 @@ def show(board, step):
 
 @pytest.mark.parametrize("ending", ["finished", "interrupted", "failed"])
 def test_the_page_shows_a_run_until_it_ends(browser, monkeypatch, caplog, ending):
+    complaints(browser), requests(browser)
     monkeypatch.setattr(boards, "EVERY", 0.2)
     caplog.set_level("INFO", logger="ptycho")
     errors = {"finished": None, "interrupted": KeyboardInterrupt, "failed": ValueError}
@@ -76,6 +77,10 @@ def test_the_page_shows_a_run_until_it_ends(browser, monkeypatch, caplog, ending
     assert browser.execute_script("return document.getElementById('phase').naturalWidth") == 110
     assert complaints(browser) == []
     assert all(url.startswith(address) for url in requests(browser))
+    # A picture that was promised and can't be had any more does not take its place.
+    browser.execute_script("showPictures(99, {phase: [0, 1]})")
+    wait_for(browser, "performance.getEntriesByType('resource').some(entry => entry.name.endsWith('phase.png?99'))")
+    assert browser.execute_script("return document.getElementById('phase').naturalWidth") == 110
 
 
 @pytest.mark.slow

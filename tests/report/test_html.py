@@ -16,7 +16,7 @@ from ptycho.optics.geometry import Geometry
 from ptycho.report.html import render
 from ptycho.report.html.comparison import save_comparison_page
 from ptycho.report.html.maps import averaged, pixel_map
-from ptycho.report.html.report import Report, save_report
+from ptycho.report.html.report import Report, frc_chart, save_report
 from ptycho.simulation.simulate import Simulation, simulate
 
 pytest.importorskip("jinja2")
@@ -178,7 +178,10 @@ def test_a_scan_without_halves_metres_or_training_has_a_page_too(browser, tmp_pa
 def test_two_results_lie_side_by_side(browser, tmp_path, scan, result):
     other = dataclasses.replace(result, object_=result.object_ * np.complex64(0.9))
     found = compare(result, other.object_, other.origin, reference_coverage=other.coverage)
-    summaries = ({"settings": {"N": 32, "width": 8}}, {"settings": {"N": 32, "width": 16, "extra": HOSTILE}})
+    summaries = (
+        {"settings": {"N": 32, "width": 8}, "r_factor": 1 / 3},
+        {"settings": {"N": 32, "width": 16, "extra": HOSTILE}, "r_factor": 1 / 4},
+    )
     path = tmp_path / "both.html"
     save_comparison_page(path, found, ("a", HOSTILE), summaries, {"complex NRMSE": "0.1"}, ["mind the gap"])
     opened(browser, path)
@@ -187,8 +190,16 @@ def test_two_results_lie_side_by_side(browser, tmp_path, scan, result):
     assert len(set(transforms(browser))) == 1
     assert len(transforms(browser)) == 6
     differing = [row.text.split()[0] for row in browser.find_elements("css selector", "tr.differs")]
-    assert differing == ["width", "extra"]
+    assert differing == ["width", "r_factor", "extra"]
+    assert "r_factor 0.333333 0.25" in browser.find_element("css selector", "main").text
     assert "mind the gap" in browser.find_element("css selector", ".warning").text
+
+
+def test_one_colour_of_dots_is_explained_too(browser, tmp_path, scan, result, check):
+    alike = dataclasses.replace(check, z=np.full(60, 40.0))
+    save_report(tmp_path / "alike.html", Report(scan, result, alike, FACTS, {}))
+    opened(browser, tmp_path / "alike.html")
+    assert "z above 30" in [item.text for item in browser.find_elements("css selector", "ul.legend li")]
 
 
 # --- without a browser ------------------------------------------------------------------------------------------------
@@ -210,6 +221,16 @@ def test_values_come_back_as_they_were_and_what_is_not_known_does_not():
     known = mask & np.isfinite(values)
     np.testing.assert_array_equal(np.isfinite(back), known)
     np.testing.assert_allclose(back[known], values[known], atol=np.ptp(values[known]) / 65534)
+
+
+def test_a_correlation_that_recovers_is_told_from_one_that_is_lost(check):
+    x, half_bit = check.agreement.frc.frequency, check.agreement.frc.half_bit
+    for dip, recovers in (((x > 0.1) & (x < 0.2), True), (x > 0.1, False)):
+        frc = dataclasses.replace(check.agreement.frc, correlation=np.where(dip, half_bit - 0.1, half_bit + 0.1))
+        chart = frc_chart(dataclasses.replace(check.agreement, frc=frc), None)
+        assert ("rises above it again" in chart.caption) == recovers
+        limit = next(line for line in chart.lines if line.name.startswith("limit of"))
+        assert limit.path.count("M") == 1 + recovers, "no limit where the halves share nothing"
 
 
 @pytest.mark.parametrize("constant", [0.0, -3.5])

@@ -71,6 +71,7 @@ def run(argv: Sequence[str], program: str = "ptycho compare") -> int:
         summaries = (_summary(asked.out), _summary(asked.reference))
         scores = {label.strip(): f"{getattr(found, field):.4g}" for field, label in ROWS.items()}
         save_comparison_page(asked.html, found, names, summaries, scores, warnings)
+        logger.info("wrote %s", asked.html)
     sys.stdout.write(json.dumps(found.as_dict(), indent=2) if asked.json else table({"value": found}))
     sys.stdout.write("\n")
     return 0

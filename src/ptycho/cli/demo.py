@@ -55,7 +55,7 @@ def run(argv: Sequence[str]) -> int:
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
         with all_together(folder, PRODUCTS) as staged, live_page(asked.live, f"ptycho demo in {folder}") as page:
             told = _demo(staged, folder, asked.seed, ["ptycho", "demo", *argv], page, quiet=asked.quiet)
-        sys.stdout.write(f"{told}Pictures: {folder / PAGE}\n")
+        sys.stdout.write(f"{told}Pictures: {folder / PAGE}, report: {folder / 'report.html'}\n")
     return 0
 
 

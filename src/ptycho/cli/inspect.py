@@ -1,6 +1,7 @@
 """``ptycho inspect``: say what a scan file holds, what was guessed of it, and whether it can be used."""
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +25,8 @@ from ptycho.config.validate import validate_model
 from ptycho.optics.geometry import Geometry
 from ptycho.report.scan_picture import save_scan_picture
 from ptycho.report.tables import text_table
+
+logger = logging.getLogger(__name__)
 
 REMARKS = {"refuse": "refused", "warn": "warning"}
 
@@ -74,6 +77,7 @@ def run(argv: Sequence[str]) -> int:
     found, scan = inspect(asked.file, reading)
     if asked.picture and scan is not None:
         save_scan_picture(asked.picture, scan, f"{asked.file.name}: {found.layout}{_turned(reading)}")
+        logger.info("wrote %s", asked.picture)
     sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n" if asked.json else _text(found))
     if found.error is not None:
         raise DataError(found.error)

@@ -26,7 +26,6 @@ from ptycho.live.server import live_page
 from ptycho.live.terminal import progress_line
 from ptycho.report.figures import save_amplitude, save_phase
 from ptycho.report.html.report import Report, save_report
-from ptycho.report.tables import text_table
 from ptycho.report.training import training_record
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def run(argv: Sequence[str]) -> int:
             )
             write_results(staged, made, facts, trained.curves)
     result = made.result
-    logger.info("%s", text_table(["", "value"], [["deviance", result.deviance], ["R-factor", result.r_factor]]))
+    logger.info("deviance %.4g a pixel, R-factor %.4g", result.deviance, result.r_factor)
     written = [name for name in PRODUCTS if (asked.output_dir / name).exists()]
     logger.info("wrote %s to %s", ", ".join(written), asked.output_dir)
     return 0

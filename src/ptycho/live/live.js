@@ -51,12 +51,17 @@ function showPictures(version, limits) {
   if (version === picture) return;
   picture = version;
   for (const [name, [low, high]] of Object.entries(limits)) {
-    const image = at(name);
-    image.src = `${name}.png?${version}`;
-    image.hidden = false;
-    image.nextElementSibling.hidden = true;
     const [caption, unit] = CAPTIONS[name];
-    at(`${name}-caption`).textContent = `${caption}, from ${short(low)} to ${short(high)}${unit}`;
+    const words = `${caption}, from ${short(low)} to ${short(high)}${unit}`;
+    // The picture before stays until the next one is here: the run may end in between, and its server with it.
+    const next = at(name).cloneNode();
+    next.onload = () => {
+      at(name).nextElementSibling.hidden = true;
+      at(name).replaceWith(next);
+      at(`${name}-caption`).textContent = words;
+    };
+    next.hidden = false;
+    next.src = `${name}.png?${version}`;
   }
 }
 

@@ -26,8 +26,8 @@ UNCERTAINTY_COLOURS = "inferno"
 # Standard deviations of a frame's deviance, and what a frame beyond the last but one is called.
 Z_CLASSES = (
     ("z up to 3: as noise goes", "tone-3", -math.inf, 3.0),
-    ("3 to 30", "tone-1", 3.0, 30.0),
-    ("above 30", "tone-2", 30.0, math.inf),
+    ("z from 3 to 30", "tone-1", 3.0, 30.0),
+    ("z above 30", "tone-2", 30.0, math.inf),
 )
 BRIGHTEST = 4.0  # times the median uncertainty, the brightest colour
 LARGEST_PATTERN = 128  # px of a pattern on the page
@@ -103,13 +103,15 @@ def pixel_of(scan: Acquisition) -> float | None:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings by their full names, as text; "-" for nothing."""
+    """Return nested settings by their full names, as text; six digits of a number, "-" for nothing."""
     found: dict[str, str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = "-" if value is None else str(value)
+            found[f"{prefix}{name}"] = (
+                "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+            )
     return found
 
 
@@ -157,11 +159,18 @@ def frc_chart(agreement: Agreement, pixel: float | None) -> Chart:
         else "It is below the half-bit threshold from the start."
     )
     limit = float(x[-1])
+    trusted = frc.correlation > frc.half_bit
+    if np.sum(trusted[x > crossing]) > np.sum(trusted[x < crossing]):
+        found += " It rises above it again: the halves differ in coarse shape, not only in detail."
+    # Where the halves share nothing, the power of the signal is not known, and the limits with it.
+    between, against = (
+        np.where(trusted, curve, np.nan) for curve in (agreement.limit_between_halves, agreement.limit_against_truth)
+    )
     return line_chart(
         [
             Line("halves of the scan", "tone-1", x, frc.correlation),
-            Line("limit of shot noise between halves", "tone-3 dashed thin", x, agreement.limit_between_halves),
-            Line("limit for the whole dose against the truth", "tone-3 dotted thin", x, agreement.limit_against_truth),
+            Line("limit of shot noise between halves", "tone-3 dashed thin", x, between),
+            Line("limit for the whole dose against the truth", "tone-3 dotted thin", x, against),
             Line("half bit", "tone-2 thin", x, frc.half_bit),
             Line("one bit", "tone-4 thin", x, frc.one_bit),
             Line("1/7", "tone-soft dotted thin", x[[0, -1]], [1 / 7, 1 / 7]),
@@ -169,7 +178,8 @@ def frc_chart(agreement: Agreement, pixel: float | None) -> Chart:
         "spatial frequency (fraction of Nyquist)",
         "Fourier ring correlation",
         caption=f"{found} Each half has every other frame, so this is consistency at half the dose, not a comparison "
-        "with the truth. The limits are estimates of the bound for a known probe and independent pixels.",
+        "with the truth. The limits are estimates of the bound for a known probe and independent pixels, drawn "
+        "where the halves correlate above the half bit.",
         alt=f"Fourier ring correlation between two halves of the scan; {found}",
         y_range=(min(0.0, float(frc.correlation.min())), 1.0),
         marks=[crossing] if 0 < crossing < 1 else [],
@@ -182,9 +192,13 @@ def _numbers(report: Report, pixel: float | None) -> list[Fact]:
     crossing = check.as_dict()["frc_crossings"]["half_bit"]
     numbers = [
         Fact("Finest detail", length(1 / crossing, pixel) if crossing else "-", "halves of the scan, FRC, half bit"),
-        Fact("Deviance", f"{facts['deviance']:.3g}", "a pixel; about 1 is noise"),
+        Fact("Deviance", f"{facts['deviance']:.3g}", "a pixel; noise: about 1, less at few counts"),
         Fact("R-factor", f"{facts['r_factor']:.3g}", "of amplitudes"),
-        Fact("Worst frame", f"z = {check.z.max():.1f}", f"frame {int(check.worst.indices[0])}"),
+        Fact(
+            "Worst frame",
+            f"z = {check.z.max():.1f}",
+            f"frame {int(check.worst.indices[0])}; median {np.median(check.z):.1f}",
+        ),
         Fact("Frames", f"{facts['n_positions']}", f"{report.scan.size} x {report.scan.size} px"),
         Fact("Iterations", f"{facts['iterations']}", "after the network"),
     ]
