@@ -214,10 +214,10 @@ def test_turns_are_told(tmp_path):
     assert "patterns, mask and probe turned: flip_x, transpose" in turned.notes
 
 
-@pytest.mark.parametrize(("energy", "what"), [(8.0, "positions within"), (8e6, "positions spread over")])
+@pytest.mark.parametrize(("energy", "what"), [(0.8, "positions within"), (8e6, "positions spread over")])
 def test_lengths_that_can_not_be_are_what_a_refusal_names(tmp_path, energy, what):
     np.save(tmp_path / "patterns.npy", COUNTS)
     np.save(tmp_path / "positions.npy", 100 * PAIRS)
-    scan = read(tmp_path / "patterns.npy", reading=replace(GIVEN, energy=energy / 10, units="m"))
+    scan = read(tmp_path / "patterns.npy", reading=replace(GIVEN, energy=energy, units="m"))
     said = [str(finding) for finding in check(scan) if finding.level == "refuse"]
     assert [what in line and "check energy, distance, detector pixel" in line for line in said] == [True]
