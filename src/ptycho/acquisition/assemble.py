@@ -186,7 +186,9 @@ def _guessed_unit(parts: Parts, reading: Reading) -> tuple[str, ...]:
         return ()
     unit = {"m": "metres", "px": "pixels"}[_unit(parts, parts.positions, reading)]
     reach = float(np.ptp(parts.positions, axis=0).max())
-    return (f"positions state no unit; they reach {reach:.3g} from end to end and are taken for {unit}: give --units",)
+    return (
+        f"positions state no unit; they reach {reach:.3g} from end to end and are taken for {unit}; --units overrules it",
+    )
 
 
 def _turned(reading: Reading) -> tuple[str, ...]:
