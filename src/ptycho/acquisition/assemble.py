@@ -187,7 +187,8 @@ def _guessed_unit(parts: Parts, reading: Reading) -> tuple[str, ...]:
     unit = {"m": "metres", "px": "pixels"}[_unit(parts, parts.positions, reading)]
     reach = float(np.ptp(parts.positions, axis=0).max())
     return (
-        f"positions state no unit; they reach {reach:.3g} from end to end and are taken for {unit}; --units overrules it",
+        f"positions state no unit; they reach {reach:.3g} from end to end and are taken for {unit}; --units overrules "
+        "that",
     )
 
 

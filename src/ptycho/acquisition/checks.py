@@ -188,7 +188,7 @@ def _positions(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
         yield Finding(
             "refuse",
             f"positions within {max(height, width):.3g} px",
-            f"pixels of the object, {_nanometres(pixel)}" if pixel else "pixels of the object (these look like metres)",
+            _of_size(pixel) if pixel else "pixels of the object (these look like metres)",
             LENGTHS if pixel else "divide them by the object's pixel size",
         )
         return
@@ -240,8 +240,8 @@ def _pixels(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
             )
 
 
-def _nanometres(pixel: Pair) -> str:
-    return f"here {pixel[0] * 1e9:.4g} x {pixel[1] * 1e9:.4g} nm"
+def _of_size(pixel: Pair) -> str:
+    return f"pixels of the object, here {pixel[0] * 1e9:.4g} x {pixel[1] * 1e9:.4g} nm"
 
 
 def _spread(pattern: np.ndarray) -> float:
