@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from ptycho.acquisition.checks import check
 from ptycho.acquisition.readers import read
 from ptycho.acquisition.readers.fold_slice import neighbours
 from ptycho.base.errors import DataError
@@ -186,3 +187,37 @@ def test_a_table_with_words_is_refused(tmp_path):
     (tmp_path / "positions.csv").write_text("y,x\n1,2\n")
     with pytest.raises(DataError, match=r"positions.csv: is no table of numbers .* # before what is none"):
         read(tmp_path / "patterns.npy")
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1, "metres"), (1e7, "pixels")])
+def test_a_unit_that_was_guessed_is_told(tmp_path, scale, unit):
+    np.save(tmp_path / "patterns.npy", COUNTS)
+    np.save(tmp_path / "positions.npy", scale * PAIRS)
+    told = [note for note in read(tmp_path / "patterns.npy", reading=GIVEN).notes if "state no unit" in note]
+    assert len(told) == 1
+    assert f"reach {scale * 6e-7:.3g} " in told[0]
+    assert f"taken for {unit}" in told[0]
+    given = read(tmp_path / "patterns.npy", reading=replace(GIVEN, units="m" if unit == "metres" else "px"))
+    assert not [note for note in given.notes if "state no unit" in note]
+
+
+def test_a_probe_alone_is_called_one(tmp_path):
+    np.save(tmp_path / "probe.npy", np.ones((SIZE, SIZE), complex))
+    with pytest.raises(DataError, match="found the probe and no patterns and no positions, expected both"):
+        read(tmp_path / "probe.npy")
+
+
+def test_turns_are_told(tmp_path):
+    np.save(tmp_path / "patterns.npy", COUNTS)
+    np.save(tmp_path / "positions.npy", PAIRS)
+    turned = read(tmp_path / "patterns.npy", reading=replace(GIVEN, transpose=True, flip_x=True))
+    assert "patterns, mask and probe turned: flip_x, transpose" in turned.notes
+
+
+@pytest.mark.parametrize(("energy", "what"), [(0.8, "positions within"), (8e6, "positions spread over")])
+def test_lengths_that_can_not_be_are_what_a_refusal_names(tmp_path, energy, what):
+    np.save(tmp_path / "patterns.npy", COUNTS)
+    np.save(tmp_path / "positions.npy", 100 * PAIRS)
+    scan = read(tmp_path / "patterns.npy", reading=replace(GIVEN, energy=energy, units="m"))
+    said = [str(finding) for finding in check(scan) if finding.level == "refuse"]
+    assert [what in line and "check energy, distance, detector pixel" in line for line in said] == [True]

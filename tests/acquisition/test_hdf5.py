@@ -82,6 +82,15 @@ def test_no_other_file_is_opened(source, tmp_path, leave):
         found["a"]
 
 
+@pytest.mark.parametrize("key", ["entry/data/data", "entry/data/data_000001"])
+def test_a_file_that_only_points_to_another_is_refused_with_its_name(tmp_path, key):
+    with h5py.File(tmp_path / "master.h5", "w") as file:
+        file["entry/title"] = "a scan"
+        file[key] = h5py.ExternalLink("frames.h5", "entry/data/data")
+    with pytest.raises(DataError, match=rf"master.h5: '{key}' lies in another file \(frames.h5\).*give that file"):
+        read(tmp_path / "master.h5")
+
+
 def test_a_view_within_the_file_is_read(source):
     def write(file):
         file["a"] = np.arange(3.0)

@@ -1,5 +1,6 @@
 """``ptycho convert`` of scans: any layout in, three layouts out, and one line that says what was made of it."""
 
+import os
 from dataclasses import replace
 
 import h5py
@@ -75,6 +76,12 @@ def test_frames_and_positions_without_a_partner_are_left_out_and_counted(tmp_pat
     np.testing.assert_allclose(found.positions, known.positions[indexes[3:] - 100])
 
 
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path, refused, scan_file):
+    os.mkfifo(tmp_path / "out.npz")
+    refused(["convert", scan_file, tmp_path / "out.npz", "--overwrite"], "is a pipe or a device", "another name")
+    assert (tmp_path / "out.npz").is_fifo()
+
+
 def test_scans_that_can_not_be_converted(tmp_path, refused, scan_file):
     (tmp_path / "in").mkdir()
     written = in_ptychodus_files(tmp_path / "in", known_scan())
@@ -82,6 +89,7 @@ def test_scans_that_can_not_be_converted(tmp_path, refused, scan_file):
     refused(["convert", scan_file, tmp_path / "out.cxi"], "ptycho convert SCAN SCAN.npz", *lengths)
     refused(["convert", scan_file, tmp_path / "out.h5"], *lengths)
     refused(["convert", written.path, tmp_path / "out.tif"], "ends in '.tif'", ".npz, .cxi or .h5")
+    refused(["convert", written.path, tmp_path / "out"], "has no suffix", ".npz, .cxi or .h5")
     refused(["convert", written.path, tmp_path / "diffraction.h5"], "name the product")
     refused(
         ["convert", written.path, tmp_path / "out.npz", "--scan", scan_file], "for trained weights", "leave them out"

@@ -116,6 +116,7 @@ def test_a_gap_is_called_one(capsys, tmp_path, scan_arrays):
     said = inspected(capsys, tmp_path / "wide.npz").out
     assert f"a gap of {found['gap']:.2f} px" in said
     assert "warning: found neighbours" in said
+    assert "that the patterns are far field" in said
     assert "-0." not in said
 
 

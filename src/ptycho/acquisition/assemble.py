@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.build import acquisition_from_arrays, align_frames, check_finite, check_real
 from ptycho.acquisition.orientation import with_turned_patterns
-from ptycho.acquisition.parts import Parts
+from ptycho.acquisition.parts import WORDS, Parts
 from ptycho.acquisition.statistics import statistics
 from ptycho.base.arrays import Probe
 from ptycho.base.errors import DataError
@@ -44,7 +44,8 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
     """
     parts = _paired(parts)
     if parts.patterns is None or parts.positions is None:
-        present, absent = ("positions", "patterns") if parts.patterns is None else ("patterns", "positions")
+        present = next((word for name, word in WORDS.items() if getattr(parts, name) is not None), "nothing")
+        absent = " and no ".join(name for name in ("patterns", "positions") if getattr(parts, name) is None)
         raise DataError(
             f"found {present} and no {absent}, expected both; give the other file too: {CONVERT} --companions FILE"
         )
@@ -65,7 +66,7 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
         labelled=parts.labelled,
         nphotons=nphotons,
     )
-    notes = parts.notes
+    notes = (*parts.notes, *_guessed_unit(parts, reading), *_turned(reading))
     if parts.probe is None:
         acquisition = replace(acquisition, probe=back_projected_probe(statistics(acquisition).mean_pattern))
         notes = (*notes, GUESSED)
@@ -177,6 +178,22 @@ def _unit(parts: Parts, positions: NDArray[np.float64], reading: Reading) -> str
     if reading.units != "auto":
         return reading.units
     return "m" if np.ptp(positions, axis=0).max() < SHORT else "px"
+
+
+def _guessed_unit(parts: Parts, reading: Reading) -> tuple[str, ...]:
+    """Return what is to be said of the unit of positions where neither file nor user states it."""
+    if parts.positions is None or parts.unit != "unstated" or reading.units != "auto":
+        return ()
+    unit = {"m": "metres", "px": "pixels"}[_unit(parts, parts.positions, reading)]
+    reach = float(np.ptp(parts.positions, axis=0).max())
+    return (
+        f"positions state no unit; they reach {reach:.3g} from end to end and are taken for {unit}; --units overrules "
+        "that",
+    )
+
+
+def _turned(reading: Reading) -> tuple[str, ...]:
+    return (f"patterns, mask and probe turned: {', '.join(reading.turns)}",) if reading.turns else ()
 
 
 def _pair(values: NDArray[np.float64]) -> Pair:

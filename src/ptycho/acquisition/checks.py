@@ -9,11 +9,15 @@ import numpy as np
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.statistics import Statistics, centre_of_mass, statistics
 from ptycho.base.errors import DataError
+from ptycho.optics.geometry import Pair
 
 SMALLEST_SIZE = 16
 LARGEST_CANVAS = 2**31
 SMALLEST_OVERLAP = 0.5
 FEWEST_COUNTS = 100.0
+LENGTHS = "check energy, distance, detector pixel and the unit of the positions"
+# A gap is more often a wrong length than a wide step, and patterns in the near field look like one.
+FAR = "check the lengths, the unit of the positions and that the patterns are far field; else "
 
 
 @dataclass(frozen=True)
@@ -179,12 +183,13 @@ def _centring(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
 
 def _positions(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     height, width = np.ptp(scan.positions, axis=0)
+    pixel = scan.geometry and scan.geometry.object_pixel
     if scan.n_positions > 1 and max(height, width) < 1:
         yield Finding(
             "refuse",
             f"positions within {max(height, width):.3g} px",
-            "pixels of the object (these look like metres)",
-            "divide them by the object's pixel size",
+            _of_size(pixel) if pixel else "pixels of the object (these look like metres)",
+            LENGTHS if pixel else "divide them by the object's pixel size",
         )
         return
     if (height + scan.size) * (width + scan.size) > LARGEST_CANVAS:
@@ -192,7 +197,7 @@ def _positions(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
             "refuse",
             f"positions spread over {height:.3g} x {width:.3g} px",
             f"an object of at most {LARGEST_CANVAS:.1g} px in all",
-            "check that they are in pixels, or split the scan",
+            f"{LENGTHS}, or split the scan" if pixel else "check that they are in pixels, or split the scan",
         )
     if seen.n_duplicates:
         yield Finding(
@@ -212,7 +217,7 @@ def _overlap(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
             f"neighbours {seen.step:.3g} px apart and a probe {seen.diameter:.3g} px wide: "
             + (f"a gap of {seen.gap:.3g} px" if seen.gap else f"an overlap of {seen.overlap:.2f} of its diameter"),
             f"an overlap of at least {SMALLEST_OVERLAP}",
-            "scan with smaller steps or a larger probe",
+            f"{FAR if seen.gap else ''}scan with smaller steps or a larger probe",
         )
 
 
@@ -233,6 +238,10 @@ def _pixels(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
                 "pixels like their neighbours",
                 "mark them in bad_pixels",
             )
+
+
+def _of_size(pixel: Pair) -> str:
+    return f"pixels of the object, here {pixel[0] * 1e9:.4g} x {pixel[1] * 1e9:.4g} nm"
 
 
 def _spread(pattern: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from ptycho.acquisition.writers.npz import geometry_keys
 from ptycho.base.arrays import Object, Positions, Probe
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import DataError
+from ptycho.base.printable import listed
 from ptycho.optics.geometry import Geometry
 
 CURVE = "history_"
@@ -84,7 +85,7 @@ class Reconstruction:
             missing = [key for key in KEYS if key not in archive]
             if missing:
                 raise DataError(
-                    f"{kind_of(archive)}, missing {missing}; expected a reconstruction; "
+                    f"{kind_of(archive)}, missing {', '.join(missing)}; expected a reconstruction; "
                     "give the reconstruction.npz that `ptycho reconstruct` wrote"
                 )
             curves = [key for key in archive.keys if key.startswith(CURVE)]
@@ -106,7 +107,7 @@ def kind_of(archive: Archive) -> str:
         return "this is a scan"
     if not archive.keys:
         return "this holds no arrays (a bundle of trained weights, if `ptycho train` wrote it)"
-    return f"found keys {sorted(archive.keys)}"
+    return f"found keys {listed(archive.keys)}"
 
 
 def _finite(archive: Archive, key: str, shape: tuple[int | None, ...], dtype: type) -> ndarray:

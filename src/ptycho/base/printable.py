@@ -1,6 +1,9 @@
 """Text that comes from files, made fit for a line on a terminal: names and values may hold anything."""
 
+from collections.abc import Iterable
+
 LONGEST = 2000
+MOST_NAMES = 12
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
@@ -19,6 +22,19 @@ def printable(text: str, longest: int = LONGEST) -> str:
         return line
     half = (longest - 5) // 2
     return f"{line[:half]} ... {line[-half:]}"
+
+
+def listed(names: Iterable[str], most: int = MOST_NAMES) -> str:
+    """Return names in their alphabetical order with commas between, of many the first, for a message of one line.
+
+    Examples
+    --------
+    >>> listed(["ycoords", "diff3d", "xcoords"], most=2)
+    'diff3d, xcoords and 1 more'
+    """
+    found = sorted(names)
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return f"{', '.join(found[:most])}{more}" if found else "none"
 
 
 def _written_out(character: str) -> str:

@@ -64,10 +64,12 @@ def output_file(path: Path, *, overwrite: bool) -> Path:
     Raises
     ------
     OutputError
-        It exists already or is a folder, or its folder can't be written to.
+        It exists already, or is a folder, a pipe or a device, or its folder can't be written to.
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder; expected a file to write; name one in it")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is a pipe or a device; expected a file to write; choose another name")
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         _make(path.parent)

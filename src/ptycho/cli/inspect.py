@@ -201,5 +201,4 @@ def _extent(seen: Summary) -> str:
 
 def _turned(reading: Reading) -> str:
     """Return what was asked to be turned, for the headline of a picture."""
-    turned = [name for name in ("flip_x", "flip_y", "transpose") if getattr(reading, name)]
-    return f", {', '.join(turned)}" if turned else ""
+    return f", {', '.join(reading.turns)}" if reading.turns else ""

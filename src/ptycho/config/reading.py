@@ -46,6 +46,11 @@ class Reading:
     distance: float | None = None
     detector_pixel: float | None = None
 
+    @property
+    def turns(self) -> tuple[str, ...]:
+        """Names of the turns that are asked for."""
+        return tuple(name for name in ("flip_x", "flip_y", "transpose") if getattr(self, name))
+
     def __post_init__(self) -> None:
         """Refuse choices outside their range; every field is there at once, unlike in a client's configuration."""
         literals(self)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.base.errors import ConfigError
+from ptycho.base.printable import listed
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.persistence.bundle import Bundle, read_bundle, write_bundle
 from ptycho_torch.persistence.manifest import MODELS
@@ -41,12 +42,12 @@ def save(models: Mapping[str, Any], path: Path, config: TrainingConfig, intensit
     pinn = models.get(JOINED)
     if not isinstance(pinn, PtychoPINN):
         raise ConfigError(
-            f"found models {sorted(models)} with {type(pinn).__name__} as {JOINED!r}; expected a trained PtychoPINN; "
+            f"found models {listed(models)} with {type(pinn).__name__} as {JOINED!r}; expected a trained PtychoPINN; "
             "give the models that the training returned"
         )
     if set(models) != set(MODELS):
         warnings.warn(
-            f"found models {sorted(models)}, expected {sorted(MODELS)}; only {JOINED} is written", stacklevel=3
+            f"found models {listed(models)}, expected {listed(MODELS)}; only {JOINED} is written", stacklevel=3
         )
     if intensity_scale is not None and not math.isclose(intensity_scale, pinn.intensity_scale, rel_tol=1e-5):
         logger.warning(

@@ -1,5 +1,6 @@
 """A scan on its device: every pattern stored once, gathered by index."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +27,12 @@ class Scan:
     def of(acquisition: Acquisition, device: torch.device | str = "cpu") -> "Scan":
         """Return the scan of an acquisition; on the CPU, frames in order and in native bytes are not copied."""
         native = acquisition.patterns.dtype.newbyteorder("=")
+        with warnings.catch_warnings():
+            # Patterns that stay in their file can't be written to, and nothing here does.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            patterns = torch.as_tensor(np.ascontiguousarray(acquisition.patterns, native), device=device)
         return Scan(
-            torch.as_tensor(np.ascontiguousarray(acquisition.patterns, native), device=device),
+            patterns,
             torch.as_tensor(acquisition.positions, device=device),
             torch.as_tensor(acquisition.mask, device=device),
             None if acquisition.quantity == "counts" else acquisition.count_scale,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import BundleError, BundleNotFoundError
+from ptycho.base.printable import listed
 from ptycho.config.files import from_dict, to_dict
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_training
@@ -153,10 +154,10 @@ def _members(file: Path) -> dict[str, bytes]:
         names = sorted(archive.namelist())
         if "manifest.dill" in names:
             raise BundleError(
-                f"{file} holds {names[:6]}: it was written by other software; expected {sorted(MEMBERS)}; make a "
+                f"{file} holds {listed(names)}: it was written by other software; expected {listed(MEMBERS)}; make a "
                 "bundle of it with `ptycho convert OLD NEW --scan SCAN`, or give the wts.h5.zip that `ptycho train` "
                 "wrote"
             )
         if names != sorted(MEMBERS):
-            raise BundleError(f"{file} holds {names[:6]}; expected {sorted(MEMBERS)}; {ADVICE}")
+            raise BundleError(f"{file} holds {listed(names)}; expected {listed(MEMBERS)}; {ADVICE}")
         return read_members(archive, MEMBERS, str(file), ADVICE)

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from ptycho.base.errors import BundleError
+from ptycho.base.printable import listed
 from ptycho_torch.networks.cnn import BORDER_CHANNELS, DECODER_WIDTHS, ENCODER_WIDTHS
 from ptycho_torch.persistence.keras_layers import Layers
 from ptycho_torch.persistence.keras_weights import convolutions, intensity_scale
@@ -55,7 +56,7 @@ def _members(source: Path | bytes, limits: Mapping[str, int], where: str) -> dic
         names = archive.namelist()
         missing = [name for name in limits if name not in names]
         if missing:
-            raise BundleError(f"{where} holds {sorted(names)[:6]}; expected {', '.join(missing)} too; {ADVICE}")
+            raise BundleError(f"{where} holds {listed(names)}; expected {', '.join(missing)} too; {ADVICE}")
         return read_members(archive, limits, where, ADVICE)
 
 

@@ -23,6 +23,7 @@ import torch
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.errors import BundleError, BundleNotFoundError, ConfigError, DataError
+from ptycho.base.printable import listed
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_training
 from ptycho.optics.probe import normalised_probe
@@ -63,7 +64,7 @@ def read_archive(file: Path) -> OlderNetwork:
         return read_torch_archive(file)
     if set(MEMBERS) <= set(names):
         raise BundleError(f"{file} is a bundle already; expected an archive of the older software; use it as it is")
-    raise BundleError(f"{file} holds {sorted(names)[:6]}; expected {KERAS_MODEL} or {TORCH_MODEL}; {ADVICE}")
+    raise BundleError(f"{file} holds {listed(names)}; expected {KERAS_MODEL} or {TORCH_MODEL}; {ADVICE}")
 
 
 def photons(network: OlderNetwork) -> float | None:

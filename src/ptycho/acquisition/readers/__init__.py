@@ -9,9 +9,9 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.assemble import assemble
 from ptycho.acquisition.parts import Parts
 from ptycho.acquisition.readers import arrays, cxi, fold_slice, nexus, npz, nsls2, ptychodus, ptyd, slac, tike
-from ptycho.acquisition.readers.archive import some_of
 from ptycho.acquisition.readers.source import Source, open_source, scan_file
 from ptycho.base.errors import DataError
+from ptycho.base.printable import listed
 from ptycho.config.reading import Reading
 
 __all__ = ["LAYOUTS", "Layout", "identify", "read"]
@@ -120,7 +120,9 @@ def _layout(source: Source) -> Layout:
     for layout in LAYOUTS:
         if layout.recognise(source):
             return layout
+    if source.unfollowed:
+        raise DataError(source.unfollowed[0])
     raise DataError(
-        f"found keys {some_of(source.keys)}, expected those of a scan ({', '.join(each.name for each in LAYOUTS)}), "
+        f"found keys {listed(source.keys)}, expected those of a scan ({', '.join(each.name for each in LAYOUTS)}), "
         "such as diff3d, xcoords, ycoords and probeGuess; rename or add them"
     )

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.base.errors import DataError
+from ptycho.base.printable import listed
 from ptycho.base.zips import objection
 
 LARGEST_ARRAY = 64 * 2**30
@@ -49,6 +50,8 @@ class Layout:
 
 class Archive:
     """The arrays of an open npz, by key; ``path`` is its file, or None where the whole of it was unpacked first."""
+
+    unfollowed: tuple[str, ...] = ()
 
     def __init__(self, file: zipfile.ZipFile, path: Path | None) -> None:
         self._file, self.path = file, path
@@ -116,7 +119,7 @@ class Archive:
             There is no such array, it is pickled, it has more than ``largest`` bytes, or it is incomplete.
         """
         if key not in self.keys:
-            raise DataError(f"found keys {sorted(self.keys)}, expected {key!r}; add it")
+            raise DataError(f"found keys {listed(self.keys)}, expected {key!r}; add it")
         member = self._file.getinfo(f"{key}.npy")
         with _damage_reported(), self._file.open(member) as stream:
             layout = _header(stream)
@@ -165,15 +168,16 @@ class Archive:
         return int(member.header_offset + 30 + name + extra + header)
 
 
-def some_of(keys: frozenset[str]) -> str:
-    """Return the first of many keys as text, for a message of one line."""
-    shown = sorted(keys)[:12]
-    return f"{shown}{f' and {len(keys) - len(shown)} more' if len(keys) > len(shown) else ''}"
-
-
 @contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
+def open_archive(path: Path, expected: str = NPZ) -> Iterator[Archive]:
     """Open ``path``, an npz or a bz2 of one; a DataError raised in the block gets the name of the file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    expected
+        What a message says that would have been right in its place.
 
     Raises
     ------
@@ -182,7 +186,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
     """
     path = Path(path)
     try:
-        _check_kind(path)
+        _check_kind(path, expected)
         with path.open("rb") as stream:
             with _damage_reported():
                 content = _decompressed(stream)
@@ -212,23 +216,23 @@ def _damage_reported() -> Iterator[None]:
         ) from error
 
 
-def _check_kind(path: Path) -> None:
+def _check_kind(path: Path, expected: str) -> None:
     if not path.exists():
-        raise DataError(f"not found; expected {NPZ}")
+        raise DataError(f"not found; expected {expected}")
     if path.is_dir():
-        raise DataError(f"found a folder, expected {NPZ}; name the file inside it")
+        raise DataError(f"found a folder, expected {expected}; name the file inside it")
     if not path.is_file():
-        raise DataError(f"found a pipe or a device, expected {NPZ}; name a regular file")
+        raise DataError(f"found a pipe or a device, expected {expected}; name a regular file")
     try:
         with path.open("rb") as stream:
             start = stream.read(8)
     except OSError as error:
         raise DataError(f"can't be opened ({error.strerror}); make it readable") from error
     if not start:
-        raise DataError(f"found an empty file, expected {NPZ}; copy or download it again")
+        raise DataError(f"found an empty file, expected {expected}; copy or download it again")
     if not start.startswith((b"PK", b"BZh")):
         kind = KINDS.get(start[:4], "a file")
-        raise DataError(f"found {kind} that is not an npz, expected {NPZ}; convert it")
+        raise DataError(f"found {kind} that is not an npz, expected {expected}; convert it")
 
 
 def _decompressed(stream: io.BufferedReader) -> io.BufferedReader | io.BytesIO:

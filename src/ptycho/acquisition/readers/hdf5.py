@@ -10,9 +10,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho.acquisition.readers.archive import LARGEST_ARRAY, some_of
+from ptycho.acquisition.readers.archive import LARGEST_ARRAY
 from ptycho.base.errors import DataError
 from ptycho.base.hdf5_trial import try_file
+from ptycho.base.printable import listed
 
 MOST_OBJECTS = 100_000
 MOST_LINKS = 32  # soft links on the way to one name; a circle of them never ends
@@ -28,15 +29,14 @@ class Hdf5:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self._file, self.path = file, path
+        unfollowed: list[str] = []
         with _damage_reported("the list of its contents"):
-            self.keys = frozenset(self._walk())
+            self.keys = frozenset(self._walk(unfollowed))
+        self.unfollowed = tuple(unfollowed)
 
     def __contains__(self, key: str) -> bool:
-        """Say whether there is an array called ``key``."""
-        try:
-            return isinstance(self._found(key), h5py.Dataset)
-        except DataError:
-            return False
+        """Say whether there is an array called ``key``; DataError where it lies in another file."""
+        return isinstance(self._found(key), h5py.Dataset)
 
     def headers(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Return shape and dtype of every array by key, without reading any."""
@@ -92,7 +92,7 @@ class Hdf5:
     def _dataset(self, key: str) -> h5py.Dataset:
         found = self._found(key)
         if not isinstance(found, h5py.Dataset):
-            raise DataError(f"found keys {some_of(self.keys)}, expected {key!r}; add it")
+            raise DataError(f"found keys {listed(self.keys)}, expected {key!r}; add it")
         return found
 
     def _found(self, key: str) -> Any:
@@ -125,8 +125,11 @@ class Hdf5:
                 place, at = place[name], posixpath.join(at, name)
         return place
 
-    def _walk(self) -> Iterator[str]:
-        """Yield the path of every dataset that the file itself holds, those in groups under one name; circles end."""
+    def _walk(self, unfollowed: list[str]) -> Iterator[str]:
+        """Yield the path of every dataset that the file itself holds, those in groups under one name; circles end.
+
+        What is to be said of a link that leads elsewhere is appended to ``unfollowed``.
+        """
         groups, seen, count = [("", self._file["/"])], set(), 0
         while groups:
             prefix, group = groups.pop()
@@ -138,7 +141,8 @@ class Hdf5:
                 hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
                 try:
                     member = group[name] if hard else self._found(key)
-                except DataError:
+                except DataError as error:
+                    unfollowed.append(str(error))
                     continue
                 if isinstance(member, h5py.Dataset):
                     yield key

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.readers.archive import DAMAGE
 from ptycho.base.errors import DataError
+from ptycho.base.printable import listed
 
 NPY, MATLAB = b"\x93NUMPY", b"MATLAB 5.0 MAT-file"
 TABLES = {".csv": ",", ".txt": None}  # suffix -> what separates columns, None for blanks
@@ -20,6 +21,8 @@ TALLEST_STRUCTURE = 8  # structures within structures
 
 class Loose:
     """The arrays of a small file by key; an array without a name has that of its file."""
+
+    unfollowed: tuple[str, ...] = ()
 
     def __init__(self, path: Path, arrays: dict[str, NDArray[Any]]) -> None:
         self.path, self._arrays = path, arrays
@@ -38,7 +41,7 @@ class Loose:
             There is none.
         """
         if key not in self.keys:
-            raise DataError(f"found keys {sorted(self.keys)}, expected {key!r}; add it")
+            raise DataError(f"found keys {listed(self.keys)}, expected {key!r}; add it")
         return self._arrays[key]
 
     def get(self, key: str) -> NDArray[Any] | None:

@@ -15,6 +15,7 @@ from ptycho.acquisition.readers.metadata import usable_metadata
 from ptycho.acquisition.readers.source import Source, name_of
 from ptycho.acquisition.scan_arrays import FRAME_INDEX, GEOMETRY_KEYS, PATCH_INDEX, ScanArrays
 from ptycho.base.errors import DataError
+from ptycho.base.printable import listed
 from ptycho.config.reading import Reading
 from ptycho.optics.geometry import Geometry
 from ptycho.optics.intensity import CountRule
@@ -79,7 +80,7 @@ def patterns_key(archive: Archive) -> str:
     missing = [key for key in REQUIRED if key not in archive] + ([] if patterns else ["diff3d (or diffraction)"])
     if patterns is None or missing:
         raise DataError(
-            f"found keys {sorted(archive.keys)}, missing {', '.join(missing)}; "
+            f"found keys {listed(archive.keys)}, missing {', '.join(missing)}; "
             "expected diff3d or diffraction, xcoords, ycoords and probeGuess: add what is missing"
         )
     return patterns

@@ -13,6 +13,7 @@ from ptycho.base.errors import DataError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 PLACES = (0, 512, 1024, 2048)  # where HDF5 may begin; files of MATLAB do so at 512
+ANY_KIND = "an npz, HDF5, CXI, MATLAB, npy, csv or txt file of a scan"
 WHOLE_SCAN = "diffraction.h5"  # in a folder of Ptychodus
 
 
@@ -27,6 +28,10 @@ class Source(Protocol):
     @property
     def keys(self) -> frozenset[str]:
         """Keys of all arrays."""
+
+    @property
+    def unfollowed(self) -> tuple[str, ...]:
+        """What is to be said of its links to other files, which are not opened."""
 
     def __contains__(self, key: str) -> bool:
         """Say whether there is an array called ``key``."""
@@ -59,7 +64,7 @@ def open_source(path: Path) -> AbstractContextManager[Source]:
         from ptycho.acquisition.readers.hdf5 import open_hdf5
 
         return open_hdf5(path)
-    return open_loose(path) if start and is_loose(path, start) else open_archive(path)
+    return open_loose(path) if start and is_loose(path, start) else open_archive(path, ANY_KIND)
 
 
 def _start(path: Path) -> bytes:

@@ -22,10 +22,8 @@ def files_of(path: Path) -> tuple[Path, ...]:
     """
     suffix = path.suffix.lower()
     if suffix not in (".npz", ".cxi", *PTYCHODUS):
-        raise OutputError(
-            f"{path} ends in {suffix or 'no suffix'!r}; expected .npz, .cxi or .h5 for a scan, which say what to "
-            "write; rename it"
-        )
+        found = f"ends in {suffix!r}" if suffix else "has no suffix"
+        raise OutputError(f"{path} {found}; expected .npz, .cxi or .h5 for a scan, which say what to write; rename it")
     if suffix not in PTYCHODUS:
         return (path,)
     if path.name == DIFFRACTION:
