@@ -39,8 +39,9 @@ def exit_status(name: str, work: Callable[[], int]) -> int:
         # Nobody reads stdout any more (`ptycho inspect scan.npz | head`): leave without a word, as other tools do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    except (PtychoError, OSError, MemoryError) as error:
-        if os.environ.get("PTYCHO_DEBUG") == "1":
+    except (PtychoError, OSError, MemoryError, RuntimeError) as error:
+        expected = isinstance(error, (PtychoError, OSError)) or _out_of_memory(error)
+        if os.environ.get("PTYCHO_DEBUG") == "1" or not expected:
             raise
         return _fail(name, f"error: {_in_words(error)}", FAILED)
 
@@ -52,10 +53,16 @@ def _nobody() -> TextIO:
 def _in_words(error: Exception) -> str:
     if isinstance(error, PtychoError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if _out_of_memory(error):
         return "out of memory; expected room for the scan and the network; take a smaller batch_size or fewer positions"
     found = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
     return f"{' '.join(found.split())}; expected a file that can be read or written; check its path and the free space"
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Python has a class for it, PyTorch another one for GPUs, and words for the CPU."""
+    words = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or words
 
 
 def _fail(name: str, message: str, status: int) -> int:
