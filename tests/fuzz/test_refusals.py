@@ -84,6 +84,7 @@ TEXTS = {
     "a: &a [1]\nb: *a": "line 2, column 4: alias *a",
     "a: !!python/name:os.system": "tag tag:yaml.org,2002:python/name:os.system",
     "a: !!int x": "tag tag:yaml.org,2002:int",
+    "model:\n  N: 32\n  N: 64": "line 3, column 3: N for the second time",
     "[" * 5000: "nested too deep",
     "a: " + "9" * 5000: "a number or date can't be",
     "a: 2026-99-99": "a number or date can't be",
