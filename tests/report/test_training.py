@@ -30,6 +30,7 @@ def test_no_file_is_no_record_and_no_complaint(tmp_path, caplog):
             '{"history": 3}',
             "[" * 100_000,
         ),
+        '{"history": {"a": [1e308, -1e308]}}',
         '{"history": {"a": [1' + "0" * 400 + "]}}",
     ],
 )
