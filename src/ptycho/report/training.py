@@ -35,7 +35,7 @@ def training_record(run: Path) -> TrainingRecord:
             raise ValueError(f"more than {LARGEST} bytes")
         found = json.loads(path.read_bytes())
         curves = {str(name): _curve(values) for name, values in found["history"].items()}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
         logger.warning("%s holds no curves of a training (%s); the report goes without them", path, error)
         return TrainingRecord()
     return TrainingRecord({name: curve for name, curve in curves.items() if curve}, str(found.get("command", "")))
