@@ -123,3 +123,9 @@ def test_the_version_is_that_of_the_distribution(capsys):
 
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.split() == ["ptychopinn", version("ptychopinn")]
+
+
+def test_without_streams_to_speak_to_the_work_is_done():
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "ptycho.cli.main"]
+    assert subprocess.run([*closed, "--help"], check=False).returncode == 0
+    assert subprocess.run([*closed, "reconstrct"], check=False).returncode == 2
