@@ -68,6 +68,10 @@ def test_a_failed_write_leaves_the_older_file(tmp_path, monkeypatch):
         ({"object": np.full((12, 9), np.nan, np.complex64)}, "found NaN, infinity or too large values in object"),
         ({"object": np.ones((12, 9), int)}, "dtype int64"),
         ({"coverage": np.ones(4)}, "found coverage of shape (4,)"),
+        (
+            {"coverage": np.ones((3, 9))},
+            "found coverage of shape (3, 9) and dtype float64; expected finite real numbers of shape (12, 9)",
+        ),
     ],
 )
 def test_a_file_that_is_no_reconstruction(tmp_path, changes, says):

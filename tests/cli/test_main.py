@@ -76,6 +76,11 @@ def test_a_verb_gets_its_arguments_and_gives_the_status(verb):
         (FileNotFoundError(2, "No such file or directory", "scan.npz"), "scan.npz: No such file or directory;"),
         (OSError(28, "No space left on device"), "No space left on device"),
         (MemoryError(), "out of memory"),
+        (
+            type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 9 GiB"),
+            "smaller batch_size",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."), "smaller batch_size"),
     ],
 )
 def test_an_error_is_one_line_and_status_2(verb, capsys, monkeypatch, error, says):
@@ -92,9 +97,10 @@ def test_an_error_is_one_line_and_status_2(verb, capsys, monkeypatch, error, say
 
 
 def test_a_defect_of_the_software_keeps_its_traceback(verb):
-    verb(raiser(ZeroDivisionError()))
-    with pytest.raises(ZeroDivisionError):
-        main(["train"])
+    for defect in (ZeroDivisionError, RuntimeError):
+        verb(raiser(defect()))
+        with pytest.raises(defect):
+            main(["train"])
 
 
 def test_an_interrupted_run_says_so(verb, capsys):
@@ -123,3 +129,9 @@ def test_the_version_is_that_of_the_distribution(capsys):
 
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.split() == ["ptychopinn", version("ptychopinn")]
+
+
+def test_without_streams_to_speak_to_the_work_is_done():
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "ptycho.cli.main"]
+    assert subprocess.run([*closed, "--help"], check=False).returncode == 0
+    assert subprocess.run([*closed, "reconstrct"], check=False).returncode == 2

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ptycho.base.errors import OutputError
 from ptycho.cli.folders import EARLIER, all_together, output_folder
 from ptycho.cli.main import main
 from ptycho.cli.older_scripts import run_train
@@ -80,7 +81,7 @@ def send(number):
     ("number", "status"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
 )
 def test_an_interrupted_training_says_how_to_go_on_and_does(scan_file, whole, tmp_path, capsys, number, status):
-    run = tmp_path / "a run"
+    run = tmp_path / "a  run"
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with at_step(6, send(number)):
         assert train(scan_file, run, *CHOICES) == status
@@ -220,6 +221,27 @@ def test_older_scripts_replace_and_say_so(scan_file, whole, tmp_path, capsys):
     assert run_train([*map(str, argv)]) == 0
     assert f"the earlier result in {run} waits in {run / EARLIER} until this one is whole" in capsys.readouterr().err
     assert results(run) != results(whole)
+
+
+def test_links_in_a_folder_lead_no_file_out_of_it(tmp_path):
+    """Neither an earlier result that waits, nor the removal of what a killed run left."""
+    elsewhere, run = tmp_path / "elsewhere", tmp_path / "run"
+    elsewhere.mkdir()
+    run.mkdir()
+    (elsewhere / "kept").write_text("gold")
+    (run / "logs").symlink_to(elsewhere)
+    with all_together(run, ["first", "logs"]) as staged:
+        (staged / "first").write_text("1")
+    assert contents(elsewhere) == {"kept": b"gold"}
+    assert not (run / "logs").is_symlink()
+    (run / EARLIER).symlink_to(elsewhere)
+    with (
+        pytest.raises(OutputError, match=f"{EARLIER} is a link; expected a folder"),
+        all_together(run, ["first"]) as staged,
+    ):
+        (staged / "first").write_text("2")
+    assert (run / "first").read_text() == "1"
+    assert contents(elsewhere) == {"kept": b"gold"}
 
 
 def test_two_runs_do_not_meet_in_one_folder(refused, scan_file, trained, tmp_path):

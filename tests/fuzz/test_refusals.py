@@ -17,7 +17,7 @@ import pytest
 
 from ptycho.acquisition.readers import read
 from ptycho.assembly.reconstruction import Reconstruction
-from ptycho.base import hdf5_trial
+from ptycho.base import hdf5_child, hdf5_trial
 from ptycho.base.errors import BundleError, ConfigError, DataError
 from ptycho.base.printable import printable
 from ptycho.config.files import load_yaml_config
@@ -84,6 +84,7 @@ TEXTS = {
     "a: &a [1]\nb: *a": "line 2, column 4: alias *a",
     "a: !!python/name:os.system": "tag tag:yaml.org,2002:python/name:os.system",
     "a: !!int x": "tag tag:yaml.org,2002:int",
+    "model:\n  N: 32\n  N: 64": "line 3, column 3: N for the second time",
     "[" * 5000: "nested too deep",
     "a: " + "9" * 5000: "a number or date can't be",
     "a: 2026-99-99": "a number or date can't be",
@@ -129,6 +130,44 @@ def test_a_child_that_dies_or_hangs_is_a_refusal(end, groups, tmp_path, monkeypa
         hdf5_trial.try_bytes(groups)
 
 
+def test_many_objects_may_take_longer_than_one(tmp_path):
+    """The processor's time is limited for each object: here to 1 s at least and 2 s at most, and all take more."""
+    source = tmp_path / "a.h5"
+    with h5py.File(source, "w") as file:
+        for name in "abcdefgh":
+            file.create_group(name)
+    busy = """
+import sys, time
+from ptycho.base import hdf5_child
+def look(group, name, groups, seen, room):
+    end = time.process_time() + 0.3
+    while time.process_time() < end: pass
+    print(name, end="", flush=True)
+    return 0
+hdf5_child.SECONDS, hdf5_child._look = 1, look
+hdf5_child.look_over(sys.argv[1])
+"""
+    done = subprocess.run([sys.executable, "-c", busy, source], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "abcdefgh")
+
+
+def test_large_pieces_are_left_to_the_reader(tmp_path):
+    """An entry of one frame costs all that is packed with it."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("data", (100, 6, 6), "u2", chunks=(10, 4, 4), compression="gzip")
+        ends = 2 * 10 * 8 * 8 * 2
+        assert hdf5_child._read(data, ends) == ends
+        assert hdf5_child._read(data, ends - 1) == 0
+        assert hdf5_child._read(data, data.nbytes) == data.nbytes
+
+
+@pytest.mark.parametrize("python", [None, "", "/nowhere/python"])
+def test_without_a_python_to_try_it_nothing_is_read(python, groups, monkeypatch):
+    monkeypatch.setattr(sys, "executable", python)
+    with pytest.raises(DataError, match=r"expected .* in sys\.executable"):
+        hdf5_trial.try_bytes(groups)
+
+
 def test_names_from_files_reach_a_terminal_as_text(tmp_path):
     path = tmp_path / "scan\x1b[31m\u202e<b>\n.npz"
     np.savez(path, **{"\x1b]0;title\x07": np.zeros(3), "a\nb": np.zeros(3)})
@@ -138,6 +177,7 @@ def test_names_from_files_reach_a_terminal_as_text(tmp_path):
     assert run.returncode == 2
     assert run.stderr.count("\n") == 1
     assert run.stderr[:-1].isprintable()
+    assert all(line.isprintable() for line in run.stdout.split("\n"))
 
 
 def test_long_and_unprintable_text_becomes_one_short_line():

@@ -288,7 +288,9 @@ def test_only_an_open_address_warns(caplog):
     assert "anybody" in warned
 
 
-@pytest.mark.parametrize("address", ["scan.npz", "", ":80", "localhost", "localhost:", "localhost:99999", "a:b", "h:²"])
+@pytest.mark.parametrize(
+    "address", ["scan.npz", "", ":80", "localhost", "localhost:", "localhost:99999", "a:b", "h:²", "ü:80"]
+)
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(ConfigError, match=r"expected HOST:PORT.*before --live"):
         host_and_port(address)

@@ -20,7 +20,19 @@ def test_no_file_is_no_record_and_no_complaint(tmp_path, caplog):
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[1]", "{}", '{"history": {"loss": ["x"]}}', '{"history": {"a": [NaN]}}', '{"history": 3}', "[" * 100_000],
+    [
+        *(
+            "{",
+            "[1]",
+            "{}",
+            '{"history": {"loss": ["x"]}}',
+            '{"history": {"a": [NaN]}}',
+            '{"history": 3}',
+            "[" * 100_000,
+        ),
+        '{"history": {"a": [1e308, -1e308]}}',
+        '{"history": {"a": [1' + "0" * 400 + "]}}",
+    ],
 )
 def test_a_damaged_file_costs_the_report_its_curves_only(tmp_path, content, caplog):
     (tmp_path / "training.json").write_text(content)

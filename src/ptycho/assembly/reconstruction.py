@@ -89,9 +89,10 @@ class Reconstruction:
                     "give the reconstruction.npz that `ptycho reconstruct` wrote"
                 )
             curves = [key for key in archive.keys if key.startswith(CURVE)]
+            object_ = _finite(archive, "object", (None, None), np.complex64)
             return Reconstruction(
-                object_=_finite(archive, "object", (None, None), np.complex64),
-                coverage=_finite(archive, "coverage", (None, None), np.float32),
+                object_=object_,
+                coverage=_finite(archive, "coverage", object_.shape, np.float32),
                 origin=_finite(archive, "origin", (2,), np.float64),
                 probe=_finite(archive, "probe", (None, None, None), np.complex64),
                 positions=_finite(archive, "positions", (None, 2), np.float64),
@@ -129,6 +130,10 @@ def _numbers(archive: Archive, key: str, shape: tuple[int | None, ...], kinds: s
     if not fits or array.dtype.kind not in kinds:
         raise DataError(
             f"found {key} of shape {array.shape} and dtype {array.dtype}; expected finite "
-            f"{'complex' if 'c' in kinds else 'real'} numbers along {len(shape)} axes; reconstruct again"
+            f"{'complex' if 'c' in kinds else 'real'} numbers of shape {_in_words(shape)}; reconstruct again"
         )
     return array
+
+
+def _in_words(shape: tuple[int | None, ...]) -> str:
+    return f"({', '.join('any' if length is None else str(length) for length in shape)})"

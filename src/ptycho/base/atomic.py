@@ -62,8 +62,11 @@ def write_bytes(target: Path, raw: bytes | memoryview) -> None:
 
 
 def remove_whole(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it, so that no half of it is ever seen under its name."""
-    if path.is_dir():
+    """Remove a file, or a folder with all that is in it, so that no half of it is ever seen under its name.
+
+    A link goes, and what it leads to stays.
+    """
+    if path.is_dir() and not path.is_symlink():
         doomed = Path(tempfile.mkdtemp(prefix=PARTIAL, suffix=f"-{path.name}", dir=path.parent))
         path.replace(doomed)
         shutil.rmtree(doomed)

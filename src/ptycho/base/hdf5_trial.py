@@ -44,6 +44,8 @@ def try_bytes(raw: bytes) -> None:
 
 
 def _run(source: str, raw: bytes) -> None:
+    if not sys.executable:
+        raise DataError("no Python is known that could try it first; expected one in sys.executable; name it there")
     try:
         # Isolated: nothing but the library is loaded, whatever the environment says.
         child = subprocess.run(
@@ -51,6 +53,11 @@ def _run(source: str, raw: bytes) -> None:
         )
     except subprocess.TimeoutExpired:
         raise _failed(f"was not done in {PATIENCE:g} s") from None
+    except OSError as error:
+        raise DataError(
+            f"{sys.executable} can't be started to try it first ({error.strerror}); expected a Python in "
+            "sys.executable; name one there"
+        ) from error
     if child.returncode:
         lines = child.stderr.decode("utf-8", "replace").splitlines()
         raise _failed(f"ended with status {child.returncode}{f': {lines[-1]}' if lines else ''}")

@@ -120,12 +120,21 @@ def set_aside(folder: Path, products: Sequence[str]) -> None:
     products
         Names below ``folder``, or patterns of names. The first makes a result of the others, and is moved last: what
         is there without it was left by a run that was killed, and is removed.
+
+    Raises
+    ------
+    OutputError
+        The place where it would wait leads out of the folder.
     """
     found, aside = present(folder, products), folder / EARLIER
     if not (folder / products[0]).exists():
         for path in found:
             remove_whole(path)
         return
+    if aside.is_symlink():
+        raise OutputError(
+            f"{aside} is a link; expected a folder that only results use; remove it or choose another folder"
+        )
     logger.info("the earlier result in %s waits in %s until this one is whole", folder, aside)
     if (aside / products[0]).exists():
         remove_whole(aside)

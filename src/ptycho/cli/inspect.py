@@ -16,6 +16,7 @@ from ptycho.acquisition.readers.nearest import nearest_layout
 from ptycho.acquisition.readers.source import open_source
 from ptycho.acquisition.summary import Summary, summary
 from ptycho.base.errors import DataError, PtychoError
+from ptycho.base.printable import printable
 from ptycho.cli.folders import output_file
 from ptycho.cli.parsing import reading_of, verb_parser
 from ptycho.config.model import ModelConfig
@@ -136,7 +137,10 @@ def _forecast(scan: Acquisition) -> tuple[dict[str, Any] | None, str | None]:
 
 def _text(found: Inspection) -> str:
     keys = [[key, str(header["shape"]), header["dtype"]] for key, header in found.keys.items()]
-    parts = [f"{found.file}: {found.layout or 'no known layout'}", text_table(["key", "shape", "dtype"], keys)]
+    parts = [
+        f"{printable(found.file)}: {found.layout or 'no known layout'}",
+        text_table(["key", "shape", "dtype"], keys),
+    ]
     if found.nearest and found.missing:
         parts.append(f"nearest layout: {found.nearest}; it lacks {', '.join(found.missing)}")
     if found.scan is not None:
@@ -156,7 +160,7 @@ def _text(found: Inspection) -> str:
 
 
 def _notes(seen: Summary) -> str:
-    return "\n".join(["decided by the reader:", *(f"- {note}" for note in (seen.origin, *seen.notes))])
+    return "\n".join(["decided by the reader:", *(f"- {printable(note)}" for note in (seen.origin, *seen.notes))])
 
 
 def _rows(seen: Summary) -> list[list[str]]:

@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
 
 from ptycho.base.errors import PtychoError
 from ptycho.base.interruption import Interruption, sigterm_interrupts
@@ -21,6 +23,8 @@ def exit_status(name: str, work: Callable[[], int]) -> int:
     A parser that has printed help or an error ends in its own status. With ``PTYCHO_DEBUG=1`` in the environment an
     error shows its traceback instead of one line.
     """
+    # Started without them (`ptycho ... >&-`) it speaks to nobody, and no file that it opens takes their place.
+    sys.stdout, sys.stderr = sys.stdout or _nobody(), sys.stderr or _nobody()
     try:
         with sigterm_interrupts():
             status = work()
@@ -35,22 +39,33 @@ def exit_status(name: str, work: Callable[[], int]) -> int:
         # Nobody reads stdout any more (`ptycho inspect scan.npz | head`): leave without a word, as other tools do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    except (PtychoError, OSError, MemoryError) as error:
-        if os.environ.get("PTYCHO_DEBUG") == "1":
+    except (PtychoError, OSError, MemoryError, RuntimeError) as error:
+        expected = isinstance(error, (PtychoError, OSError)) or _out_of_memory(error)
+        if os.environ.get("PTYCHO_DEBUG") == "1" or not expected:
             raise
         return _fail(name, f"error: {_in_words(error)}", FAILED)
+
+
+def _nobody() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _in_words(error: Exception) -> str:
     if isinstance(error, PtychoError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if _out_of_memory(error):
         return "out of memory; expected room for the scan and the network; take a smaller batch_size or fewer positions"
     found = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-    return f"{found}; expected a file that can be read or written; check its path and the free space"
+    return f"{' '.join(found.split())}; expected a file that can be read or written; check its path and the free space"
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Python has a class for it, PyTorch another one for GPUs, and words for the CPU."""
+    words = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or words
 
 
 def _fail(name: str, message: str, status: int) -> int:
     """Print one line and return ``status``."""
-    sys.stderr.write(f"{name}: {printable(' '.join(message.split()))}\n")
+    sys.stderr.write(f"{name}: {printable(message)}\n")
     return status

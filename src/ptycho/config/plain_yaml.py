@@ -1,4 +1,4 @@
-"""YAML of plain values: no aliases, which make a thousand million words of ten lines, and no tags."""
+"""YAML of plain values: no aliases, which make a thousand million words of ten lines, no tags, no name twice."""
 
 from typing import Any
 
@@ -11,7 +11,8 @@ def load_plain(text: str) -> Any:
     Raises
     ------
     yaml.YAMLError
-        It is not YAML, has aliases or tags, or a number or date that can't be; with line and column where known.
+        It is not YAML, has aliases, tags or a name twice, or a number or date that can't be; with line and column
+        where known.
     """
     try:
         # Nothing but plain values can come of it: the loader is PyYAML's safe one.
@@ -32,3 +33,13 @@ class _PlainLoader(yaml.SafeLoader):
         else:
             return super().compose_node(parent, index)
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for name, _ in node.value:
+            if isinstance(name, yaml.ScalarNode):
+                if name.value in seen:
+                    problem = f"{name.value} for the second time; keep one of them"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=name.start_mark)
+                seen.add(name.value)
+        return super().construct_mapping(node, deep)

@@ -19,7 +19,7 @@ def host_and_port(address: str) -> tuple[str, int]:
         It is something else.
     """
     host, _, port = address.rpartition(":")
-    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+    if not host or not host.isascii() or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise ConfigError(
             f"--live is {address!r}; expected HOST:PORT, such as {ADDRESS}, or nothing after it; write the scan before "
             "--live, not behind it"

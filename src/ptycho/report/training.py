@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "training.json"
 LARGEST = 2**25  # bytes
+MOST = 1e30  # of a value that is a loss and can be drawn
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def training_record(run: Path) -> TrainingRecord:
             raise ValueError(f"more than {LARGEST} bytes")
         found = json.loads(path.read_bytes())
         curves = {str(name): _curve(values) for name, values in found["history"].items()}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
         logger.warning("%s holds no curves of a training (%s); the report goes without them", path, error)
         return TrainingRecord()
     return TrainingRecord({name: curve for name, curve in curves.items() if curve}, str(found.get("command", "")))
@@ -43,6 +43,6 @@ def training_record(run: Path) -> TrainingRecord:
 
 def _curve(values: Any) -> list[float]:
     curve = [float(value) for value in values]
-    if not all(map(isfinite, curve)):
-        raise ValueError("a value is not finite")
+    if not all(abs(value) <= MOST for value in curve):
+        raise ValueError(f"a value is not finite or above {MOST:g}")
     return curve

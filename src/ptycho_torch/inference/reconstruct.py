@@ -112,7 +112,7 @@ def reconstruct(
     placement, origin = place_on_canvas(scan.positions, scan.size)
     solver = Solver(pinn, scan, placement, flux, batch_size, n_neighbours, iterations, refine_probe, watcher)
     every = torch.arange(len(scan), device=device)
-    sums, halves = solver.sums_with_halves(every) if check else (solver.sums(every), [])
+    sums, halves = solver.sums_with_halves(every, wanted=check)
     clock.lap("predict and stitch")
     solved = solver.solve(sums, every)
     clock.lap("refine")

@@ -63,18 +63,20 @@ class Solver:
         """Return the counts of this scan over the power of the network's own probe."""
         return self.flux * float(self.pinn.flux)
 
-    def sums_with_halves(self, every: Frames) -> tuple[Sums, list[tuple[Frames, Sums]]]:
+    def sums_with_halves(self, every: Frames, *, wanted: bool) -> tuple[Sums, list[tuple[Frames, Sums]]]:
         """Return the sums of all frames, and frames and sums of two halves of them that both cover the field.
 
-        There are no halves where one would have less frames than a group.
+        The sums are the same, bit by bit, whether the halves are wanted or not: iterations magnify what another order
+        of summing makes of them. There are no halves where one would have less frames than a group.
         """
-        if len(every) < 2 * self.pinn.channels:
+        free = self.pinn.channels == 1
+        if len(every) < 2 * self.pinn.channels or not (free or wanted):
             return self.sums(every), []
         parts = [torch.from_numpy(half).to(every.device) for half in halves(self.scan.positions.cpu().numpy())]
         sums = [self.sums(part) for part in parts]
         # A network that sees patterns alone says the same of a pattern in a half as in the whole.
-        whole = sums[0] + sums[1] if self.pinn.channels == 1 else self.sums(every)
-        return whole, list(zip(parts, sums, strict=True))
+        whole = sums[0] + sums[1] if free else self.sums(every)
+        return whole, list(zip(parts, sums, strict=True)) if wanted else []
 
     def sums(self, frames: Frames) -> Sums:
         """Return the lit patches that the network predicts from some frames alone, and their light, summed up."""
