@@ -160,6 +160,15 @@ def test_a_long_curve_is_thinned_out_and_keeps_its_end(n):
     assert all(number == value + 1 for number, value in points)
 
 
+def test_pictures_that_take_long_to_draw_come_less_often(served, monkeypatch):
+    board, port = served
+    slow = 0.1
+    monkeypatch.setattr(boards, "draw", lambda *picture: time.sleep(slow) or draw(*picture))
+    board.draw(*an_object())
+    state(port)
+    assert board._due - time.monotonic() > slow / boards.DRAWING - 1
+
+
 def test_pictures_are_made_only_for_somebody_who_looks(served, monkeypatch):
     board, port = served
     drawn = []

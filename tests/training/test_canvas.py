@@ -1,5 +1,7 @@
 """The object that training shows for free: what the network predicts, where it lies, for whoever looks."""
 
+import time
+
 import numpy as np
 import torch
 
@@ -10,6 +12,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.predict import stitch
 from ptycho_torch.physics.forward import place_on_canvas
 from ptycho_torch.pinn.build import Constants, build
+from ptycho_torch.training import callbacks
 from ptycho_torch.training.canvas import RunningCanvas
 from ptycho_torch.training.fit import fit
 from tests.laws.scans import small_scan
@@ -52,7 +55,15 @@ class Looks(Watcher):
         self.pictures.append((object_, coverage))
 
 
-def test_whoever_looks_changes_nothing(tmp_path):
+def test_keeping_patches_takes_its_share_of_the_time_only(tmp_path, monkeypatch):
+    slow, kept = 0.05, []
+    monkeypatch.setattr(RunningCanvas, "add", lambda canvas, members: (time.sleep(slow), kept.append(members)))
+    done = fit(config_of(tmp_path, nepochs=8), execution_of(), SCAN, watcher=Looks(looks=True))
+    assert 1 <= len(kept) <= 1 + callbacks.LISTENING * done.seconds / slow
+
+
+def test_whoever_looks_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(callbacks, "LISTENING", 1.0)
     eager, blind = Looks(looks=True), Looks(looks=False)
     watched = fit(config_of(tmp_path / "a", nepochs=2), execution_of(), SCAN, watcher=eager)
     alone = fit(config_of(tmp_path / "b", nepochs=2), execution_of(), SCAN, watcher=blind)

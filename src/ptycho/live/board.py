@@ -14,7 +14,8 @@ from ptycho.base.watching import Progress, Watcher
 from ptycho.live.pictures import draw
 from ptycho.report.drawing import Limits
 
-EVERY = 2.0  # s between two pictures, and the longest that a viewer waits for an answer
+EVERY = 2.0  # s between two pictures at least, and the longest that a viewer waits for an answer
+DRAWING = 0.01  # of the time, at most, that pictures may take from the run: large ones come less often
 POINTS = 400  # of a curve that are sent, at most
 
 
@@ -91,8 +92,11 @@ class Board(Watcher):
         with self._drawing:
             picture, self._picture = self._picture, None
             if picture is not None:
+                begun = time.monotonic()
                 self._drawn = draw(*picture)
                 self._version += 1
+                now = time.monotonic()
+                self._due = max(self._due, now + (now - begun) / DRAWING)
 
 
 def _number(value: float | None) -> float | None:

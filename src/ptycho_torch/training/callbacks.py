@@ -20,6 +20,8 @@ AVERAGE_SHARE = 0.01
 AVERAGE_STEPS = 10
 # Seconds between two looks at the loss of a step.
 READ_LOSS = 1.0
+# Share of the time that keeping patches for a picture may take.
+LISTENING = 0.01
 # Name of a logged loss -> its curve for those who watch.
 CURVES = {"train_loss": "training loss", "val_loss": "validation loss"}
 
@@ -90,12 +92,16 @@ class Curves(lightning.Callback):
 
 
 class Watched(lightning.Callback):
-    """Tells somebody how the run goes; patches are kept from the moment that a picture is wanted."""
+    """Tells somebody how the run goes; patches are kept from the moment that a picture is wanted.
+
+    Keeping them takes a hundredth of the time since then at most: where it would take more, steps are left out.
+    """
 
     def __init__(self, watcher: Watcher, curves: Curves) -> None:
         self._watcher = watcher
         self._curves = curves
         self._canvas: RunningCanvas | None = None
+        self._listens_since = self._listened = 0.0
         self._loss: float | None = None
         self._read = 0.0
 
@@ -114,13 +120,16 @@ class Watched(lightning.Callback):
             # Reading a value makes a GPU wait, and Lightning has divided it by the batches of a step.
             self._loss, self._read = float(outputs["loss"]) * trainer.accumulate_grad_batches, now
         self._stage.advance(trainer.global_step, batch.numel(), self._loss)
-        if self._canvas is not None:
+        begun = time.perf_counter()
+        if self._canvas is not None and self._listened <= LISTENING * (begun - self._listens_since):
             self._canvas.add(batch.reshape(-1))
         if self._watcher.wants_picture:
             if self._canvas is None:
                 self._canvas = RunningCanvas(pl_module.pinn, trainer.datamodule.training_scan)
+                self._listens_since = begun
             else:
                 show(self._watcher, *self._canvas.merged())
+        self._listened += time.perf_counter() - begun
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Tell the losses of the epoch, and let what it predicted fade."""
