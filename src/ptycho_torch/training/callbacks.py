@@ -126,7 +126,7 @@ class Watched(lightning.Callback):
         if self._watcher.wants_picture:
             if self._canvas is None:
                 self._canvas = RunningCanvas(pl_module.pinn, trainer.datamodule.training_scan)
-                self._listens_since = begun
+                self._listens_since = begun = time.perf_counter()
             else:
                 show(self._watcher, *self._canvas.merged())
         self._listened += time.perf_counter() - begun
