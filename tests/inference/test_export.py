@@ -92,6 +92,13 @@ def test_a_program_gives_them_without_opening_a_pickle(tmp_path, without_shape_c
 
 
 @pytest.mark.slow
+def test_a_weight_too_large_to_be_folded_into_the_program_has_a_name_of_its_own(tmp_path, without_shape_checks):
+    pinn = trained(N=128)
+    export(pinn, tmp_path / "net.onnx", {})
+    agrees_through_onnxruntime(pinn, tmp_path / "net.onnx")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".onnx", ".pt2"])
 @pytest.mark.parametrize("choices", [{"gridsize": 2}, {"N": 64, "architecture": "cnn", "gridsize": 2}])
 def test_networks_of_every_kind_are_exported(tmp_path, without_shape_checks, choices, ending):

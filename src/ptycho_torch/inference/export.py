@@ -77,7 +77,7 @@ class CountsToPatches(nn.Module):
         probe = pinn.probe.detach()
         self.back = RealBackProjection(BackProjection(probe * pinn.input_scale)) if pinn.back_projected else None
         self.register_buffer("input_scale", pinn.input_scale)
-        self.register_buffer("weight", probe_weight(probe))
+        self.register_buffer("light", probe_weight(probe))  # not as an output is called: ONNX knows one name once
 
     def forward(self, counts: Float32[Tensor, "group member y x"]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the patches of every group."""
@@ -85,7 +85,7 @@ class CountsToPatches(nn.Module):
         if self.back is not None:
             images = torch.cat([part.view(counts.shape) for part in self.back(images.flatten(0, 1))], dim=1)
         amplitude, phase = self.network.amplitude_and_phase(images)
-        return amplitude * phase.cos(), amplitude * phase.sin(), self.weight.clone()
+        return amplitude * phase.cos(), amplitude * phase.sin(), self.light.clone()
 
 
 def export(pinn: PtychoPINN, path: Path, choices: dict[str, Any]) -> float:
