@@ -180,6 +180,8 @@ class Kills:
         row = self.rows[stage]
         row.ended += 1
         differing = [name for name in found | expected if found.get(name) != expected.get(name)]
+        files = [set(each.get("files", ())) for each in (found, expected)]
+        differing += sorted(files[0] ^ files[1])
         if differing:
             row.unequal.append(f"{stage}: other {', '.join(differing)} than without the kill")
 

@@ -142,8 +142,8 @@ def test_a_bundle_of_other_software_is_recognised(tmp_path):
 @pytest.mark.parametrize(
     ("members", "match"),
     [
-        ({"weights.safetensors": None}, "expected .*'weights.safetensors'"),
-        ({"manifest.json": None}, "expected .*'manifest.json'"),
+        ({"weights.safetensors": None}, r"expected .*weights.safetensors"),
+        ({"manifest.json": None}, r"expected .*manifest.json"),
         ({"evil.pkl": b"\x80\x04."}, "holds .*evil.pkl"),
         ({"../outside.json": b"{}"}, "holds .*outside"),
         ({"/etc/passwd": b"root"}, "holds .*passwd"),
