@@ -34,7 +34,7 @@ fuzz: $(READY)  ## 100,000 hostile files for every reader; a table of what becam
 
 docs: $(READY)  ## the manual, in docs/_build/html; it runs the examples
 	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[docs]"
-	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W -b html docs docs/_build/html
+	PATH="$(abspath $(BIN)):$$PATH" OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W -b html docs docs/_build/html
 
 sizes:  ## the ten longest modules
 	@git ls-files 'src/*.py' | xargs wc -l | sort -rn | sed -n '2,11p'
