@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
-from ptycho.acquisition.build import acquisition_from_arrays, align_frames, check_finite, check_real
+from ptycho.acquisition.build import acquisition_from_arrays, align_frames, check_finite, scan_positions
 from ptycho.acquisition.orientation import with_turned_patterns
 from ptycho.acquisition.parts import WORDS, Parts
 from ptycho.acquisition.statistics import statistics
@@ -146,13 +146,8 @@ def _without_bad_values(patterns: NDArray[Any], bad_pixels: NDArray[Any] | None)
 
 def _in_pixels(parts: Parts, geometry: Geometry, reading: Reading, size: int) -> tuple[NDArray[np.float64], Geometry]:
     """Return positions in px and the geometry with the place of the pixel that they are counted from."""
-    positions = parts.positions
-    assert positions is not None
-    check_real("positions", positions)
-    check_finite("positions", positions)
-    positions = positions.astype(np.float64)
-    if positions.ndim != 2 or positions.shape[1] != 2 or not len(positions):
-        raise DataError(f"found positions of shape {positions.shape}, expected (n, 2), n > 0; give one (y, x) a frame")
+    assert parts.positions is not None
+    positions = scan_positions(parts.positions)
     if _unit(parts, positions, reading) == "px":
         start: Pair = parts.origin or (0.0, 0.0)
         if geometry.object_pixel and parts.origin:

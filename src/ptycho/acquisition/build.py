@@ -56,12 +56,8 @@ def acquisition_from_arrays(
     DataError
         Shapes disagree, a value isn't finite or is negative, or there is no light at all.
     """
-    check_real("positions", positions)
-    check_finite("positions", positions)
+    positions = scan_positions(positions)
     _check_size("positions", positions)
-    positions = positions.astype(np.float64)
-    if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) == 0:
-        raise DataError(f"found positions of shape {positions.shape}, expected (n, 2), n > 0; give one (y, x) a frame")
     check_real("patterns", patterns)
     check_finite("patterns", patterns)
     patterns = align_frames(patterns, len(positions))
@@ -91,6 +87,21 @@ def acquisition_from_arrays(
         object_=None if object_ is None else _object(object_),
         labels=None if labels is None else usable_labels(labels, len(positions), size),
     )
+
+
+def scan_positions(positions: NDArray[Any]) -> NDArray[np.float64]:
+    """Return positions (n, 2) in double precision, n > 0.
+
+    Raises
+    ------
+    DataError
+        They have another shape, or are not finite real numbers.
+    """
+    check_real("positions", positions)
+    check_finite("positions", positions)
+    if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) == 0:
+        raise DataError(f"found positions of shape {positions.shape}, expected (n, 2), n > 0; give one (y, x) a frame")
+    return positions.astype(np.float64)
 
 
 def align_frames(patterns: NDArray[Any], n_positions: int) -> NDArray[Any]:
