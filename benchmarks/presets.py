@@ -22,6 +22,7 @@ from ptycho.base.atomic import write_text
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import from_dict
 from ptycho.config.preset import Preset, read_preset
+from ptycho.config.refinement import Refinement
 from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import compare
 from ptycho.report.tables import text_table
@@ -43,7 +44,7 @@ def row(preset: Preset, photons: float) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         config.output_dir = Path(folder)
         done = fit(config, execution, scan)
-    result = reconstruct(done.pinn, scan, device=resolve_device("auto"), iterations=20)
+    result = reconstruct(done.pinn, scan, device=resolve_device("auto"), refinement=Refinement(20))
     found = [compare(each, scan.object_) for each in (result.stitched, result.final)]
     scores = [f"{score:.2f}" for each in found for score in (each.amplitude_psnr, each.phase_psnr)]
     return [preset, f"{photons:.0e}", f"{done.seconds:.0f}", f"{done.n_patterns / done.seconds:.0f}", *scores]

@@ -23,6 +23,7 @@ from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.atomic import write_text
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
+from ptycho.config.refinement import Refinement
 from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import compare
 from ptycho.report.tables import text_table
@@ -67,7 +68,7 @@ def main() -> None:
         rates.append(done.n_patterns / done.seconds)
         for name, scan in scans.items():
             for iterations in ITERATIONS:
-                result = reconstruct(done.pinn, scan, device=device, iterations=iterations)
+                result = reconstruct(done.pinn, scan, device=device, refinement=Refinement(iterations))
                 scores.setdefault((name, f"network + {iterations}"), []).append(score(result.final, scan))
             scores.setdefault((name, "network alone"), []).append(score(result.stitched, scan))
     for name, scan in scans.items():

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ptycho.config.config import ModelConfig, PyTorchExecutionConfig, TrainingConfig
+from ptycho.config.refinement import Refinement
 from ptycho.metrics.summary import compare
 from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.inference.reconstruct import reconstruct
@@ -56,7 +57,7 @@ print(f"loss {loss[0]:.3g} in the first epoch, {loss[-1]:.3g} in the last")
 
 # %%
 bundle = read_bundle(run)
-result = reconstruct(bundle.pinn, scan, device=torch.device("cpu"), iterations=20)
+result = reconstruct(bundle.pinn, scan, device=torch.device("cpu"), refinement=Refinement(20))
 print(f"deviance {result.deviance:.3f} a pixel, R-factor {result.r_factor:.4f}, {result.iterations} iterations")
 
 # %% [markdown]

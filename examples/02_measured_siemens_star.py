@@ -21,6 +21,7 @@ import torch
 from ptycho.acquisition.checks import check
 from ptycho.acquisition.readers import read
 from ptycho.config.config import ModelConfig, PyTorchExecutionConfig, TrainingConfig
+from ptycho.config.refinement import Refinement, Span
 from ptycho_torch.inference.reconstruct import reconstruct
 from ptycho_torch.training.fit import fit
 
@@ -37,7 +38,7 @@ for finding in check(scan):
 # %%
 config = TrainingConfig(ModelConfig(N=scan.size), nepochs=2, probe_trainable=True, output_dir=Path("star"))
 trained = fit(config, PyTorchExecutionConfig(accelerator="cpu"), scan)
-result = reconstruct(trained.pinn, scan, device=torch.device("cpu"), iterations=20, refine_probe=True)
+result = reconstruct(trained.pinn, scan, device=torch.device("cpu"), refinement=Refinement(20, probe=Span()))
 print(f"after {result.iterations} iterations: R-factor {result.r_factor:.3f}, deviance {result.deviance:.2f}")
 
 # %%

@@ -244,7 +244,9 @@ def disoriented(scan, flip_x, flip_y, transpose):
 def r_factor(raw, flip_x, flip_y, transpose):
     """Return how badly a few likelihood iterations from a flat object explain a scan that is read with these flags."""
     from ptycho.acquisition.orientation import in_detector_frame
+    from ptycho.config.refinement import Refinement
     from ptycho_torch.data.scan import Scan
+    from ptycho_torch.inference.estimate import Estimate
     from ptycho_torch.inference.refine import refine
     from ptycho_torch.physics.forward import place_on_canvas
 
@@ -252,7 +254,8 @@ def r_factor(raw, flip_x, flip_y, transpose):
     data = Scan.of(turned)
     placement, _ = place_on_canvas(data.positions, turned.size)
     flat = torch.ones(placement.object_shape, dtype=torch.complex64)
-    found = refine(flat, torch.as_tensor(turned.probe), data, placement, iterations=12, held_out_fraction=0.0)
+    start = Estimate(flat, torch.as_tensor(turned.probe))
+    found = refine(start, data, placement, Refinement(12), held_out_fraction=0.0)
     return found.history["r_factor"][-1]
 
 

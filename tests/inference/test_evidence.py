@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from ptycho.config.refinement import Refinement
 from ptycho_torch.inference import likelihood as likelihood_module
+from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.evidence import evidence, worst_frames
-from ptycho_torch.inference.likelihood import Estimate, Likelihood
+from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.objectives.poisson import poisson_deviance
 from ptycho_torch.physics.forward import detector
@@ -20,7 +22,7 @@ TRUTH = Estimate(truth_on_canvas(ACQUISITION), torch.from_numpy(ACQUISITION.prob
 
 
 def likelihood(scan=SCAN, **choices):
-    return Likelihood(scan, PLACEMENT, held_out_fraction=0.0, probe_free=False, **choices)
+    return Likelihood(scan, PLACEMENT, held_out_fraction=0.0, **choices)
 
 
 def expected():
@@ -52,7 +54,7 @@ def test_the_information_is_the_variance_of_the_score():
 def test_one_mode_on_a_whole_detector_knows_what_light_fell():
     whole = small_scan(n_positions=12, photons=1e5)
     scan, placement, _ = on_device(whole)
-    law = Likelihood(scan, placement, held_out_fraction=0.0, probe_free=False)
+    law = Likelihood(scan, placement, held_out_fraction=0.0)
     at = Estimate(truth_on_canvas(whole), torch.from_numpy(whole.probe))
     found, light = evidence(law, at).information, law.light(at)
     lit = light > 1e-3 * light.max()
@@ -67,14 +69,14 @@ def test_no_solution_scatters_less_than_the_information_allows():
     crowded = small_scan(n_positions=16, photons=1e7, overlap=0.8)
     scan, placement, _ = on_device(crowded)
     at = Estimate(truth_on_canvas(crowded), torch.from_numpy(crowded.probe))
-    law = Likelihood(scan, placement, held_out_fraction=0.0, probe_free=False)
+    law = Likelihood(scan, placement, held_out_fraction=0.0)
     information = evidence(law, at).information
     counts = detector(placement.place().spread(at.probe))(placement.look()(at.object_)).numpy().astype(np.float64)
     rng = np.random.default_rng(1)
     solved = []
     for _ in range(6):
         noisy = dataclasses.replace(scan, patterns=torch.from_numpy(rng.poisson(counts).astype(np.int32)))
-        solved.append(refine(at.object_, at.probe, noisy, placement, iterations=30, held_out_fraction=0.0).object_)
+        solved.append(refine(at, noisy, placement, Refinement(30), held_out_fraction=0.0).at.object_)
     lit = information > 0.3 * information.max()
     variance = torch.stack(solved).var(dim=0)[lit]
     ratio = float((variance * information[lit]).mean())
@@ -119,7 +121,6 @@ def test_some_frames_are_judged_as_if_they_were_the_scan():
             dataclasses.replace(SCAN, patterns=SCAN.patterns[some], positions=SCAN.positions[some]),
             PLACEMENT.part(some),
             held_out_fraction=0.0,
-            probe_free=False,
         )(TRUTH),
     )
     assert one.deviance == pytest.approx(other.deviance, rel=1e-6)

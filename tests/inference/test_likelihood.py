@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ptycho_torch.inference import likelihood as likelihood_module
-from ptycho_torch.inference.likelihood import Estimate, Likelihood
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.objectives.poisson import poisson_deviance
 from ptycho_torch.physics.forward import detector
 from tests.laws.contracts import inner, random_complex
@@ -22,7 +23,7 @@ AWAY = Estimate(
     TRUTH.object_ * (1 + 0.1 * random_complex(TRUTH.object_.shape, 0)),
     PROBE * (1 + 0.1 * random_complex(PROBE.shape, 1)),
 )
-WHOLE = partial(Likelihood, SCAN, PLACEMENT, held_out_fraction=0.0, probe_free=True)
+WHOLE = partial(Likelihood, SCAN, PLACEMENT, held_out_fraction=0.0, free=("object_", "probe"))
 
 
 def expected_of(at):
@@ -58,7 +59,7 @@ def test_the_gradient_is_that_of_finite_differences():
 
 
 def test_without_a_free_probe_its_gradient_is_zero_and_the_object_s_the_same():
-    bound = WHOLE(probe_free=False)(AWAY).gradient
+    bound = WHOLE(free=("object_",))(AWAY).gradient
     assert not bound.probe.any()
     torch.testing.assert_close(bound.object_, WHOLE()(AWAY).gradient.object_)
 
@@ -83,13 +84,13 @@ def test_the_truth_costs_about_one_a_pixel_and_nothing_costs_less_than_zero():
     bright = small_scan(n_positions=9, photons=1e7)
     scan, placement, _ = on_device(bright)
     at = Estimate(truth_on_canvas(bright), torch.from_numpy(bright.probe))
-    law = Likelihood(scan, placement, held_out_fraction=0.1, probe_free=False)
+    law = Likelihood(scan, placement, held_out_fraction=0.1)
     value = law(at)
     # Pixels of few counts cost a little less or more than 1.
     assert value.deviance == pytest.approx(1, abs=0.2)
     assert value.held_out == pytest.approx(value.deviance, abs=5 * value.held_out_error)
     assert 0 < value.r_factor < 0.05
-    assert law(at.times(0.5, 1.0)).deviance > 100
+    assert law(at.times({"object_": 0.5, "probe": 1.0})).deviance > 100
 
 
 def test_values_are_means_over_the_pixels_that_take_part():
@@ -116,7 +117,7 @@ def test_the_curvature_is_that_of_the_deviance_around_the_truth():
     """The second difference of the likelihood of noiseless counts at the truth is the Fisher information."""
     expected = expected_of(TRUTH).numpy().astype(np.float64)
     scan, placement, _ = on_device(dataclasses.replace(ACQUISITION, patterns=expected.astype(np.float32)))
-    law = Likelihood(scan, placement, held_out_fraction=0.0, probe_free=True)
+    law = Likelihood(scan, placement, held_out_fraction=0.0, free=("object_", "probe"))
     for direction in (
         Estimate(0.3 * random_complex(TRUTH.object_.shape, 4), torch.zeros_like(PROBE)),
         Estimate(torch.zeros_like(TRUTH.object_), 0.3 * random_complex(PROBE.shape, 5) * PROBE),
@@ -142,7 +143,7 @@ def test_the_curvature_is_never_negative_and_zero_along_a_global_phase():
 def test_the_flux_is_what_measured_and_expected_differ_by():
     law = WHOLE()
     assert law.flux(TRUTH) == pytest.approx(1, rel=0.02)
-    assert law.flux(TRUTH.times(0.5, 1.0)) == pytest.approx(4 * law.flux(TRUTH), rel=1e-5)
+    assert law.flux(TRUTH.times({"object_": 0.5, "probe": 1.0})) == pytest.approx(4 * law.flux(TRUTH), rel=1e-5)
 
 
 def test_light_and_transparency_are_diagonals_of_the_forward_model():
@@ -154,7 +155,7 @@ def test_light_and_transparency_are_diagonals_of_the_forward_model():
     assert float((law.light(at) * AWAY.object_.abs().square()).sum()) == pytest.approx(total, rel=1e-4)
     still = dataclasses.replace(ACQUISITION, positions=np.round(ACQUISITION.positions))
     scan, placement, _ = on_device(still)
-    law = Likelihood(scan, placement, held_out_fraction=0.0, probe_free=True)
+    law = Likelihood(scan, placement, held_out_fraction=0.0, free=("object_", "probe"))
     object_ = random_complex(placement.object_shape, 8)
     through = PROBE * placement.look()(object_)[:, None]
     seen = (law.transparency(Estimate(object_, PROBE)) * PROBE.abs().square()).sum()
@@ -164,7 +165,7 @@ def test_light_and_transparency_are_diagonals_of_the_forward_model():
 def test_what_masked_pixels_hold_changes_nothing():
     wild = np.where(ACQUISITION.mask, ACQUISITION.patterns, 65_000).astype(ACQUISITION.patterns.dtype)
     scan, placement, _ = on_device(dataclasses.replace(ACQUISITION, patterns=wild))
-    one, other = WHOLE()(AWAY), Likelihood(scan, placement, held_out_fraction=0.0, probe_free=True)(AWAY)
+    one, other = WHOLE()(AWAY), Likelihood(scan, placement, held_out_fraction=0.0, free=("object_", "probe"))(AWAY)
     assert (one.deviance, one.r_factor) == (other.deviance, other.r_factor)
     assert torch.equal(one.gradient.object_, other.gradient.object_)
     assert torch.equal(one.gradient.probe, other.gradient.probe)
@@ -175,4 +176,4 @@ def test_estimates_are_vectors():
     assert a.dot(b) == pytest.approx(inner(a.object_, b.object_).real + inner(a.probe, b.probe).real, rel=1e-5)
     assert a.dot(a.plus(-1, a)) == 0
     torch.testing.assert_close(a.plus(2.0, b).probe, a.probe + 2 * b.probe)
-    torch.testing.assert_close(a.times(2.0, 3.0).object_, 2 * a.object_)
+    torch.testing.assert_close(a.times(2.0).object_, 2 * a.object_)

@@ -11,6 +11,7 @@ from torch import nn
 from ptycho.assembly.stitch import stitch as numpy_stitch
 from ptycho.base.errors import DataError
 from ptycho.config.model import ModelConfig
+from ptycho.config.refinement import Refinement
 from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import compare
 from ptycho.optics.probe import probe_intensity
@@ -44,7 +45,9 @@ def brighter(acquisition, factor):
 @pytest.mark.parametrize("iterations", [0, 2])
 def test_four_times_the_counts_double_the_probe_and_leave_the_object(iterations):
     pinn = pinn_of()
-    one, four = (reconstruct(pinn, scan, device=CPU, iterations=iterations) for scan in (SCAN, brighter(SCAN, 4)))
+    one, four = (
+        reconstruct(pinn, scan, device=CPU, refinement=Refinement(iterations)) for scan in (SCAN, brighter(SCAN, 4))
+    )
     for before, after in ((one.stitched, four.stitched), (one.final, four.final)):
         np.testing.assert_allclose(after.probe, 2 * before.probe, rtol=1e-5)
         np.testing.assert_allclose(after.coverage, 4 * before.coverage, rtol=1e-4, atol=1e-6 * after.coverage.max())
@@ -59,7 +62,7 @@ def test_a_little_more_light_is_no_other_exposure():
 
 
 def test_the_object_lies_on_the_pixels_of_the_truth():
-    found = reconstruct(pinn_of(), SCAN, device=CPU, iterations=40).final
+    found = reconstruct(pinn_of(), SCAN, device=CPU, refinement=Refinement(40)).final
     agreement = compare(found, SCAN.object_, shift=False, ramp=False)
     assert agreement.complex_nrmse < 0.02
     top, left = found.origin.astype(int)
@@ -110,7 +113,7 @@ def test_the_batch_size_does_not_matter(gridsize):
 
 @pytest.mark.parametrize("gridsize", [2, 3, 4, 5])
 def test_a_network_that_sees_groups_covers_the_scan(gridsize):
-    found = reconstruct(pinn_of(gridsize=gridsize), SCAN, device=CPU, iterations=30).final
+    found = reconstruct(pinn_of(gridsize=gridsize), SCAN, device=CPU, refinement=Refinement(30)).final
     assert compare(found, SCAN.object_).complex_nrmse < 0.05
 
 
@@ -132,7 +135,7 @@ def test_the_brightness_of_the_object_comes_from_the_counts():
 
 
 def test_the_result_says_how_it_came_about():
-    done = reconstruct(pinn_of(), SCAN, device=CPU, iterations=6)
+    done = reconstruct(pinn_of(), SCAN, device=CPU, refinement=Refinement(6))
     assert done.iterations == len(done.final.history["deviance"]) - 1 == 6
     assert done.stitched.history == {}
     assert set(done.seconds) == {"predict and stitch", "refine", "judge"}
@@ -168,7 +171,7 @@ def test_what_masked_pixels_hold_changes_nothing(iterations):
     wild = np.where(masked.mask, masked.patterns, 60_000).astype(masked.patterns.dtype)
     pinn = pinn_of(masked)
     one, other = (
-        reconstruct(pinn, scan, device=CPU, iterations=iterations)
+        reconstruct(pinn, scan, device=CPU, refinement=Refinement(iterations))
         for scan in (masked, dataclasses.replace(masked, patterns=wild))
     )
     assert np.array_equal(one.final.object_, other.final.object_)
@@ -187,7 +190,7 @@ def test_the_likelihood_solution_needs_a_truth_and_stays_near_it():
 def test_a_self_check_leaves_the_result_as_it_is(gridsize, iterations):
     pinn = pinn_of(gridsize=gridsize)
     plain, checked = (
-        reconstruct(pinn, SCAN, device=CPU, iterations=iterations, check=check) for check in (False, True)
+        reconstruct(pinn, SCAN, device=CPU, refinement=Refinement(iterations), check=check) for check in (False, True)
     )
     assert plain.check is None
     lit = checked.final.coverage > 0.1 * checked.final.coverage.max()
@@ -201,7 +204,7 @@ def test_a_self_check_leaves_the_result_as_it_is(gridsize, iterations):
 
 def test_iterations_bring_the_halves_together():
     pinn = pinn_of()
-    alone, refined = (reconstruct(pinn, SCAN, device=CPU, iterations=k, check=True).check for k in (0, 8))
+    alone, refined = (reconstruct(pinn, SCAN, device=CPU, refinement=Refinement(k), check=True).check for k in (0, 8))
     crossings = [check.as_dict()["frc_crossings"]["half_bit"] for check in (alone, refined)]
     assert crossings[1] > crossings[0]
     assert np.nanmedian(refined.agreement.deviation) < np.nanmedian(alone.agreement.deviation)
@@ -213,7 +216,7 @@ def test_a_half_knows_nothing_of_the_frames_of_the_other(gridsize):
     placement, _ = place_on_canvas(scan.positions, 32)
 
     def solver(patterns):
-        return Solver(pinn, dataclasses.replace(scan, patterns=patterns), placement, 1.0, 16, 4, 2, False)
+        return Solver(pinn, dataclasses.replace(scan, patterns=patterns), placement, 1.0, 16, 4, Refinement(2))
 
     pinn = pinn_of(gridsize=gridsize)
     every = torch.arange(60)

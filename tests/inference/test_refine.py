@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from ptycho.config.refinement import Refinement, Span
 from ptycho.metrics.summary import compare
+from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.reconstruct import maximum_likelihood
 from ptycho_torch.inference.refine import refine
 from tests.laws.contracts import random_complex
@@ -16,18 +18,19 @@ from tests.laws.scans import on_device, small_scan, truth_on_canvas
 CPU = torch.device("cpu")
 
 
-def refined(acquisition, start=None, probe=None, iterations=40, **choices):
+def refined(acquisition, start=None, probe=None, iterations=40, held_out_fraction=0.02, spans=None):
     scan, placement, _ = on_device(acquisition)
     truth = truth_on_canvas(acquisition)
     start = torch.ones_like(truth) if start is None else start
     probe = torch.from_numpy(acquisition.probe) if probe is None else probe
-    return refine(start, probe, scan, placement, iterations=iterations, **choices)
+    refinement = Refinement(iterations, **(spans or {}))
+    return refine(Estimate(start, probe), scan, placement, refinement, held_out_fraction=held_out_fraction)
 
 
 def error(found, acquisition):
     """Distance from the truth where there is light, after the best global phase; relative."""
     lit = found.coverage > 0.3 * found.coverage.max()
-    ours, truth = found.object_[lit], truth_on_canvas(acquisition)[lit]
+    ours, truth = found.at.object_[lit], truth_on_canvas(acquisition)[lit]
     turn = torch.vdot(ours, truth)
     return float((ours * turn / turn.abs() - truth).norm() / truth.norm())
 
@@ -37,10 +40,10 @@ def likeness(one, other):
 
 
 @pytest.mark.parametrize("photons", [30.0, 1e4, 1e6])
-@pytest.mark.parametrize("refine_probe", [False, True])
-def test_the_deviance_never_grows(photons, refine_probe):
+@pytest.mark.parametrize("probe", [None, Span(), Span(3, 9)])
+def test_the_deviance_never_grows(photons, probe):
     acquisition = small_scan(photons=photons, n_modes=2, n_dead_pixels=20)
-    found = refined(acquisition, iterations=25, refine_probe=refine_probe)
+    found = refined(acquisition, iterations=25, spans={"probe": probe})
     curve = found.history["deviance"]
     assert all(after <= before for before, after in itertools.pairwise(curve))
     assert curve[-1] < curve[0]
@@ -68,7 +71,7 @@ def test_more_photons_give_a_better_object():
 def test_without_iterations_the_start_comes_back():
     start = random_complex(truth_on_canvas(small_scan()).shape, 0)
     found = refined(small_scan(), start, iterations=0)
-    assert torch.equal(found.object_, start)
+    assert torch.equal(found.at.object_, start)
     assert len(found.history["deviance"]) == 1
     assert not found.stopped_early
 
@@ -86,7 +89,7 @@ def test_the_best_estimate_by_the_held_out_pixels_is_the_one_that_counts():
     found = refined(acquisition, iterations=60, held_out_fraction=0.1)
     curve = found.history["held_out_deviance"]
     scan, placement, _ = on_device(acquisition)
-    again = refine(found.object_, found.probe, scan, placement, iterations=0, held_out_fraction=0.1)
+    again = refine(found.at, scan, placement, Refinement(0), held_out_fraction=0.1)
     assert again.history["held_out_deviance"][0] in curve
     assert again.history["held_out_deviance"][0] < curve[-1]
 
@@ -107,9 +110,9 @@ def test_a_disturbed_probe_is_recovered():
     true = torch.from_numpy(acquisition.probe)
     wrong = disturbed(true)
     kept = refined(acquisition, probe=wrong, iterations=60)
-    freed = refined(acquisition, probe=wrong, iterations=60, refine_probe=True)
-    assert torch.equal(kept.probe, wrong)
-    assert 1 - likeness(freed.probe, true) < 0.6 * (1 - likeness(wrong, true))
+    freed = refined(acquisition, probe=wrong, iterations=60, spans={"probe": Span()})
+    assert torch.equal(kept.at.probe, wrong)
+    assert 1 - likeness(freed.at.probe, true) < 0.6 * (1 - likeness(wrong, true))
     assert freed.history["deviance"][-1] < 0.5 * kept.history["deviance"][-1]
     assert error(freed, acquisition) < 0.3 * error(kept, acquisition)
 
@@ -126,7 +129,7 @@ def test_what_masked_pixels_hold_changes_nothing():
     acquisition = small_scan(n_dead_pixels=40)
     wild = np.where(acquisition.mask, acquisition.patterns, 60_000).astype(acquisition.patterns.dtype)
     one, other = refined(acquisition), refined(dataclasses.replace(acquisition, patterns=wild))
-    assert torch.equal(one.object_, other.object_)
+    assert torch.equal(one.at.object_, other.at.object_)
     assert one.history == other.history
 
 
@@ -135,5 +138,5 @@ def test_a_scan_moved_as_a_whole_gives_the_same_object():
     moved = dataclasses.replace(acquisition, positions=acquisition.positions + np.array([300.0, -70.0]))
     scan, placement, _ = on_device(moved)
     start = torch.ones(placement.object_shape, dtype=torch.complex64)
-    found = refine(start, torch.from_numpy(moved.probe), scan, placement, iterations=10)
-    torch.testing.assert_close(found.object_, refined(acquisition, iterations=10).object_, rtol=1e-2, atol=1e-3)
+    found = refine(Estimate(start, torch.from_numpy(moved.probe)), scan, placement, Refinement(10))
+    torch.testing.assert_close(found.at.object_, refined(acquisition, iterations=10).at.object_, rtol=1e-2, atol=1e-3)

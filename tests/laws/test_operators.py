@@ -23,16 +23,6 @@ OWN_PROBES = Illumination(random_complex((N, 3, SIZE, SIZE), 5))
 FIELD = (N, SIZE, SIZE)
 
 
-class Spread(LinearOperator):
-    """The probe as each frame sees it."""
-
-    def forward(self, x):
-        return PLACE.spread(x)
-
-    def adjoint(self, y):
-        return PLACE.gathered(y)
-
-
 LINEAR = {
     "look": (LOOK, CANVAS, FIELD),
     "place": (PLACE, FIELD, FIELD),
@@ -40,7 +30,6 @@ LINEAR = {
     "illuminate with own probes": (OWN_PROBES, FIELD, (N, 3, SIZE, SIZE)),
     "propagate": (FarField(), (2, 3, SIZE, SIZE), (2, 3, SIZE, SIZE)),
     "propagate an odd side": (FarField(), (7, 7), (7, 7)),
-    "spread": (Spread(), (2, SIZE, SIZE), (N, 2, SIZE, SIZE)),
     "place @ look": (PLACE @ LOOK, CANVAS, FIELD),
     "propagate @ illuminate": (FarField() @ OWN_PROBES, FIELD, (N, 3, SIZE, SIZE)),
     "(propagate @ illuminate) @ look": ((FarField() @ ONE_PROBE) @ LOOK, CANVAS, (N, 2, SIZE, SIZE)),

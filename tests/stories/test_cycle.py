@@ -13,6 +13,7 @@ from ptycho.acquisition.writers import write_npz
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
+from ptycho.config.refinement import Refinement
 from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import compare
 from ptycho_torch.inference.reconstruct import reconstruct
@@ -25,11 +26,13 @@ import sys
 from pathlib import Path
 import torch
 from ptycho.acquisition.readers import read
+from ptycho.config.refinement import Refinement
 from ptycho_torch.inference.reconstruct import reconstruct
 from ptycho_torch.persistence.bundle import read_bundle
 folder = Path(sys.argv[1])
 scan = read(folder / "scan.npz")
-done = reconstruct(read_bundle(folder).pinn, scan, device=torch.device("cpu"), iterations=int(sys.argv[2]))
+refinement = Refinement(int(sys.argv[2]))
+done = reconstruct(read_bundle(folder).pinn, scan, device=torch.device("cpu"), refinement=refinement)
 done.final.write(folder / "reconstruction.npz")
 """
 
@@ -51,7 +54,8 @@ def test_a_new_process_reconstructs_the_same_object(story, iterations):
     folder, pinn = story
     subprocess.run([sys.executable, "-c", NEW_PROCESS, folder, str(iterations)], check=True)
     there = Reconstruction.read(folder / "reconstruction.npz")
-    here = reconstruct(pinn, read(folder / "scan.npz"), device=torch.device("cpu"), iterations=iterations).final
+    scan, refinement = read(folder / "scan.npz"), Refinement(iterations)
+    here = reconstruct(pinn, scan, device=torch.device("cpu"), refinement=refinement).final
     np.testing.assert_allclose(there.object_, here.object_, atol=1e-5)
     np.testing.assert_allclose(there.probe, here.probe, rtol=1e-5)
     assert there.origin.tolist() == here.origin.tolist()
@@ -60,7 +64,7 @@ def test_a_new_process_reconstructs_the_same_object(story, iterations):
 def test_the_network_alone_is_far_from_flat_and_near_the_truth_and_iterations_finish_it(story):
     folder, pinn = story
     scan = read(folder / "scan.npz")
-    done = reconstruct(pinn, scan, device=torch.device("cpu"), iterations=30)
+    done = reconstruct(pinn, scan, device=torch.device("cpu"), refinement=Refinement(30))
     network, final = (compare(found, scan.object_) for found in (done.stitched, done.final))
     flat = compare(dataclasses.replace(done.stitched, object_=np.ones_like(done.stitched.object_)), scan.object_)
     assert network.amplitude_psnr > flat.amplitude_psnr + 6

@@ -23,6 +23,7 @@ from ptycho.cli.reconstruct import Made, summary, write_results
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.flags import reader
 from ptycho.config.model import ModelConfig
+from ptycho.config.refinement import Refinement
 from ptycho.config.training import TrainingConfig
 from ptycho.live.server import live_page
 from ptycho.live.terminal import progress_line
@@ -85,7 +86,9 @@ def _demo(folder: Path, home: Path, seed: int, command: Sequence[str], page: Wat
     device = resolve_device(execution.accelerator)
     with progress_line(shown=not quiet) as line:
         watcher = Watchers(line, page)
-        result = reconstruct(trained.pinn, scan, device=device, iterations=ITERATIONS, check=True, watcher=watcher)
+        result = reconstruct(
+            trained.pinn, scan, device=device, refinement=Refinement(ITERATIONS), check=True, watcher=watcher
+        )
     made = Made(result, scan, str(device), config)
     facts = summary(made, data=str(home / "scan.npz"), train="", **provenance(command))
     logger.info("for comparison, the likelihood solution that starts from the truth")

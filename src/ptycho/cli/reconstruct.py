@@ -19,6 +19,7 @@ from ptycho.cli.parsing import add_live, at_least, verb_parser
 from ptycho.cli.starting import BUNDLE
 from ptycho.config.files import to_dict
 from ptycho.config.flags import reader
+from ptycho.config.refinement import Refinement, Span
 from ptycho.config.training import TrainingConfig
 from ptycho.interop.loading import taken
 from ptycho.interop.product import write_reconstruction
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NO_REFINEMENT = Refinement()
 PRODUCTS = (
     "reconstruction.npz",
     "self_check.npz",
@@ -77,8 +79,7 @@ def run(argv: Sequence[str]) -> int:
                 asked.data,
                 accelerator=asked.accelerator,
                 batch_size=asked.batch_size,
-                iterations=asked.refine,
-                refine_probe=asked.refine_probe,
+                refinement=Refinement(asked.refine, probe=Span() if asked.refine_probe else None),
                 check=True,
                 watcher=Watchers(line, page),
             )
@@ -122,8 +123,7 @@ def reconstruct_file(
     *,
     accelerator: str,
     batch_size: int,
-    iterations: int = 0,
-    refine_probe: bool = False,
+    refinement: Refinement = NO_REFINEMENT,
     check: bool = False,
     n_positions: int | None = None,
     seed: int | None = None,
@@ -135,7 +135,7 @@ def reconstruct_file(
     ----------
     run, data
         Bundle or the folder that holds it; scan.
-    accelerator, batch_size, iterations, refine_probe, check
+    accelerator, batch_size, refinement, check
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     n_positions, seed
         Positions to use, drawn at random by the seed; all of the scan when None.
@@ -167,8 +167,7 @@ def reconstruct_file(
         scan,
         device=device,
         batch_size=batch_size,
-        iterations=iterations,
-        refine_probe=refine_probe,
+        refinement=refinement,
         n_neighbours=bundle.config.neighbor_count,
         check=check,
         watcher=watcher,

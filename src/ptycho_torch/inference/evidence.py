@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ptycho.metrics.likelihood import deviance_moments
 from ptycho.metrics.self_check import N_WORST, WorstFrames
-from ptycho_torch.inference.likelihood import Estimate, Likelihood
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance
 
 # Expected counts between which moments of the deviance are tabulated; beyond the last they no longer change.
@@ -45,8 +46,8 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
     table = _Moments(at.object_.device)
     deviances, scores = [], []
     information = torch.zeros(likelihood.object_shape, device=at.object_.device)
-    for chunk, illumination, _, field in likelihood.fields(at):
-        expected = torch.view_as_real(field).square().sum(dim=(1, -1))
+    for chunk, probes, _, field in likelihood.fields(at):
+        expected = likelihood.expected(at, field)
         deviance = (poisson_deviance(expected, likelihood.scan.counts(chunk.frames)) * mask).sum(
             (1, 2), dtype=torch.float64
         )
@@ -55,7 +56,7 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
         scores.append((deviance - mean) / variance.sqrt())
         share = field * (mask / expected.clamp_min(FLOOR))[:, None]
         coherence = torch.einsum("fmyx,fkyx->fmk", field.conj(), share) / size**2
-        known = torch.einsum("fmk,fmyx,fkyx->fyx", coherence, illumination.probe, illumination.probe.conj())
+        known = torch.einsum("fmk,fmyx,fkyx->fyx", coherence, probes.fields, probes.fields.conj())
         information += chunk.look.adjoint(known.real)
     return Evidence(torch.cat(deviances), torch.cat(scores), information)
 
@@ -80,8 +81,8 @@ class _Moments:
 def worst_frames(likelihood: Likelihood, at: Estimate, z: Float64[Tensor, " frame"]) -> WorstFrames:
     """Return the frames with the largest z-scores, as measured and as expected."""
     worst: Int64[Tensor, " frame"] = z.argsort(descending=True)[:N_WORST]
-    few = Likelihood(likelihood.scan, likelihood.placement, held_out_fraction=0.0, probe_free=False, frames=worst)
-    expected = [torch.view_as_real(field).square().sum(dim=(1, -1)) for *_, field in few.fields(at)]
+    few = Likelihood(likelihood.scan, likelihood.placement, held_out_fraction=0.0, frames=worst)
+    expected = [few.expected(at, field) for *_, field in few.fields(at)]
     return WorstFrames(
         worst.cpu().numpy(),
         few.scan.counts(worst).cpu().numpy(),

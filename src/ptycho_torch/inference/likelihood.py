@@ -1,16 +1,18 @@
 """The Poisson likelihood of a whole scan, its gradient and its curvature, in chunks of frames."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex64, Float32, Int64
+from jaxtyping import Complex64, Float32, Float64, Int64
 from torch import Tensor
 
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance
 from ptycho_torch.physics.forward import Placement
-from ptycho_torch.physics.illumination import Illumination
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import FarField
 from ptycho_torch.physics.scaling import flux_ratio, flux_sums
@@ -18,27 +20,6 @@ from ptycho_torch.physics.subpixel import SubpixelShift
 
 # Bytes of exit waves in one chunk: a processor likes what fits its cache, a GPU what fills it.
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """An object (height, width) with a probe (mode, y, x), or a direction in the space of both."""
-
-    object_: Complex64[Tensor, "height width"]
-    probe: Complex64[Tensor, "mode y x"]
-
-    def dot(self, other: "Estimate") -> float:
-        """Return the real inner product Re <self, other>."""
-        pairs = ((self.object_, other.object_), (self.probe, other.probe))
-        return sum(float((torch.view_as_real(a) * torch.view_as_real(b)).sum(dtype=torch.float64)) for a, b in pairs)
-
-    def plus(self, factor: float, other: "Estimate") -> "Estimate":
-        """Return self + factor * other."""
-        return Estimate(self.object_ + factor * other.object_, self.probe + factor * other.probe)
-
-    def times(self, object_factor: Tensor | float, probe_factor: Tensor | float) -> "Estimate":
-        """Return the object and the probe, each multiplied by a factor of its own."""
-        return Estimate(self.object_ * object_factor, self.probe * probe_factor)
 
 
 @dataclass(frozen=True)
@@ -63,21 +44,23 @@ class Chunk:
 
     rows: slice
     frames: Int64[Tensor, " frame"]
+    placement: Placement
     look: PatchesAt
     place: SubpixelShift
 
 
 class Likelihood:
-    """Half the Poisson deviance between a scan and what an object and a probe make the detector expect.
+    """Half the Poisson deviance between a scan and what an estimate makes the detector expect.
 
     Parameters
     ----------
     scan, placement
-        The measurement, and where its patches lie on the canvas.
+        The measurement, and where its patches lie on the canvas. Positions of an estimate may differ from the
+        placement's by about a pixel: the probe carries the difference.
     held_out_fraction
         Share of the trusted pixels that take no part: they tell when iterations begin to fit the noise.
-    probe_free
-        Whether the gradient with respect to the probe is wanted; it is zero otherwise.
+    free
+        Parts of an estimate whose gradient is wanted; that of the others is zero, and directions do not change them.
     frames
         Frames that take part; all of the scan when None.
     """
@@ -88,44 +71,71 @@ class Likelihood:
         placement: Placement,
         *,
         held_out_fraction: float,
-        probe_free: bool,
+        free: Iterable[str] = ("object_",),
         frames: Int64[Tensor, " frame"] | None = None,
         seed: int = 0,
     ) -> None:
         self.scan = scan
-        self.placement = placement
-        self.probe_free = probe_free
+        self.free = frozenset(free)
         self.object_shape = placement.object_shape
         self.far_field = FarField()
         device = scan.positions.device
-        n_frames = max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"]) // (8 * scan.size**2))
-        frames = torch.arange(len(scan), device=device) if frames is None else frames
-        self.chunks = []
-        for start in range(0, len(frames), n_frames):
-            rows = slice(start, min(start + n_frames, len(frames)))
-            part = placement.part(frames[rows])
-            self.chunks.append(Chunk(rows, frames[rows], part.look(), part.place()))
+        self.frames = torch.arange(len(scan), device=device) if frames is None else frames
+        self._cut(placement)
         generator = torch.Generator(device=device).manual_seed(seed)
-        draw = torch.rand(len(frames), scan.size, scan.size, generator=generator, device=device)
+        draw = torch.rand(len(self.frames), scan.size, scan.size, generator=generator, device=device)
         self.held = (draw < held_out_fraction) & scan.mask
         self.n_held = int(self.held.sum())
-        self.n_used = len(frames) * int(scan.mask.sum()) - self.n_held
+        self.n_used = len(self.frames) * int(scan.mask.sum()) - self.n_held
 
-    def fields(self, at: Estimate) -> Iterator[tuple[Chunk, Illumination, Tensor, Tensor]]:
-        """Yield the frames in chunks: their illumination, object patches, and fields on the detector by mode."""
+    def _cut(self, placement: Placement) -> None:
+        self.placement = placement
+        device, size = self.frames.device, self.scan.size
+        n_frames = max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"]) // (8 * size**2))
+        self.chunks = []
+        for start in range(0, len(self.frames), n_frames):
+            rows = slice(start, min(start + n_frames, len(self.frames)))
+            part = placement.part(self.frames[rows])
+            self.chunks.append(Chunk(rows, self.frames[rows], part, part.look(), part.place()))
+
+    def freeing(self, free: Iterable[str]) -> "Likelihood":
+        """Return the same likelihood with other parts free."""
+        other = copy.copy(self)
+        other.free = frozenset(free)
+        return other
+
+    def recut(self, positions: Float64[Tensor, "frame 2"]) -> "Likelihood":
+        """Return the same likelihood with patches cut around other positions, px on the canvas."""
+        other = copy.copy(self)
+        other._cut(self.placement.moved_to(positions))
+        return other
+
+    def probes(self, at: Estimate) -> Iterator[tuple[Chunk, FrameProbes]]:
+        """Yield the frames in chunks, and the probe as each of them sees it."""
         for chunk in self.chunks:
-            illumination = Illumination(chunk.place.spread(at.probe))
+            place = chunk.place
+            if at.positions is not None:
+                place = SubpixelShift(chunk.placement.remainder_of(at.positions[chunk.frames]), self.scan.size)
+            yield chunk, FrameProbes(at, chunk.frames, place)
+
+    def fields(self, at: Estimate) -> Iterator[tuple[Chunk, FrameProbes, Tensor, Tensor]]:
+        """Yield the frames in chunks: their probes, object patches, and fields on the detector by mode."""
+        for chunk, probes in self.probes(at):
             patches = chunk.look(at.object_)
-            yield chunk, illumination, patches, self.far_field(illumination(patches))
+            yield chunk, probes, patches, self.far_field(probes.fields * patches[:, None])
+
+    def expected(self, at: Estimate, field: Complex64[Tensor, "patch mode y x"]) -> Float32[Tensor, "patch y x"]:
+        """Return the counts to expect of fields on the detector."""
+        counts = torch.view_as_real(field).square().sum(dim=(1, -1))
+        return counts if at.haze is None else counts + at.haze.square()
 
     def __call__(self, at: Estimate) -> Value:
         """Return deviance, held-out deviance, R-factor and gradient at an estimate."""
         sums = torch.zeros(5, dtype=torch.float64)
-        gradient_object = torch.zeros_like(at.object_)
-        gradient_probe = torch.zeros_like(at.probe)
-        for chunk, illumination, patches, field in self.fields(at):
+        gradient = at.times(0.0)
+        for chunk, probes, patches, field in self.fields(at):
             measured = self.scan.counts(chunk.frames)
-            expected = torch.view_as_real(field).square().sum(dim=(1, -1)) * self.scan.mask
+            expected = self.expected(at, field) * self.scan.mask
             held = self.held[chunk.rows]
             deviance = poisson_deviance(expected, measured)
             outside = deviance[held].double()
@@ -141,9 +151,12 @@ class Likelihood:
             ).cpu()
             residual = (1 - measured / expected.clamp_min(FLOOR)) * (self.scan.mask & ~held)
             back = self.far_field.adjoint(2 * residual[:, None] * field)
-            gradient_object += chunk.look.adjoint(illumination.adjoint(back))
-            if self.probe_free:
-                gradient_probe += chunk.place.gathered(patches.conj()[:, None] * back)
+            if "object_" in self.free:
+                gradient.object_.add_(chunk.look.adjoint((probes.fields.conj() * back).sum(dim=1)))
+            if self.free & PARTS:
+                probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
+            if "haze" in self.free:
+                gradient.haze.add_(2 * at.haze * residual.sum())
         used, outside_sum, outside_squares, difference, total = sums.tolist()
         n_held = max(self.n_held, 1)
         mean = outside_sum / n_held
@@ -152,28 +165,27 @@ class Likelihood:
             mean,
             (max(outside_squares / n_held - mean**2, 0.0) / n_held) ** 0.5,
             difference / total,
-            Estimate(gradient_object, gradient_probe),
+            gradient,
         )
 
     def curvature(self, at: Estimate, along: Estimate) -> float:
         """Return the Fisher curvature sum (d lambda)^2 / lambda along a direction, never negative."""
         total = 0.0
-        for chunk, illumination, patches, field in self.fields(at):
-            change = illumination(chunk.look(along.object_))
-            if self.probe_free:
-                change = change + chunk.place.spread(along.probe) * patches[:, None]
+        for chunk, probes, patches, field in self.fields(at):
+            change = probes.fields * chunk.look(along.object_)[:, None]
+            if self.free & PARTS:
+                change = change + probes.change(along, self.free) * patches[:, None]
             slope = 2 * (field.conj() * self.far_field(change)).real.sum(dim=1)
-            expected = torch.view_as_real(field).square().sum(dim=(1, -1))
+            if "haze" in self.free:
+                slope = slope + 2 * at.haze * along.haze
             used = self.scan.mask & ~self.held[chunk.rows]
-            total += float((used * slope.square() / expected.clamp_min(FLOOR)).sum(dtype=torch.float64))
+            total += float((used * slope.square() / self.expected(at, field).clamp_min(FLOOR)).sum(dtype=torch.float64))
         return total
 
     def flux(self, at: Estimate) -> float:
         """Return counts measured over counts expected, the scale of the expected counts that is most likely."""
         sums = [
-            flux_sums(
-                self.scan.counts(chunk.frames), torch.view_as_real(field).square().sum(dim=(1, -1)) * self.scan.mask
-            )
+            flux_sums(self.scan.counts(chunk.frames), self.expected(at, field) * self.scan.mask)
             for chunk, _, _, field in self.fields(at)
         ]
         return flux_ratio(torch.stack(sums).sum(dim=0))
@@ -181,9 +193,8 @@ class Likelihood:
     def light(self, at: Estimate) -> Float32[Tensor, "height width"]:
         """Return sum_j |P_j|^2 on every canvas pixel: how much the scan can know of it, counts."""
         seen = torch.zeros(self.object_shape, device=at.object_.device)
-        for chunk in self.chunks:
-            weights = torch.view_as_real(chunk.place.spread(at.probe)).square().sum(dim=(1, -1))
-            seen += chunk.look.adjoint(weights)
+        for chunk, probes in self.probes(at):
+            seen += chunk.look.adjoint(torch.view_as_real(probes.fields).square().sum(dim=(1, -1)))
         return seen
 
     def transparency(self, at: Estimate) -> Float32[Tensor, "y x"]:
@@ -192,3 +203,40 @@ class Likelihood:
         for chunk in self.chunks:
             seen += torch.view_as_real(chunk.look(at.object_)).square().sum(dim=(0, -1))
         return seen
+
+    def stiffness(self, at: Estimate) -> dict[str, Tensor]:
+        """Return, for every part, how much the scan can know of each of its values: half the Fisher information.
+
+        Light and transparency for object and probe; sum |dP_j O_j|^2 for a position.
+        """
+        stiff = {"object_": self.light(at), "probe": self.transparency(at)}
+        if at.variations is not None:
+            stiff["variations"] = stiff["probe"] * at.weights.square().mean(dim=0)[:, None, None]
+        found = {name: torch.zeros_like(part) for name, part in at.parts.items() if name not in stiff}
+        if found:
+            for chunk, probes, patches, field in self.fields(at):
+                self._add_stiffness(found, at, chunk, probes, patches, field)
+        return stiff | found
+
+    def _add_stiffness(
+        self,
+        found: dict[str, Tensor],
+        at: Estimate,
+        chunk: Chunk,
+        probes: FrameProbes,
+        patches: Tensor,
+        field: Tensor,
+    ) -> None:
+        transmission = torch.view_as_real(patches).square().sum(dim=-1)
+        if "positions" in found:
+            slopes = torch.view_as_real(probes.slopes()).square().sum(dim=(2, -1))
+            found["positions"][chunk.frames] = (slopes * transmission).sum(dim=(2, 3)).T.double()
+        if "weights" in found:
+            power = torch.view_as_real(at.variations).square().sum(dim=-1)
+            known = torch.einsum("vyx,fyx->fv", power, transmission)
+            found["weights"][chunk.frames] = known if probes.gain is None else known * probes.gain[:, :, 0, 0].square()
+        if "gain" in found:
+            light = torch.view_as_real(field).square().sum(dim=(1, 2, 3, 4))
+            found["gain"][chunk.frames] = 2 * light / at.gain[chunk.frames].square()
+        if "haze" in found:
+            found["haze"] += 2 * (self.scan.mask * at.haze.square() / self.expected(at, field).clamp_min(FLOOR)).sum()

@@ -1,24 +1,22 @@
 """From a trained network and a scan to the object."""
 
 import logging
-import time
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import DataError
 from ptycho.base.watching import NOBODY, Watcher
-from ptycho.metrics.self_check import SelfCheck
+from ptycho.config.refinement import Refinement
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.inference.likelihood import Estimate
+from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.refine import refine
+from ptycho_torch.inference.result import Clock, Result, reconstruction_of
 from ptycho_torch.inference.self_check import self_check
 from ptycho_torch.inference.solve import Solver
-from ptycho_torch.physics.forward import NO_LIGHT, place_on_canvas
+from ptycho_torch.physics.forward import place_on_canvas
 from ptycho_torch.pinn.labels import CutLabels
 from ptycho_torch.pinn.pinn import PtychoPINN
 
@@ -28,37 +26,7 @@ logger = logging.getLogger(__name__)
 SAME_EXPOSURE = 1.5
 # Below this correlation the file's probe and the bundle's are not the same probe.
 SAME_PROBE = 0.9
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a scan.
-
-    Attributes
-    ----------
-    stitched, final
-        The object that the network alone gives, and the one after the iterations (the same without any).
-    deviance, r_factor
-        Mean Poisson deviance a pixel (about 1, or less where most pixels are empty) and
-        sum |sqrt(I_model) - sqrt(I)| / sum sqrt(I) over all frames, of ``final``.
-    seconds
-        Stage -> time it took.
-    iterations
-        Iterations that were made.
-    stopped_early
-        Whether held-out pixels ended the iterations.
-    check
-        What the result says of itself, where that was asked for.
-    """
-
-    stitched: Reconstruction
-    final: Reconstruction
-    deviance: float
-    r_factor: float
-    seconds: dict[str, float]
-    iterations: int
-    stopped_early: bool
-    check: SelfCheck | None = None
+NO_REFINEMENT = Refinement()
 
 
 def reconstruct(
@@ -67,8 +35,7 @@ def reconstruct(
     *,
     device: torch.device,
     batch_size: int = 64,
-    iterations: int = 0,
-    refine_probe: bool = False,
+    refinement: Refinement = NO_REFINEMENT,
     n_neighbours: int = 4,
     check: bool = False,
     watcher: Watcher = NOBODY,
@@ -87,8 +54,8 @@ def reconstruct(
         The scan.
     batch_size
         Groups of patterns in one pass of the network.
-    iterations, refine_probe
-        Likelihood iterations after stitching (0 for none), and whether they may change the probe.
+    refinement
+        Likelihood iterations after stitching, and what they may change; none when left out.
     n_neighbours
         Nearest positions that a group is drawn from, for a network that sees groups; at least its other members.
     check
@@ -104,13 +71,13 @@ def reconstruct(
         The scan has fewer positions than a group.
     """
     check_size(pinn, acquisition)
-    clock = _Clock(device)
+    clock = Clock(device)
     pinn = pinn.to(device).eval()
     scan = Scan.of(acquisition, device)
     flux = exposure(pinn, acquisition)
     _compare_probes(pinn, acquisition)
     placement, origin = place_on_canvas(scan.positions, scan.size)
-    solver = Solver(pinn, scan, placement, flux, batch_size, n_neighbours, iterations, refine_probe, watcher)
+    solver = Solver(pinn, scan, placement, flux, batch_size, n_neighbours, refinement, watcher)
     every = torch.arange(len(scan), device=device)
     sums, halves = solver.sums_with_halves(every, wanted=check)
     clock.lap("predict and stitch")
@@ -119,8 +86,8 @@ def reconstruct(
     value = solver.likelihood(every)(solved.end)
     clock.lap("judge")
     return Result(
-        _reconstruction(solved.start, solved.start_light, origin, acquisition, {}),
-        _reconstruction(solved.end, solved.light, origin, acquisition, solved.history),
+        reconstruction_of(solved.start, solved.start_light, origin, acquisition, {}),
+        reconstruction_of(solved.end, solved.light, origin, acquisition, solved.history),
         value.deviance,
         value.r_factor,
         clock.seconds,
@@ -144,37 +111,6 @@ def check_size(pinn: PtychoPINN, acquisition: Acquisition) -> None:
             f"patterns are {acquisition.size} x {acquisition.size} px but the network was trained on {size} x {size}; "
             f"give a scan of {size} px patterns or train on this one"
         )
-
-
-class _Clock:
-    def __init__(self, device: torch.device) -> None:
-        self.seconds: dict[str, float] = {}
-        self._device = device
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now
-
-
-def _reconstruction(
-    at: Estimate, coverage: Tensor, origin: Tensor, acquisition: Acquisition, history: dict[str, list[float]]
-) -> Reconstruction:
-    seen = coverage > NO_LIGHT * coverage.amax()
-    return Reconstruction(
-        object_=torch.where(seen, at.object_, 0).cpu().numpy(),
-        coverage=torch.where(seen, coverage, 0).cpu().numpy(),
-        # The canvas begins at the corner of a patch, and a position names the pixel at patch index N // 2.
-        origin=origin.cpu().numpy().astype(np.float64),
-        probe=at.probe.cpu().numpy(),
-        positions=acquisition.positions,
-        history=history,
-        geometry=acquisition.geometry,
-        indexes=acquisition.indexes,
-    )
 
 
 def exposure(pinn: PtychoPINN, acquisition: Acquisition) -> float:
@@ -225,5 +161,7 @@ def maximum_likelihood(
     truth = CutLabels.of(acquisition.object_, scan.positions, acquisition.size)
     start = torch.where(truth.known, truth.object_, 1)
     probe = torch.as_tensor(acquisition.probe, device=device)
-    refined = refine(start, probe, scan, placement, iterations=iterations, held_out_fraction=0.0, watcher=watcher)
-    return _reconstruction(Estimate(refined.object_, probe), refined.coverage, origin, acquisition, refined.history)
+    refined = refine(
+        *(Estimate(start, probe), scan, placement, Refinement(iterations)), held_out_fraction=0.0, watcher=watcher
+    )
+    return reconstruction_of(refined.at, refined.coverage, origin, acquisition, refined.history)

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from ptycho.base.arrays import Positions
 from ptycho.base.watching import NOBODY, Watcher
+from ptycho.config.refinement import Refinement
 from ptycho.grouping.halves import halves
 from ptycho.grouping.sampling import draw_groups, enough_neighbours
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.inference.likelihood import Estimate, Likelihood
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.predict import summed_patches
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.physics.forward import Placement, divide
@@ -44,7 +46,7 @@ class Solver:
         On one device.
     flux
         Counts of this scan over counts of the training scan.
-    batch_size, n_neighbours, iterations, refine_probe, watcher
+    batch_size, n_neighbours, refinement, watcher
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     """
 
@@ -54,8 +56,7 @@ class Solver:
     flux: float
     batch_size: int
     n_neighbours: int
-    iterations: int
-    refine_probe: bool
+    refinement: Refinement
     watcher: Watcher = NOBODY
 
     @property
@@ -96,21 +97,18 @@ class Solver:
         probe = self.pinn.probe.detach() * self.light_scale**0.5
         start = Estimate(object_ * self.likelihood(frames).flux(Estimate(object_, probe)) ** 0.5, probe)
         light = coverage * self.light_scale
-        if not self.iterations:
+        if not self.refinement.iterations:
             return Solved(start, light, start, light)
         done = refine(
-            *(start.object_, probe, self.scan, self.placement),
-            iterations=self.iterations,
-            refine_probe=self.refine_probe,
+            *(start, self.scan, self.placement, self.refinement),
             frames=frames,
             watcher=self.watcher,
         )
-        end = Estimate(done.object_, done.probe)
-        return Solved(start, light, end, done.coverage, done.history, done.stopped_early)
+        return Solved(start, light, done.at, done.coverage, done.history, done.stopped_early)
 
     def likelihood(self, frames: Frames) -> Likelihood:
         """Return the likelihood of some frames, no pixel held out."""
-        return Likelihood(self.scan, self.placement, held_out_fraction=0.0, probe_free=False, frames=frames)
+        return Likelihood(self.scan, self.placement, held_out_fraction=0.0, frames=frames)
 
 
 def groups_of(positions: Positions, channels: int, n_neighbours: int) -> Int64[Tensor, "group member"]:

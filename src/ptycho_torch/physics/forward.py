@@ -44,18 +44,39 @@ class Placement:
         """Return the placement of some of the patches on the same canvas."""
         return Placement(self.corners[patches], self.remainder[patches], self.object_shape, self.size)
 
+    @property
+    def positions(self) -> Float64[Tensor, "patch 2"]:
+        """Positions on the canvas, (y, x) px."""
+        return self.corners + self.size // 2 + self.remainder.double()
+
+    def moved_to(self, positions: Float64[Tensor, "patch 2"]) -> "Placement":
+        """Return the placement of the same patches at other positions on the same canvas, which must hold them."""
+        whole = positions.floor()
+        return Placement(
+            whole.long() - self.size // 2, (positions - whole).to(torch.float32), self.object_shape, self.size
+        )
+
+    def remainder_of(self, positions: Float64[Tensor, "patch 2"]) -> Float32[Tensor, "patch 2"]:
+        """Return what positions on the canvas are beyond the whole pixels where the patches are cut, px."""
+        return (positions - (self.corners + self.size // 2)).to(torch.float32)
+
     def place(self) -> SubpixelShift:
         """Return the operator that moves fields by the sub-pixel remainders."""
         return SubpixelShift(self.remainder, self.size)
 
 
-def place_on_canvas(positions: Float64[Tensor, "patch 2"], size: int) -> tuple[Placement, Int64[Tensor, "2"]]:
-    """Return the placement of patches on the smallest canvas that holds them, and the canvas's origin (y, x) px."""
+def place_on_canvas(
+    positions: Float64[Tensor, "patch 2"], size: int, margin: int = 0
+) -> tuple[Placement, Int64[Tensor, "2"]]:
+    """Return the placement of patches on the smallest canvas that holds them, and the canvas's origin (y, x) px.
+
+    A margin, px, leaves room on every side for positions that move.
+    """
     whole = positions.floor()
     corners = whole.long() - size // 2
-    origin = corners.amin(dim=0)
+    origin = corners.amin(dim=0) - margin
     corners = corners - origin
-    height, width = (corners.amax(dim=0) + size).tolist()
+    height, width = (corners.amax(dim=0) + size + margin).tolist()
     remainder = (positions - whole).to(torch.float32)
     return Placement(corners, remainder, (height, width), size), origin
 

@@ -29,19 +29,19 @@ class SubpixelShift(LinearOperator):
         self.register_buffer("ramp_y", ramps[:, 0, :, None], persistent=False)
         self.register_buffer("ramp_x", ramps[:, 1, None, :], persistent=False)
 
+    @property
+    def ramps(self) -> Complex64[Tensor, "patch y x"]:
+        """The factors in Fourier space."""
+        return self.ramp_y * self.ramp_x
+
     def forward(self, x: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Shift field j by remainder j."""
-        return torch.fft.ifft2(torch.fft.fft2(x) * (self.ramp_y * self.ramp_x))
+        return torch.fft.ifft2(torch.fft.fft2(x) * self.ramps)
 
     def adjoint(self, y: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Shift field j by minus remainder j."""
-        return torch.fft.ifft2(torch.fft.fft2(y) * (self.ramp_y * self.ramp_x).conj())
+        return torch.fft.ifft2(torch.fft.fft2(y) * self.ramps.conj())
 
     def spread(self, fields: Complex64[Tensor, "mode y x"]) -> Complex64[Tensor, "patch mode y x"]:
         """Return every field shifted to every remainder: the probe as each frame sees it."""
-        return torch.fft.ifft2(torch.fft.fft2(fields) * (self.ramp_y * self.ramp_x)[:, None])
-
-    def gathered(self, fields: Complex64[Tensor, "patch mode y x"]) -> Complex64[Tensor, "mode y x"]:
-        """Shift every field back and add them up: the adjoint of `spread`."""
-        spectra = torch.fft.fft2(fields) * (self.ramp_y * self.ramp_x).conj()[:, None]
-        return torch.fft.ifft2(spectra.sum(dim=0))
+        return torch.fft.ifft2(torch.fft.fft2(fields) * self.ramps[:, None])

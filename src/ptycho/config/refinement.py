@@ -1,0 +1,82 @@
+"""Choices about the likelihood iterations: which parts of the model they may change, and when."""
+
+from dataclasses import dataclass
+
+from ptycho.base.errors import ConfigError
+from ptycho.config.checks import whole
+
+
+@dataclass(frozen=True)
+class Span:
+    """Some of the iterations: from ``start`` on, before ``stop`` (to the last when None); the first is 0.
+
+    Raises
+    ------
+    ConfigError
+        The numbers are no span.
+    """
+
+    start: int = 0
+    stop: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a span without iterations."""
+        whole(self, "start", least=0)
+        whole(self, "stop", least=1, optional=True)
+        if self.stop is not None and self.stop <= self.start:
+            raise ConfigError(
+                f"the span {self} has no iteration; expected a stop after its start; "
+                f"give {self.start}:{self.start + 1} or more"
+            )
+
+    def __contains__(self, iteration: int) -> bool:
+        return self.start <= iteration and (self.stop is None or iteration < self.stop)
+
+    def __str__(self) -> str:
+        return f"{self.start}:{'' if self.stop is None else self.stop}"
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What the likelihood iterations may change, and in which of them; a part without a span is held fixed.
+
+    Attributes
+    ----------
+    iterations
+        Likelihood iterations at most; 0 for none.
+    object, probe
+        Spans of the object and of all probe modes.
+    positions
+        Span of one correction (y, x) a frame.
+    flux
+        Span of one factor a frame on its counts.
+    background
+        Span of one constant that every detector pixel counts without the sample.
+    probe_variation
+        Span of the probe's change from frame to frame (orthogonal probe relaxation, DOI 10.1364/OE.24.008360).
+    n_variations
+        Modes of that change.
+
+    Raises
+    ------
+    ConfigError
+        A number is outside its range, or modes and span of the probe's change come without each other.
+    """
+
+    iterations: int = 0
+    object: Span | None = Span()
+    probe: Span | None = None
+    positions: Span | None = None
+    flux: Span | None = None
+    background: Span | None = None
+    probe_variation: Span | None = None
+    n_variations: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse choices that do not fit together."""
+        whole(self, "iterations", "n_variations", least=0)
+        if (self.probe_variation is None) != (self.n_variations == 0):
+            raise ConfigError(
+                f"n_variations is {self.n_variations} with probe_variation {self.probe_variation}; expected both or "
+                "neither; give the number of modes and the span of iterations that changes them"
+            )

@@ -1,0 +1,61 @@
+"""What is assumed of a scan: object and probe, and what else the iterations may put right."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Complex64, Float32, Float64
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is assumed of a scan, or a direction in the space of that; what is None is not in doubt.
+
+    I_j = sum_m |F[P_jm . O_j]|^2 + b^2, with the probe P_jm = g_j (P_m + sum_k a_jk V_k for m = 0) at position j.
+
+    Attributes
+    ----------
+    object_, probe
+        Object; probe modes P_m, sqrt(counts).
+    positions
+        (y, x) of every frame of the scan, px from the first pixel of the canvas, instead of those of the placement.
+    gain
+        Factor g_j of every frame on the field: the square root of its flux.
+    haze
+        Square root b of the counts that every pixel gets without the sample.
+    variations, weights
+        Modes V_k of the probe's change, and how much of each there is in every frame.
+    """
+
+    object_: Complex64[Tensor, "height width"]
+    probe: Complex64[Tensor, "mode y x"]
+    positions: Float64[Tensor, "frame 2"] | None = None
+    gain: Float32[Tensor, " frame"] | None = None
+    haze: Float32[Tensor, ""] | None = None
+    variations: Complex64[Tensor, "variation y x"] | None = None
+    weights: Float32[Tensor, "frame variation"] | None = None
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """Name -> tensor of all that is not None."""
+        return {part.name: value for part in fields(self) if (value := getattr(self, part.name)) is not None}
+
+    def dot(self, other: "Estimate") -> float:
+        """Return the real inner product Re <self, other>."""
+        return sum(_dot(mine, getattr(other, name)) for name, mine in self.parts.items())
+
+    def plus(self, factor: float, other: "Estimate") -> "Estimate":
+        """Return self + factor * other."""
+        return Estimate(**{name: mine + factor * getattr(other, name) for name, mine in self.parts.items()})
+
+    def times(self, factor: float | Mapping[str, Tensor | float]) -> "Estimate":
+        """Return every part multiplied by a factor, or by one of its own."""
+        factors = dict.fromkeys(self.parts, factor) if isinstance(factor, float | int) else factor
+        return Estimate(**{name: mine * factors[name] for name, mine in self.parts.items()})
+
+
+def _dot(one: Tensor, other: Tensor) -> float:
+    if one.is_complex():
+        one, other = torch.view_as_real(one), torch.view_as_real(other)
+    return float((one * other).sum(dtype=torch.float64))

@@ -1,0 +1,54 @@
+"""The direction of the next step, from the steps before."""
+
+from collections import deque
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ptycho_torch.inference.estimate import Estimate
+
+# Pairs of steps and gradient changes that the direction remembers.
+MEMORY = 10
+
+
+class QuasiNewton:
+    """Limited-memory BFGS from a diagonal first guess of the Hessian (DOI 10.1090/S0025-5718-1980-0572855-7).
+
+    Parameters
+    ----------
+    stiffness
+        Name of a part -> that diagonal, up to a common factor.
+    """
+
+    def __init__(self, stiffness: Mapping[str, Tensor]) -> None:
+        self._inverse = {name: 1 / stiff for name, stiff in stiffness.items()}
+        self._pairs: deque[tuple[Estimate, Estimate]] = deque(maxlen=MEMORY)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def forget(self) -> None:
+        """Begin anew from the first guess."""
+        self._pairs.clear()
+
+    def learn(self, step: Estimate, change: Estimate) -> None:
+        """Remember how the gradient changed over a step, where the objective is convex along it."""
+        if step.dot(change) > 0:
+            self._pairs.append((step, change))
+
+    def direction(self, gradient: Estimate) -> Estimate:
+        """Return minus the estimated inverse Hessian times the gradient."""
+        rest = gradient
+        factors = []
+        for step, change in reversed(self._pairs):
+            rho = 1 / step.dot(change)
+            alpha = rho * step.dot(rest)
+            rest = rest.plus(-alpha, change)
+            factors.append((rho, alpha))
+        rest = rest.times(self._inverse)
+        if self._pairs:
+            step, change = self._pairs[-1]
+            rest = rest.times(step.dot(change) / change.dot(change.times(self._inverse)))
+        for (step, change), (rho, alpha) in zip(self._pairs, reversed(factors), strict=True):
+            rest = rest.plus(alpha - rho * change.dot(rest), step)
+        return rest.times(-1.0)

@@ -1,0 +1,81 @@
+"""What becomes of a scan, and how long each stage took."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.metrics.self_check import SelfCheck
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.physics.forward import NO_LIGHT
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a scan.
+
+    Attributes
+    ----------
+    stitched, final
+        The object that the iterations start from (what the network alone gives, where there is one), and the one after
+        them (the same without any).
+    deviance, r_factor
+        Mean Poisson deviance a pixel (about 1, or less where most pixels are empty) and
+        sum |sqrt(I_model) - sqrt(I)| / sum sqrt(I) over all frames, of ``final``.
+    seconds
+        Stage -> time it took.
+    iterations
+        Iterations that were made.
+    stopped_early
+        Whether held-out pixels ended the iterations.
+    check
+        What the result says of itself, where that was asked for.
+    """
+
+    stitched: Reconstruction
+    final: Reconstruction
+    deviance: float
+    r_factor: float
+    seconds: dict[str, float]
+    iterations: int
+    stopped_early: bool
+    check: SelfCheck | None = None
+
+
+class Clock:
+    """Seconds of the stages of a reconstruction, what a GPU still computes included."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = {}
+        self._device = device
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
+
+
+def reconstruction_of(
+    at: Estimate, coverage: Tensor, origin: Tensor, acquisition: Acquisition, history: dict[str, list[float]]
+) -> Reconstruction:
+    """Return an estimate, on its canvas with an origin (y, x) px, as what is written of a scan."""
+    seen = coverage > NO_LIGHT * coverage.amax()
+    return Reconstruction(
+        object_=torch.where(seen, at.object_, 0).cpu().numpy(),
+        coverage=torch.where(seen, coverage, 0).cpu().numpy(),
+        # The canvas begins at the corner of a patch, and a position names the pixel at patch index N // 2.
+        origin=origin.cpu().numpy().astype(np.float64),
+        probe=at.probe.cpu().numpy(),
+        positions=acquisition.positions,
+        history=history,
+        geometry=acquisition.geometry,
+        indexes=acquisition.indexes,
+    )

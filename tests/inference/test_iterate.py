@@ -1,0 +1,48 @@
+"""Likelihood iterations without a network."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ptycho.config.refinement import Refinement, Span
+from ptycho.metrics.summary import compare
+from ptycho_torch.inference.iterate import iterate
+from tests.laws.scans import small_scan
+
+CPU = torch.device("cpu")
+SCAN = small_scan(n_positions=60, photons=1e6)
+
+
+def test_a_flat_start_ends_on_the_pixels_of_the_truth():
+    done = iterate(SCAN, device=CPU, refinement=Refinement(40))
+    assert compare(done.final, SCAN.object_, shift=False, ramp=False).complex_nrmse < 0.02
+    assert done.iterations == 40
+    assert np.ptp(np.abs(done.stitched.object_[done.stitched.coverage > 0])) < 1e-6
+
+
+def test_it_goes_on_from_an_earlier_result_wherever_its_canvas_lies():
+    first = iterate(SCAN, device=CPU, refinement=Refinement(15)).final
+    again = iterate(SCAN, device=CPU, refinement=Refinement(), start=first)
+    lit = first.coverage > 0
+    assert np.array_equal(again.stitched.object_[lit], first.object_[lit])
+    part = SCAN.part(np.arange(30))
+    inside = iterate(part, device=CPU, refinement=Refinement(), start=first).stitched
+    top, left = (inside.origin - first.origin).astype(int)
+    height, width = inside.object_.shape
+    there = first.object_[top : top + height, left : left + width]
+    both = (inside.coverage > 0) & (there != 0)
+    assert both.mean() > 0.5
+    assert np.array_equal(inside.object_[both], there[both])
+
+
+def test_what_has_no_span_is_held_fixed():
+    wrong = dataclasses.replace(SCAN, probe=SCAN.probe * np.exp(0.3j * np.sin(np.arange(32) / 5)).astype(np.complex64))
+    start = iterate(wrong, device=CPU, refinement=Refinement(10)).final
+    probe_alone = iterate(wrong, device=CPU, refinement=Refinement(4, object=None, probe=Span()), start=start)
+    lit = start.coverage > 1e-3 * start.coverage.max()
+    assert np.array_equal(probe_alone.final.object_[lit], probe_alone.stitched.object_[lit])
+    assert not np.array_equal(probe_alone.final.probe, wrong.probe)
+    curve = iterate(wrong, device=CPU, refinement=Refinement(6, object=None, probe=Span(3)), start=start).final.history
+    assert len(set(curve["deviance"][:4])) == 1
+    assert curve["deviance"][4] < curve["deviance"][3]
