@@ -7,11 +7,10 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 
 from ptycho.metrics.frc import Curve, Frc, centre_square, fourier_ring_correlation, window_of
-from ptycho.metrics.overlay import Overlay, Stitched, lay_over
+from ptycho.metrics.image import local_rms
+from ptycho.metrics.overlay import Stitched, lay_over
 
 Map = Float[ndarray, "height width"]
-
-SMOOTHING = 2.0  # px, over which the disagreement is averaged: one pixel's alone says little
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +53,10 @@ def agreement(half: Stitched, other: Stitched, shot_noise: Map) -> Agreement:
     laid = lay_over(half, other.object_, other.origin, reference_coverage=other.coverage)
     image, reference = laid.aligned.image[laid.rectangle], laid.reference[laid.rectangle]
     frc = fourier_ring_correlation(image, reference)
-    box = _place(laid, other)
+    box = laid.place_on(other)
     snr = signal_to_noise(frc, shot_noise[box][laid.rectangle])
     deviation = np.full(other.object_.shape, np.nan)
-    deviation[box] = _local_rms(np.abs(laid.aligned.image - laid.reference) / 2, laid)
+    deviation[box] = local_rms(np.abs(laid.aligned.image - laid.reference) / 2, laid.mask)
     return Agreement(
         frc,
         deviation,
@@ -85,20 +84,3 @@ def signal_to_noise(frc: Frc, shot_noise: Map) -> Float64[ndarray, " ring"]:
     noise = float(np.sum((window_of(len(square)) * square) ** 2))
     ratio: Float64[ndarray, " ring"] = np.maximum(frc.shared_power, 0) / noise
     return ratio
-
-
-def _place(laid: Overlay, on: Stitched) -> tuple[slice, slice]:
-    """Return the rows and columns of a canvas that an overlay occupies."""
-    starts = np.round(laid.origin - on.origin).astype(int).tolist()
-    rows, columns = (slice(start, start + n) for start, n in zip(starts, laid.mask.shape, strict=True))
-    return rows, columns
-
-
-def _local_rms(values: Map, laid: Overlay) -> Map:
-    from scipy.ndimage import gaussian_filter
-
-    square, weight = (
-        gaussian_filter(np.where(laid.mask, field, 0.0), SMOOTHING) for field in (values**2, np.ones_like(values))
-    )
-    rms: Map = np.sqrt(np.divide(square, weight, out=np.full_like(square, np.nan), where=laid.mask))
-    return rms

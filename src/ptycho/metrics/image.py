@@ -8,6 +8,7 @@ from ptycho.base.arrays import Mask
 from ptycho.base.errors import DataError, extra_missing
 
 ROUNDING = 1e-6  # relative; variation below it is rounding of single precision
+SMOOTHING = 2.0  # px, over which squares are averaged: one pixel's alone says little
 SSIM_WINDOW = 11  # px, the side of a Gaussian window of 1.5 px
 
 
@@ -89,3 +90,16 @@ def flatness(image: Complex[ndarray, "height width"], mask: Mask) -> tuple[float
     mean = inside.sum()
     turn = np.conj(mean) / abs(mean) if mean != 0 else 1.0
     return float(np.abs(inside).std()), float(np.angle(inside * turn).std())
+
+
+def local_rms(values: Float[ndarray, "height width"], mask: Mask) -> Float[ndarray, "height width"]:
+    """Return the root mean square around every pixel, a Gaussian of 2 px inside the mask; NaN outside it."""
+    from scipy.ndimage import gaussian_filter
+
+    square, weight = (
+        gaussian_filter(np.where(mask, field, 0.0), SMOOTHING) for field in (values**2, np.ones_like(values))
+    )
+    rms: Float[ndarray, "height width"] = np.sqrt(
+        np.divide(square, weight, out=np.full_like(square, np.nan), where=mask)
+    )
+    return rms

@@ -54,6 +54,12 @@ class Overlay:
     origin: Float64[ndarray, "2"]
     shared: float
 
+    def place_on(self, canvas: Stitched) -> tuple[slice, slice]:
+        """Return the rows and columns of a canvas that these pixels occupy."""
+        starts = np.round(self.origin - canvas.origin).astype(int).tolist()
+        rows, columns = (slice(start, start + n) for start, n in zip(starts, self.mask.shape, strict=True))
+        return rows, columns
+
 
 def lay_over(
     reconstruction: Stitched,
