@@ -11,7 +11,7 @@ from ptycho_torch.inference import likelihood as likelihood_module
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.objectives.poisson import poisson_deviance
-from ptycho_torch.physics.forward import detector
+from ptycho_torch.physics.forward import detector, place_on_canvas
 from tests.laws.contracts import inner, random_complex
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
 
@@ -177,3 +177,84 @@ def test_estimates_are_vectors():
     assert a.dot(a.plus(-1, a)) == 0
     torch.testing.assert_close(a.plus(2.0, b).probe, a.probe + 2 * b.probe)
     torch.testing.assert_close(a.times(2.0).object_, 2 * a.object_)
+
+
+def several(seed=20, size=0.1):
+    """An estimate with every part away from its plain value."""
+    rng = torch.Generator().manual_seed(seed)
+    n = len(SCAN)
+    return dataclasses.replace(
+        AWAY,
+        positions=PLACEMENT.positions + size * torch.randn(n, 2, generator=rng, dtype=torch.float64),
+        gain=1 + size * torch.randn(n, generator=rng),
+        haze=torch.tensor(0.7),
+        variations=0.3 * random_complex((2, 32, 32), seed) * PROBE[0].abs().max(),
+        weights=size * torch.randn(n, 2, generator=rng),
+    )
+
+
+def along(part, at, seed=30):
+    """A direction in one part of an estimate alone."""
+    value = at.parts[part]
+    rng = torch.Generator().manual_seed(seed)
+    draw = random_complex(value.shape, seed) if value.is_complex() else torch.randn(value.shape, generator=rng)
+    scale = value.abs().max() if value.is_complex() else 1.0
+    return dataclasses.replace(at.times(0.0), **{part: (scale * draw).to(value.dtype)})
+
+
+def uphill(direction, gradient):
+    """Turn every value up its own slope, so that the sum is far above the noise of single precision."""
+
+    def turned(value, slope):
+        if value.is_complex():
+            return torch.view_as_complex(turned(torch.view_as_real(value), torch.view_as_real(slope)))
+        return value.abs() * slope.sign()
+
+    return Estimate(**{name: turned(value, gradient.parts[name]) for name, value in direction.parts.items()})
+
+
+EVERY = tuple(several().parts)
+
+
+@pytest.mark.parametrize("part", EVERY)
+@pytest.mark.parametrize("held_out_fraction", [0.0, 0.1])
+def test_the_gradient_of_every_part_is_that_of_finite_differences(part, held_out_fraction):
+    at = several()
+    law = WHOLE(free=EVERY, held_out_fraction=held_out_fraction)
+    gradient = law(at).gradient
+    direction = uphill(along(part, at), gradient)
+    slope = gradient.dot(direction)
+    step = 1e-3
+    there, back = (law(at.plus(sign * step, direction)).deviance * law.n_used / 2 for sign in (1, -1))
+    assert (there - back) / (2 * step) == pytest.approx(slope, rel=1e-2)
+
+
+@pytest.mark.parametrize("part", EVERY)
+def test_the_curvature_along_every_part_is_the_second_difference_of_noiseless_counts(part):
+    at = several()
+    plain = WHOLE(free=EVERY)
+    noiseless = torch.cat([plain.expected(at, field) for *_, field in plain.fields(at)])
+    law = Likelihood(dataclasses.replace(SCAN, patterns=noiseless), PLACEMENT, held_out_fraction=0.0, free=EVERY)
+    direction, step = along(part, at), 0.005 if at.parts[part].is_complex() else 0.02
+    around = [law(at.plus(sign * step, direction)).deviance for sign in (1, -1)]
+    second = (sum(around) - 2 * law(at).deviance) * law.n_used / 2 / step**2
+    assert law.curvature(at, direction) == pytest.approx(second, rel=0.05)
+
+
+def test_what_is_not_free_has_no_gradient():
+    at = several()
+    for part in EVERY:
+        gradient = WHOLE(free=(part,))(at).gradient
+        assert all(bool(value.any()) == (name == part) for name, value in gradient.parts.items()), part
+
+
+def test_a_position_may_be_cut_anywhere():
+    """Where the probe vanishes at the edge, a pixel of the corner is as good as a pixel of the shift."""
+    at = several(size=0.0)
+    moved = dataclasses.replace(at, positions=at.positions + torch.tensor([0.6, -0.7], dtype=torch.float64))
+    margin, _ = place_on_canvas(SCAN.positions, 32, margin=2)
+    wide = dataclasses.replace(moved, object_=torch.nn.functional.pad(moved.object_, (2, 2, 2, 2), value=1.0))
+    wide = dataclasses.replace(wide, positions=moved.positions + 2, variations=None, weights=None)
+    law = Likelihood(SCAN, margin, held_out_fraction=0.0, free=("object_", "positions"))
+    assert not torch.equal(law.placement.corners, law.recut(wide.positions).placement.corners)
+    assert law.recut(wide.positions)(wide).deviance == pytest.approx(law(wide).deviance, rel=1e-2)

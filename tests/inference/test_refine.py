@@ -40,7 +40,7 @@ def likeness(one, other):
 
 
 @pytest.mark.parametrize("photons", [30.0, 1e4, 1e6])
-@pytest.mark.parametrize("probe", [None, Span(), Span(3, 9)])
+@pytest.mark.parametrize("probe", [None, Span(), Span(3)])
 def test_the_deviance_never_grows(photons, probe):
     acquisition = small_scan(photons=photons, n_modes=2, n_dead_pixels=20)
     found = refined(acquisition, iterations=25, spans={"probe": probe})

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int
+from jaxtyping import Complex64, Float32, Float64, Int
 from numpy import ndarray
 
 from ptycho.acquisition.readers.archive import Archive, open_archive
@@ -20,6 +20,7 @@ from ptycho.optics.geometry import Geometry
 
 CURVE = "history_"
 KEYS = ("object", "coverage", "origin", "probe", "positions")
+REFINED = ("corrected_positions", "flux", "background", "variations", "variation_weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,16 @@ class Reconstruction:
     probe
         (mode, y, x) complex64, sqrt(counts).
     positions
-        (position, 2) float64, (y, x) px: the positions that were used.
+        (position, 2) float64, (y, x) px: the positions that the scan says.
+    corrected_positions
+        (position, 2) float64, (y, x) px: where the frames were, mean correction zero; None where that was not refined.
+    flux
+        (position,) float32: counts of a frame over those that the probe gives it, mean one; None where not refined.
+    background
+        Counts that every detector pixel gets without the sample; None where not refined.
+    variations, variation_weights
+        (variation, y, x) complex64, sqrt(counts), and (position, variation) float32: the main mode of the probe in
+        frame j is P + sum_k a_jk V_k; None where it is the same in all of them.
     history
         Name of a curve (such as "deviance") -> its values, one an iteration or epoch.
     geometry, indexes
@@ -52,14 +62,21 @@ class Reconstruction:
     history: dict[str, list[float]] = field(default_factory=dict)
     geometry: Geometry | None = None
     indexes: Int[ndarray, " position"] | None = None
+    corrected_positions: Positions | None = None
+    flux: Float32[ndarray, " position"] | None = None
+    background: float | None = None
+    variations: Complex64[ndarray, "variation y x"] | None = None
+    variation_weights: Float32[ndarray, "position variation"] | None = None
 
     def write(self, path: Path) -> None:
         """Write an npz, whole or not at all.
 
-        Keys: object, coverage, origin, probe, positions, history_*, and those of energy, lengths and frames in a scan.
+        Keys: object, coverage, origin, probe, positions, history_*, what was refined besides under its own name, and
+        those of energy, lengths and frames in a scan.
         """
         arrays: dict[str, Any] = {f"{CURVE}{name}": np.asarray(curve) for name, curve in self.history.items()}
-        known = {**geometry_keys(self.geometry), FRAME_INDEX: self.indexes}
+        refined = {name: getattr(self, name) for name in REFINED}
+        known = {**geometry_keys(self.geometry), FRAME_INDEX: self.indexes, **refined}
         arrays |= {key: np.asarray(value) for key, value in known.items() if value is not None}
         with atomic_path(path) as partial, partial.open("wb") as stream:
             np.savez(
@@ -90,16 +107,32 @@ class Reconstruction:
                 )
             curves = [key for key in archive.keys if key.startswith(CURVE)]
             object_ = _finite(archive, "object", (None, None), np.complex64)
+            probe = _finite(archive, "probe", (None, None, None), np.complex64)
+            positions = _finite(archive, "positions", (None, 2), np.float64)
             return Reconstruction(
                 object_=object_,
                 coverage=_finite(archive, "coverage", object_.shape, np.float32),
                 origin=_finite(archive, "origin", (2,), np.float64),
-                probe=_finite(archive, "probe", (None, None, None), np.complex64),
-                positions=_finite(archive, "positions", (None, 2), np.float64),
+                probe=probe,
+                positions=positions,
                 history={key.removeprefix(CURVE): _numbers(archive, key, (None,)).tolist() for key in sorted(curves)},
                 geometry=read_geometry(archive),
                 indexes=_numbers(archive, FRAME_INDEX, (None,), "iu") if FRAME_INDEX in archive else None,
+                **_refined(archive, len(positions), probe.shape[1:]),
             )
+
+
+def _refined(archive: Archive, n_positions: int, size: tuple[int, ...]) -> dict[str, Any]:
+    """Return what an archive says of the parts that may have been refined besides object and probe."""
+    shapes: dict[str, tuple[tuple[int | None, ...], type]] = {
+        "corrected_positions": ((n_positions, 2), np.float64),
+        "flux": ((n_positions,), np.float32),
+        "background": ((), np.float64),
+        "variations": ((None, *size), np.complex64),
+        "variation_weights": ((n_positions, None), np.float32),
+    }
+    found = {name: _finite(archive, name, *shapes[name]) for name in REFINED if name in archive}
+    return found | {name: float(found[name]) for name in ("background",) if name in found}
 
 
 def kind_of(archive: Archive) -> str:

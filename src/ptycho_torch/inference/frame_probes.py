@@ -54,7 +54,9 @@ class FrameProbes:
             spectra = spectra + self._placed(torch.fft.fft2(along.probe)[None])
         if "variations" in free:
             changed = self._combined(self.at.weights, torch.fft.fft2(along.variations))
-            changed = changed + self._combined(along.weights, torch.fft.fft2(self.at.variations))
+            spectra[:, :1] += self._placed(changed[:, None])
+        if "weights" in free:
+            changed = self._combined(along.weights, torch.fft.fft2(self.at.variations))
             spectra[:, :1] += self._placed(changed[:, None])
         if "positions" in free:
             step = along.positions[self.frames].to(torch.float32)
@@ -77,14 +79,20 @@ class FrameProbes:
             gradient.positions[self.frames] = torch.stack(slopes, dim=1).to(gradient.positions.dtype)
         if "gain" in free:
             gradient.gain[self.frames] = (self.unit_spectra.conj() * seen).real.sum(dim=(1, 2, 3)) / n_pixels
-        home = seen * self.place.ramps.conj()[:, None]
-        home = home if self.gain is None else self.gain * home
+        home = self.at_home(seen)
         if "probe" in free:
             gradient.probe.add_(torch.fft.ifft2(home.sum(dim=0)))
-        if "variations" in free:
+        if free & {"variations", "weights"}:
             main = torch.fft.ifft2(home[:, 0])
+        if "variations" in free:
             gradient.variations.add_(torch.einsum("fv,fyx->vyx", self.at.weights[self.frames].to(main.dtype), main))
+        if "weights" in free:
             gradient.weights[self.frames] = torch.einsum("vyx,fyx->fv", self.at.variations.conj(), main).real
+
+    def at_home(self, spectra: Complex64[Tensor, "frame mode y x"]) -> Complex64[Tensor, "frame mode y x"]:
+        """Return the adjoint of shift and gain, in Fourier space: what the frames see, brought to the common probe."""
+        home = self.place.ramps.conj()[:, None] * spectra
+        return home if self.gain is None else self.gain * home
 
     def slopes(self) -> Complex64[Tensor, "2 frame mode y x"]:
         """Return the derivatives of the probes with respect to their positions (y, x)."""

@@ -1,5 +1,7 @@
 """From a scan to the object by likelihood iterations alone, without a network."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -13,6 +15,7 @@ from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.result import Clock, Result, reconstruction_of
+from ptycho_torch.inference.search import margin
 from ptycho_torch.physics.forward import place_on_canvas
 
 
@@ -42,12 +45,14 @@ def iterate(
     """
     clock = Clock(device)
     scan = Scan.of(acquisition, device)
-    placement, origin = place_on_canvas(scan.positions, scan.size)
+    placement, origin = place_on_canvas(scan.positions, scan.size, margin(refinement))
     at = _start(acquisition if start is None else start, origin, placement.object_shape, device)
     whole = Likelihood(scan, placement, held_out_fraction=0.0)
     if start is None:
         at = Estimate(at.object_ * whole.flux(at) ** 0.5, at.probe)
-    first = reconstruction_of(at, whole.light(at), origin, acquisition, {})
+    first = reconstruction_of(at, whole.light(at), origin, acquisition, {}, placement)
+    if refinement.positions is not None:
+        at = replace(at, positions=placement.positions)
     clock.lap("start")
     done = refine(
         *(at, scan, placement, refinement),
@@ -55,11 +60,11 @@ def iterate(
         watcher=watcher,
     )
     clock.lap("refine")
-    value = whole(done.at)
+    value = Likelihood(scan, done.placement, held_out_fraction=0.0)(done.at)
     clock.lap("judge")
     return Result(
         first,
-        reconstruction_of(done.at, done.coverage, origin, acquisition, done.history),
+        reconstruction_of(done.at, done.coverage, origin, acquisition, done.history, placement),
         value.deviance,
         value.r_factor,
         clock.seconds,

@@ -149,7 +149,7 @@ class Likelihood:
                     root.sum(dtype=torch.float64),
                 ]
             ).cpu()
-            residual = (1 - measured / expected.clamp_min(FLOOR)) * (self.scan.mask & ~held)
+            residual = self._residual(chunk, expected, measured)
             back = self.far_field.adjoint(2 * residual[:, None] * field)
             if "object_" in self.free:
                 gradient.object_.add_(chunk.look.adjoint((probes.fields.conj() * back).sum(dim=1)))
@@ -168,6 +168,17 @@ class Likelihood:
             gradient,
         )
 
+    def _residual(self, chunk: Chunk, expected: Tensor, measured: Tensor) -> Float32[Tensor, "patch y x"]:
+        """Return half the derivative of the deviance with respect to the expected counts, 0 where it does not count."""
+        return (1 - measured / expected.clamp_min(FLOOR)) * (self.scan.mask & ~self.held[chunk.rows])
+
+    def probe_gradients(self, at: Estimate) -> Iterator[Complex64[Tensor, "patch mode y x"]]:
+        """Yield, chunk by chunk, what every frame alone says of the probe: gradients with respect to its modes."""
+        for chunk, probes, patches, field in self.fields(at):
+            residual = self._residual(chunk, self.expected(at, field), self.scan.counts(chunk.frames))
+            back = self.far_field.adjoint(2 * residual[:, None] * field)
+            yield torch.fft.ifft2(probes.at_home(torch.fft.fft2(patches.conj()[:, None] * back)))
+
     def curvature(self, at: Estimate, along: Estimate) -> float:
         """Return the Fisher curvature sum (d lambda)^2 / lambda along a direction, never negative."""
         total = 0.0
@@ -181,6 +192,14 @@ class Likelihood:
             used = self.scan.mask & ~self.held[chunk.rows]
             total += float((used * slope.square() / self.expected(at, field).clamp_min(FLOOR)).sum(dtype=torch.float64))
         return total
+
+    def frame_deviances(self, at: Estimate) -> Float64[Tensor, " frame"]:
+        """Return the deviance of every frame that takes part, summed over the pixels that do."""
+        found = []
+        for chunk, _, _, field in self.fields(at):
+            deviance = poisson_deviance(self.expected(at, field), self.scan.counts(chunk.frames))
+            found.append((deviance * (self.scan.mask & ~self.held[chunk.rows])).sum(dim=(1, 2), dtype=torch.float64))
+        return torch.cat(found)
 
     def flux(self, at: Estimate) -> float:
         """Return counts measured over counts expected, the scale of the expected counts that is most likely."""

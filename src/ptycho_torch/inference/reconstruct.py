@@ -14,6 +14,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.result import Clock, Result, reconstruction_of
+from ptycho_torch.inference.search import margin
 from ptycho_torch.inference.self_check import self_check
 from ptycho_torch.inference.solve import Solver
 from ptycho_torch.physics.forward import place_on_canvas
@@ -76,18 +77,18 @@ def reconstruct(
     scan = Scan.of(acquisition, device)
     flux = exposure(pinn, acquisition)
     _compare_probes(pinn, acquisition)
-    placement, origin = place_on_canvas(scan.positions, scan.size)
+    placement, origin = place_on_canvas(scan.positions, scan.size, margin(refinement))
     solver = Solver(pinn, scan, placement, flux, batch_size, n_neighbours, refinement, watcher)
     every = torch.arange(len(scan), device=device)
     sums, halves = solver.sums_with_halves(every, wanted=check)
     clock.lap("predict and stitch")
     solved = solver.solve(sums, every)
     clock.lap("refine")
-    value = solver.likelihood(every)(solved.end)
+    value = solver.likelihood(every, solved.placement)(solved.end)
     clock.lap("judge")
     return Result(
-        reconstruction_of(solved.start, solved.start_light, origin, acquisition, {}),
-        reconstruction_of(solved.end, solved.light, origin, acquisition, solved.history),
+        reconstruction_of(solved.start, solved.start_light, origin, acquisition, {}, placement),
+        reconstruction_of(solved.end, solved.light, origin, acquisition, solved.history, placement),
         value.deviance,
         value.r_factor,
         clock.seconds,
@@ -164,4 +165,4 @@ def maximum_likelihood(
     refined = refine(
         *(Estimate(start, probe), scan, placement, Refinement(iterations)), held_out_fraction=0.0, watcher=watcher
     )
-    return reconstruction_of(refined.at, refined.coverage, origin, acquisition, refined.history)
+    return reconstruction_of(refined.at, refined.coverage, origin, acquisition, refined.history, placement)

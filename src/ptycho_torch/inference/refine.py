@@ -1,7 +1,7 @@
 """Likelihood iterations that finish what the network began."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jaxtyping import Float32, Int64
 from torch import Tensor
@@ -12,7 +12,9 @@ from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood, Value
+from ptycho_torch.inference.parts import entered, settled
 from ptycho_torch.inference.quasi_newton import QuasiNewton
+from ptycho_torch.inference.search import Tries, search, within
 from ptycho_torch.physics.forward import Placement
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,10 @@ DIM = 1e-2
 # Iterations beyond the standard error of the best held-out deviance after which the iterations end.
 PATIENCE = 3
 MAX_HALVINGS = 8
+# Distance of a position from the middle of its pixel, px, at which its patch is cut anew.
+RECUT = 1.5
+# Iterations after the first that frees positions -> places where every frame is tried before them.
+SEARCHES = {0: Tries(2, 1.0), 5: Tries(2, 1.0), 10: Tries(2, 1.0), 15: Tries(4, 1.0), 20: Tries(2, 0.5)}
 # Name of a curve in the history -> its name for those who watch.
 CURVES = {"deviance": "deviance", "held_out_deviance": "deviance of held-out pixels", "r_factor": "R-factor"}
 
@@ -73,30 +79,20 @@ def refine(
         Who is told how it goes.
     """
     likelihood = Likelihood(scan, placement, held_out_fraction=held_out_fraction, free=(), frames=frames)
-    at = start
-    light = likelihood.light(at)
-    value = likelihood(at)
-    best, lowest, since_best = at, value, 0
+    walk = _Walk(likelihood, start, refinement)
+    light = likelihood.light(start)
+    best, lowest, since_best = start, walk.value, 0
     history: dict[str, list[float]] = {"deviance": [], "held_out_deviance": [], "r_factor": []}
-    _note(history, value)
-    newton = QuasiNewton({})
+    _note(history, walk.value)
+    changes = _changes(refinement)
     stage = Stage(watcher, "iterations", refinement.iterations, measure="deviance", unit="iterations")
     for iteration in range(refinement.iterations):
-        free = free_in(refinement, iteration)
-        if free != likelihood.free:
-            likelihood = likelihood.freeing(free)
-            newton = QuasiNewton(_held_back(likelihood.stiffness(at)))
-            value = likelihood(at)
+        if iteration in changes:
+            start_here = best if since_best >= PATIENCE else walk.at
+            walk.begin(start_here, iteration, changes[iteration])
             since_best = 0
-        moved = _step(likelihood, at, value, newton.direction(value.gradient))
-        if moved is None and newton:
-            newton.forget()
-            moved = _step(likelihood, at, value, newton.direction(value.gradient))
-        if moved is None:
-            break
-        new_at, new_value = moved
-        newton.learn(new_at.plus(-1, at), new_value.gradient.plus(-1, value.gradient))
-        at, value = new_at, new_value
+        moved = walk.step()
+        at, value = walk.at, walk.value
         _note(history, value)
         stage.advance(iteration + 1, 1, value.deviance)
         for name, curve in history.items():
@@ -106,15 +102,111 @@ def refine(
         lowest = min(lowest, value, key=lambda seen: seen.held_out)
         as_good = value.held_out <= lowest.held_out + lowest.held_out_error
         best, since_best = (at, 0) if as_good else (best, since_best + 1)
-        if since_best >= PATIENCE:
+        if (since_best >= PATIENCE or not moved) and iteration >= max(changes):
             break
-    return Refined(best, likelihood.light(best), placement, history, stopped_early=since_best >= PATIENCE)
+    best = settled(best, likelihood.frames)
+    end = walk.likelihood if best.positions is None else walk.likelihood.recut(best.positions)
+    return Refined(best, end.light(best), end.placement, history, stopped_early=since_best >= PATIENCE)
+
+
+class _Walk:
+    """An estimate on its way, with what the likelihood says of it.
+
+    Parameters
+    ----------
+    likelihood, at
+        Where it begins.
+    refinement
+        What may change when.
+    """
+
+    def __init__(self, likelihood: Likelihood, at: Estimate, refinement: Refinement) -> None:
+        self.refinement = refinement
+        self.likelihood = likelihood
+        self.at = at
+        self.value = likelihood(at)
+        self.home = likelihood.placement.positions
+        self._newton = QuasiNewton({})
+
+    def begin(self, at: Estimate, iteration: int, tries: Tries | None) -> None:
+        """Go on from an estimate with what is free from now on, and with positions tried where that is asked for."""
+        free = free_in(self.refinement, iteration)
+        at = entered(self.likelihood, at, free, self.refinement.n_variations)
+        if tries is not None:
+            at = search(self.likelihood, at, self.home, tries)
+        self.likelihood = self.likelihood.freeing(free)
+        self._newton = QuasiNewton(_held_back(self.likelihood.stiffness(at)))
+        self._stand(at)
+
+    def step(self) -> bool:
+        """Go one step, and return whether there was one that does not lead up."""
+        moved = self._downhill()
+        if moved is None and self._newton:
+            self._newton.forget()
+            moved = self._downhill()
+        if moved is None:
+            return False
+        at, value = moved
+        self._newton.learn(at.plus(-1, self.at), value.gradient.plus(-1, self.value.gradient))
+        self.at, self.value = at, value
+        if "positions" in self.likelihood.free:
+            self._stay_near()
+        return True
+
+    def _stay_near(self) -> None:
+        """Cut patches anew where positions have moved far in them, and keep all positions on the canvas."""
+        at = replace(self.at, positions=within(self.at.positions, self.home))
+        if self.likelihood.placement.remainder_of(at.positions).sub(0.5).abs().amax() > RECUT:
+            self._stand(at)
+
+    def _stand(self, at: Estimate) -> None:
+        if at.positions is not None:
+            self.likelihood = self.likelihood.recut(at.positions)
+        self.at, self.value = at, self.likelihood(at)
+
+    def _downhill(self) -> tuple[Estimate, Value] | None:
+        """Return a point along the direction where the objective is not larger, None when there is none."""
+        direction = self._newton.direction(self.value.gradient)
+        slope = self.value.gradient.dot(direction)
+        if slope >= 0:
+            return None
+        curvature = self.likelihood.curvature(self.at, direction)
+        length = -slope / curvature if curvature > 0 else 1.0
+        for _ in range(MAX_HALVINGS):
+            at = self.at.plus(length, direction)
+            value = self.likelihood(at)
+            if value.deviance <= self.value.deviance:
+                return at, value
+            length /= 2
+        return None
 
 
 def free_in(refinement: Refinement, iteration: int) -> frozenset[str]:
     """Return the parts of an estimate that an iteration may change."""
-    spans = {"object_": refinement.object, "probe": refinement.probe}
+    spans = {
+        "object_": refinement.object,
+        "probe": refinement.probe,
+        "positions": refinement.positions,
+        "gain": refinement.flux,
+        "haze": refinement.background,
+        "variations": refinement.probe_variation,
+        "weights": refinement.probe_variation,
+    }
     return frozenset(name for name, span in spans.items() if span is not None and iteration in span)
+
+
+def _changes(refinement: Refinement) -> dict[int, Tries | None]:
+    """Return the iterations before which other parts become free or positions are tried, and how these are tried."""
+    free = [free_in(refinement, iteration) for iteration in range(refinement.iterations)]
+    changes: dict[int, Tries | None] = {
+        iteration: None for iteration in range(len(free)) if iteration == 0 or free[iteration] != free[iteration - 1]
+    }
+    if refinement.positions is not None:
+        for after, tries in SEARCHES.items():
+            iteration = refinement.positions.start + after
+            if iteration < len(free) and "positions" in free[iteration]:
+                changes[iteration] = tries
+    return changes
 
 
 def _held_back(stiffness: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -129,19 +221,3 @@ def _note(history: dict[str, list[float]], value: Value) -> None:
     history["deviance"].append(value.deviance)
     history["held_out_deviance"].append(value.held_out)
     history["r_factor"].append(value.r_factor)
-
-
-def _step(likelihood: Likelihood, at: Estimate, value: Value, direction: Estimate) -> tuple[Estimate, Value] | None:
-    """Return a point along the direction where the objective is not larger, None when there is none."""
-    slope = value.gradient.dot(direction)
-    if slope >= 0:
-        return None
-    curvature = likelihood.curvature(at, direction)
-    length = -slope / curvature if curvature > 0 else 1.0
-    for _ in range(MAX_HALVINGS):
-        new_at = at.plus(length, direction)
-        new_value = likelihood(new_at)
-        if new_value.deviance <= value.deviance:
-            return new_at, new_value
-        length /= 2
-    return None

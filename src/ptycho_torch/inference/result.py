@@ -2,16 +2,18 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.metrics.self_check import SelfCheck
 from ptycho_torch.inference.estimate import Estimate
-from ptycho_torch.physics.forward import NO_LIGHT
+from ptycho_torch.physics.forward import NO_LIGHT, Placement
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,42 @@ class Clock:
 
 
 def reconstruction_of(
-    at: Estimate, coverage: Tensor, origin: Tensor, acquisition: Acquisition, history: dict[str, list[float]]
+    at: Estimate,
+    coverage: Tensor,
+    origin: Tensor,
+    acquisition: Acquisition,
+    history: dict[str, list[float]],
+    placement: Placement,
 ) -> Reconstruction:
-    """Return an estimate, on its canvas with an origin (y, x) px, as what is written of a scan."""
+    """Return an estimate as what is written of a scan.
+
+    Parameters
+    ----------
+    coverage, origin, placement
+        Light on the canvas, counts; position (y, x) of its first pixel, px; and where the scan says that its patches
+        lie on it.
+    """
+    moved = None if at.positions is None else (at.positions - placement.positions).cpu().numpy()
+    drift = np.zeros(2) if moved is None else moved.mean(axis=0)
     seen = coverage > NO_LIGHT * coverage.amax()
     return Reconstruction(
         object_=torch.where(seen, at.object_, 0).cpu().numpy(),
         coverage=torch.where(seen, coverage, 0).cpu().numpy(),
         # The canvas begins at the corner of a patch, and a position names the pixel at patch index N // 2.
-        origin=origin.cpu().numpy().astype(np.float64),
+        # Frames that all move together with the object count the same: only their differences are known.
+        origin=origin.cpu().numpy().astype(np.float64) - drift,
         probe=at.probe.cpu().numpy(),
         positions=acquisition.positions,
         history=history,
         geometry=acquisition.geometry,
         indexes=acquisition.indexes,
+        corrected_positions=None if moved is None else acquisition.positions + (moved - drift),
+        flux=_array(None if at.gain is None else at.gain.square()),
+        background=None if at.haze is None else float(at.haze.square()),
+        variations=_array(at.variations),
+        variation_weights=_array(at.weights),
     )
+
+
+def _array(part: Tensor | None) -> NDArray[Any] | None:
+    return None if part is None else part.cpu().numpy()

@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple[Frames, Sums]]) -> SelfCheck:
     """Return what the scan says of what was solved from it.
 
-    Two halves of the scan are solved as the whole was, each by itself, and compared; every frame is compared with
+    Two halves of the scan are solved as the whole was, each by itself, and compared: object and probe from the frames
+    of the half alone, positions and whatever else was refined from the whole. Every frame is compared with
     what it should have counted; the photons on every pixel say how well it can be known.
 
     Parameters
@@ -35,11 +36,12 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
         be too small.
     """
     started = time.perf_counter()
-    whole = solver.likelihood(every)
+    whole = solver.likelihood(every, solved.placement)
     found = evidence(whole, solved.end)
     shot_noise = _shot_noise(found.information)
+    informed = solver.with_known(solved)
     solved_halves = [
-        _half(replace(solver, watcher=Aside(solver.watcher, f"check, half {number}")).solve(sums, frames))
+        _half(replace(informed, watcher=Aside(solver.watcher, f"check, half {number}")).solve(sums, frames))
         for number, (frames, sums) in enumerate(halves, start=1)
     ]
     return SelfCheck(

@@ -1,6 +1,6 @@
 """A network and a scan, and what they make of all its frames or of some."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -26,12 +26,16 @@ Sums = Complex64[Tensor, "2 height width"]
 
 @dataclass(frozen=True)
 class Solved:
-    """The stitched estimate and the last one with the light on the canvas of each, and how it came about."""
+    """The stitched estimate and the last one, the light on the canvas of each, and how it came about.
+
+    ``placement`` says where the patches of the last one are cut.
+    """
 
     start: Estimate
     start_light: Float32[Tensor, "height width"]
     end: Estimate
     light: Float32[Tensor, "height width"]
+    placement: Placement
     history: dict[str, list[float]] = field(default_factory=dict)
     stopped_early: bool = False
 
@@ -48,6 +52,8 @@ class Solver:
         Counts of this scan over counts of the training scan.
     batch_size, n_neighbours, refinement, watcher
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
+    known
+        An estimate whose positions, flux, background and variations hold; None where there is none.
     """
 
     pinn: PtychoPINN
@@ -58,6 +64,7 @@ class Solver:
     n_neighbours: int
     refinement: Refinement
     watcher: Watcher = NOBODY
+    known: Estimate | None = None
 
     @property
     def light_scale(self) -> float:
@@ -95,20 +102,33 @@ class Solver:
         """Bring stitched patches to the counts of some frames, and let likelihood iterations over these finish it."""
         object_, coverage = divide(*sums)
         probe = self.pinn.probe.detach() * self.light_scale**0.5
-        start = Estimate(object_ * self.likelihood(frames).flux(Estimate(object_, probe)) ** 0.5, probe)
+        flux = self.likelihood(frames, self.placement).flux(Estimate(object_, probe))
+        start = Estimate(object_ * flux**0.5, probe)
+        begun = start
+        if self.known is not None:
+            begun = replace(self.known, object_=start.object_, probe=probe)
+        elif self.refinement.positions is not None:
+            begun = replace(start, positions=self.placement.positions)
         light = coverage * self.light_scale
         if not self.refinement.iterations:
-            return Solved(start, light, start, light)
+            return Solved(start, light, begun, light, self.placement)
         done = refine(
-            *(start, self.scan, self.placement, self.refinement),
+            *(begun, self.scan, self.placement, self.refinement),
             frames=frames,
             watcher=self.watcher,
         )
-        return Solved(start, light, done.at, done.coverage, done.history, done.stopped_early)
+        return Solved(start, light, done.at, done.coverage, done.placement, done.history, done.stopped_early)
 
-    def likelihood(self, frames: Frames) -> Likelihood:
+    def likelihood(self, frames: Frames, placement: Placement) -> Likelihood:
         """Return the likelihood of some frames, no pixel held out."""
-        return Likelihood(self.scan, self.placement, held_out_fraction=0.0, frames=frames)
+        return Likelihood(self.scan, placement, held_out_fraction=0.0, frames=frames)
+
+    def with_known(self, solved: Solved) -> "Solver":
+        """Return a solver that takes from a solution all but the object and the probe, and leaves it as it is."""
+        of_object_and_probe = Refinement(
+            self.refinement.iterations, object=self.refinement.object, probe=self.refinement.probe
+        )
+        return replace(self, placement=solved.placement, refinement=of_object_and_probe, known=solved.end)
 
 
 def groups_of(positions: Positions, channels: int, n_neighbours: int) -> Int64[Tensor, "group member"]:
