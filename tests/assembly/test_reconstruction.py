@@ -9,9 +9,18 @@ from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.assembly.reference import read_reconstruction, read_reference
 from ptycho.base.errors import DataError, OutputError
 
+REFINED = ("corrected_positions", "flux", "background", "variations", "variation_weights")
 
-def made(seed=0, height=12, width=9, curves=("deviance",)):
+
+def made(seed=0, height=12, width=9, curves=("deviance",), refined=REFINED):
     rng = np.random.default_rng(seed)
+    parts = {
+        "corrected_positions": rng.normal(size=(5, 2)),
+        "flux": rng.uniform(size=5).astype(np.float32),
+        "background": float(rng.uniform()),
+        "variations": (rng.normal(size=(3, 8, 8)) + 1j).astype(np.complex64),
+        "variation_weights": rng.normal(size=(5, 3)).astype(np.float32),
+    }
     return Reconstruction(
         object_=(rng.normal(size=(height, width)) + 1j * rng.normal(size=(height, width))).astype(np.complex64),
         coverage=rng.uniform(size=(height, width)).astype(np.float32),
@@ -19,6 +28,7 @@ def made(seed=0, height=12, width=9, curves=("deviance",)):
         probe=(rng.normal(size=(2, 8, 8)) + 1j).astype(np.complex64),
         positions=rng.normal(size=(5, 2)),
         history={name: rng.normal(size=3).tolist() for name in curves},
+        **{name: parts[name] for name in refined},
     )
 
 
@@ -29,11 +39,15 @@ def spoil(path, **changes):
 
 
 @given(
-    st.integers(0, 99), st.integers(1, 20), st.integers(1, 20), st.lists(st.sampled_from(["a", "b", "c"]), unique=True)
+    st.integers(0, 99),
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.lists(st.sampled_from(["a", "b", "c"]), unique=True),
+    st.lists(st.sampled_from(REFINED), unique=True),
 )
-def test_a_file_keeps_everything(tmp_path_factory, seed, height, width, curves):
+def test_a_file_keeps_everything(tmp_path_factory, seed, height, width, curves, refined):
     path = tmp_path_factory.mktemp("kept") / "reconstruction.npz"
-    found = made(seed, height, width, curves)
+    found = made(seed, height, width, curves, refined)
     found.write(path)
     for back in (Reconstruction.read(path), read_reconstruction(path), read_reconstruction(path.parent)):
         for name in ("object_", "coverage", "origin", "probe", "positions"):
@@ -41,6 +55,9 @@ def test_a_file_keeps_everything(tmp_path_factory, seed, height, width, curves):
             np.testing.assert_array_equal(stored, expected)
             assert stored.dtype == expected.dtype
         assert back.history == found.history
+        for name in REFINED:
+            np.testing.assert_array_equal(getattr(back, name), getattr(found, name))
+            assert type(getattr(back, name)) is type(getattr(found, name))
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 

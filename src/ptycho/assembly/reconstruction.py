@@ -68,6 +68,11 @@ class Reconstruction:
     variations: Complex64[ndarray, "variation y x"] | None = None
     variation_weights: Float32[ndarray, "position variation"] | None = None
 
+    @property
+    def corrections(self) -> Positions | None:
+        """How far every frame was from where the scan says, (y, x) px; None where that was not refined."""
+        return None if self.corrected_positions is None else self.corrected_positions - self.positions
+
     def write(self, path: Path) -> None:
         """Write an npz, whole or not at all.
 

@@ -86,10 +86,9 @@ def _demo(folder: Path, home: Path, seed: int, command: Sequence[str], page: Wat
     device = resolve_device(execution.accelerator)
     with progress_line(shown=not quiet) as line:
         watcher = Watchers(line, page)
-        result = reconstruct(
-            trained.pinn, scan, device=device, refinement=Refinement(ITERATIONS), check=True, watcher=watcher
-        )
-    made = Made(result, scan, str(device), config)
+        refinement = Refinement(ITERATIONS)
+        result = reconstruct(trained.pinn, scan, device=device, refinement=refinement, check=True, watcher=watcher)
+    made = Made(result, scan, str(device), config, refinement)
     facts = summary(made, data=str(home / "scan.npz"), train="", **provenance(command))
     logger.info("for comparison, the likelihood solution that starts from the truth")
     with progress_line(shown=not quiet) as line:

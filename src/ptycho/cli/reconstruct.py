@@ -16,10 +16,11 @@ from ptycho.base.provenance import provenance
 from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.cli.folders import all_together, output_folder
 from ptycho.cli.parsing import add_live, at_least, verb_parser
+from ptycho.cli.refining import add_refinement, refined, refinement_of
 from ptycho.cli.starting import BUNDLE
 from ptycho.config.files import to_dict
 from ptycho.config.flags import reader
-from ptycho.config.refinement import Refinement, Span
+from ptycho.config.refinement import Refinement
 from ptycho.config.training import TrainingConfig
 from ptycho.interop.loading import taken
 from ptycho.interop.product import write_reconstruction
@@ -52,14 +53,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that `ptycho train` wrote, or its wts.h5.zip")
     parser.add_argument("data", type=Path, metavar="DATA", help="scan to reconstruct")
     parser.add_argument("--output_dir", type=Path, required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument(
-        "--refine",
-        type=reader("--refine", int),
-        default=0,
-        metavar="K",
-        help="likelihood iterations after the network [0]",
-    )
-    parser.add_argument("--refine_probe", action="store_true", help="let the iterations improve the probe too")
+    add_refinement(parser)
     parser.add_argument(
         "--batch_size", type=reader("--batch_size", int), default=64, metavar="B", help="patterns in one pass [64]"
     )
@@ -67,9 +61,8 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
     add_live(parser)
     asked = parser.read(argv).arguments
-    at_least(asked, refine=0, batch_size=1)
-    if asked.refine_probe and not asked.refine:
-        raise ConfigError("--refine_probe without iterations; expected --refine K beside it; add --refine 60")
+    at_least(asked, batch_size=1)
+    refinement = refinement_of(asked)
     _check_order(asked.run, asked.data)
     title = f"ptycho reconstruct {asked.run} {asked.data} to {asked.output_dir}"
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
@@ -79,7 +72,7 @@ def run(argv: Sequence[str]) -> int:
                 asked.data,
                 accelerator=asked.accelerator,
                 batch_size=asked.batch_size,
-                refinement=Refinement(asked.refine, probe=Span() if asked.refine_probe else None),
+                refinement=refinement,
                 check=True,
                 watcher=Watchers(line, page),
             )
@@ -98,12 +91,13 @@ def run(argv: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a scan, the scan, the device that did it, and the choices of the network."""
+    """What became of a scan, the scan, the device that did it, the choices of the network and of the iterations."""
 
     result: "Result"
     scan: Acquisition
     device: str
     config: TrainingConfig
+    refinement: Refinement
 
 
 def _check_order(run: Path, data: Path) -> None:
@@ -172,7 +166,7 @@ def reconstruct_file(
         check=check,
         watcher=watcher,
     )
-    return Made(result, scan, str(device), bundle.config)
+    return Made(result, scan, str(device), bundle.config, refinement)
 
 
 def write_results(folder: Path, made: Made, facts: dict[str, Any], training: Mapping[str, Sequence[float]]) -> None:
@@ -215,6 +209,7 @@ def summary(made: Made, *, data: str, train: str, command: str, finished: str, m
         "self_check": result.check.as_dict() if result.check else None,
         "iterations": result.iterations,
         "stopped_early": result.stopped_early,
+        "refined": refined(made.refinement, result.final),
         "seconds": result.seconds,
         "patterns_per_second": made.scan.n_positions / sum(result.seconds.values()),
         "n_positions": made.scan.n_positions,

@@ -20,6 +20,8 @@ from ptycho_torch.physics.subpixel import SubpixelShift
 
 # Bytes of exit waves in one chunk: a processor likes what fits its cache, a GPU what fills it.
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
+# Mean square of the weights of a variation that is assumed as long as they are smaller: they begin at zero.
+WEAK = 1e-2
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ class Likelihood:
         """
         stiff = {"object_": self.light(at), "probe": self.transparency(at)}
         if at.variations is not None:
-            stiff["variations"] = stiff["probe"] * at.weights.square().mean(dim=0)[:, None, None]
+            stiff["variations"] = stiff["probe"] * at.weights.square().mean(dim=0).clamp_min(WEAK)[:, None, None]
         found = {name: torch.zeros_like(part) for name, part in at.parts.items() if name not in stiff}
         if found:
             for chunk, probes, patches, field in self.fields(at):

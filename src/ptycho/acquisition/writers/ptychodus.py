@@ -44,6 +44,8 @@ class Product:
         Energy and lengths, all of them.
     losses
         One value an epoch.
+    scan_positions
+        Positions that the scan says, where ``positions`` are corrected ones; None where they are the scan's own.
     """
 
     object_: Object
@@ -53,6 +55,7 @@ class Product:
     indexes: Int[ndarray, " position"]
     geometry: Lengths
     losses: list[float] = field(default_factory=list)
+    scan_positions: Positions | None = None
 
 
 def object_centre(product: Product) -> Pair:
@@ -108,6 +111,9 @@ def write_product(path: Path, product: Product) -> None:
         file.attrs.update(attributes)
         file["probe_position_indexes"] = product.indexes
         file["probe_position_x_m"], file["probe_position_y_m"] = x, y
+        if product.scan_positions is not None:
+            y, x = known.metres(product.scan_positions).T
+            file["scan_position_x_m"], file["scan_position_y_m"] = x, y
         file["probe"] = unnormalised(product.probe)[None]
         file["probe"].attrs.update({**pixel, CONVENTION: UNNORMALISED})
         file["object"] = product.object_[None]

@@ -16,6 +16,7 @@ MOST_POINTS = 1000  # of a line
 MOST_DOTS = 20_000
 
 Ticks = list[tuple[float, str]]
+Points = tuple[Float64[ndarray, " point"], Float64[ndarray, " point"]]  # x and y
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,17 @@ def line_chart(
     )
 
 
-def dot_chart(groups: Sequence[tuple[str, str, Float64[ndarray, "_ 2"]]], *, caption: str, alt: str) -> Chart:
-    """Draw positions, (y, x) px, y downwards; each group by its name and CSS classes. Very many are thinned out."""
+def dot_chart(
+    groups: Sequence[tuple[str, str, Float64[ndarray, "_ 2"]]],
+    *,
+    caption: str,
+    alt: str,
+    trails: tuple[Float64[ndarray, "_ 2"], Float64[ndarray, "_ 2"]] | None = None,
+) -> Chart:
+    """Draw positions, (y, x) px, y downwards; each group by its name and CSS classes. Very many are thinned out.
+
+    Trails are thin lines, each from one position to another.
+    """
     every = np.concatenate([positions for _, _, positions in groups])
     (top, left), (bottom, right) = every.min(axis=0), every.max(axis=0)
     margin = 0.03 * max(bottom - top, right - left, 1.0)
@@ -155,6 +165,9 @@ def dot_chart(groups: Sequence[tuple[str, str, Float64[ndarray, "_ 2"]]], *, cap
         Drawn(name, f"dots {style}", _dots(x_axis(positions[::thin, 1]), y_axis(positions[::thin, 0])), dot)
         for name, style, positions in groups
     ]
+    if trails is not None:
+        ends = [(x_axis(end[::thin, 1]), y_axis(end[::thin, 0])) for end in trails]
+        drawn.append(Drawn("corrections", "tone-soft thin", _trails(*ends)))
     return Chart(drawn, x_axis.ticks(), y_axis.ticks(), "x (px)", "y (px)", caption, alt, [], [], height)
 
 
@@ -181,6 +194,11 @@ def _path(x: Float64[ndarray, " point"], y: Float64[ndarray, " point"]) -> str:
         pen = "L"
     # A single point has no length: a line of none with round ends shows it.
     return "".join(parts) + ("h0.1" if len(parts) == 1 else "")
+
+
+def _trails(start: Points, end: Points) -> str:
+    rows = zip(*start, *end, strict=True)
+    return "".join(f"M{x:.1f} {y:.1f}L{to_x:.1f} {to_y:.1f}" for x, y, to_x, to_y in rows)
 
 
 def _dots(x: Float64[ndarray, " point"], y: Float64[ndarray, " point"]) -> str:

@@ -258,16 +258,24 @@ def _frame_chart(check: SelfCheck) -> Chart:
 
 
 def _scan_chart(report: Report) -> Chart:
-    used, z = report.result.positions, report.check.z
-    moved = float(np.sqrt(np.mean(np.sum((used - report.scan.positions) ** 2, axis=1))))
+    result, z = report.result, report.check.z
+    moved = result.corrections
+    used = result.positions if result.corrected_positions is None else result.corrected_positions
     groups: list[tuple[str, str, Positions]] = [
         (name, style, used[(z > low) & (z <= high)]) for name, style, low, high in Z_CLASSES
     ]
-    words = f"moved by {moved:.3g} px rms" if moved else "used as the file has them: positions were not corrected"
+    words = "used as the file has them: positions were not corrected"
+    if moved is not None:
+        lengths = np.hypot(*moved.T)
+        words = (
+            f"corrected by {np.sqrt(np.mean(lengths**2)):.3g} px rms and at most {lengths.max():.3g} px; a line leads "
+            "to each from where the file has it"
+        )
     return dot_chart(
         [group for group in groups if len(group[2])],
         caption=f"{len(used)} scan positions, {words}. Colours say how badly a frame fits.",
-        alt=f"{len(used)} scan positions",
+        alt=f"{len(used)} scan positions, {words}",
+        trails=None if moved is None else (result.positions, used),
     )
 
 
