@@ -320,6 +320,30 @@ def test_the_summary_says_how_it_went(reconstructed, scan_arrays):
     assert found["versions"].keys() == {"ptychopinn", "python", "torch", "numpy"}
 
 
+def test_what_was_refined_is_in_every_file(tmp_path, trained, scan_file):
+    lengths = ["--energy", "8000", "--distance", "2", "--detector_pixel", "1e-4"]
+    known, out = tmp_path / "known.npz", tmp_path / "out"
+    assert main(["convert", str(scan_file), str(known), *lengths, "--quiet"]) == 0
+    argv = ["reconstruct", str(trained), str(known), "--output_dir", str(out), "--quiet", "--accelerator", "cpu"]
+    flags = ["--refine_positions", "2:", "--refine_flux", "--refine_background", "--probe_variations", "1"]
+    assert main([*argv, "--refine", "6", "--refine_probe", *flags]) == 0
+    stored, told = read(out / "reconstruction.npz"), json.loads((out / "summary.json").read_text())["refined"]
+    moved = stored["corrected_positions"] - stored["positions"]
+    assert np.abs(moved.mean(axis=0)).max() < 1e-9
+    assert 0 < told["position_correction"]["rms"] == pytest.approx(np.sqrt((moved**2).sum(axis=1).mean()))
+    assert stored["flux"].mean() == pytest.approx(1, abs=1e-5)
+    assert told["background"] == stored["background"] >= 0
+    assert stored["variations"].shape == (1, 32, 32)
+    assert len(told["probe_variation"]) == 1
+    assert told["spans"]["positions"] == "2:"
+    assert "px rms and at most" in (out / "report.html").read_text()
+    with h5py.File(out / "product.h5") as product:
+        y, x = (product[f"probe_position_{axis}_m"][()] for axis in "yx")
+        scan_y, scan_x = (product[f"scan_position_{axis}_m"][()] for axis in "yx")
+    pixel = 12_398.42e-10 / 8000 * 2 / (32 * 1e-4)
+    np.testing.assert_allclose(np.stack([y - scan_y, x - scan_x], axis=1) / pixel, moved, atol=1e-4)
+
+
 def test_a_reconstruction_repeats_itself(trained, scan_file, reconstructed, tmp_path, capsys):
     argv = ["reconstruct", str(trained / "wts.h5.zip"), str(scan_file), "--output_dir", str(tmp_path), "--quiet"]
     assert main([*argv, "--refine", "4", "--accelerator", "cpu"]) == 0
