@@ -45,10 +45,14 @@ class Fisher:
     ----------
     likelihood, at
         The scan, and the object and all else at which the information is asked for.
+    extra
+        Counts added to lambda under the fraction bar. With 0 it is the information; with 1 a single count where none
+        was expected decides nothing.
     """
 
     likelihood: Likelihood
     at: Estimate
+    extra: float = 0.0
 
     @cached_property
     def light(self) -> Float32[Tensor, "height width"]:
@@ -59,6 +63,11 @@ class Fisher:
     def support(self) -> Tensor:
         """Return the pixels that are not taken for known."""
         return self.light > FAINT * self.light[self.light > FAINT * self.light.amax()].median()
+
+    @cached_property
+    def stiffness(self) -> Float32[Tensor, "height width"]:
+        """Return twice the light, nowhere zero: eigenvalues of F over it lie between 0 and 2."""
+        return 2 * self.light.clamp_min(FAINT * self.light.median())
 
     def free(self, fields: Fields) -> Fields:
         """Return fields on the support, less what they have of the global phase, which nothing can know."""
@@ -94,6 +103,23 @@ class Fisher:
                 sums += self._back(chunk, probes, noise * lit)
         return self.free(drawn)
 
+    @torch.no_grad()
+    def residuals(self, generator: torch.Generator) -> tuple[Fields, Fields]:
+        """Return A^H [2 psi (lambda - n) / lambda] of the counts n, and the same of what noise n may have in it.
+
+        To first order the former is F times the error of an object that these counts had no part in, plus noise; the
+        latter, drawn with the variance n, has the noise's covariance at any number of counts.
+        """
+        found = torch.zeros((2, *self.likelihood.object_shape), dtype=torch.complex64, device=self.light.device)
+        for chunk, probes, _, field in self.likelihood.fields(self.at):
+            counts = self.likelihood.scan.counts(chunk.frames)
+            noise = counts.sqrt() * torch.randn(counts.shape, generator=generator, device=counts.device)
+            weight = self._weight(chunk.rows, field)
+            for sums, change in zip(found, (self.likelihood.expected(self.at, field) - counts, noise), strict=True):
+                sums += self._back(chunk, probes, 2 * (weight * change)[:, None] * field)
+        residual, noise = self.free(found).split(1)
+        return residual, noise
+
     def solve(self, right: Fields, *, residual: float = RESIDUAL, most: int = MOST_STEPS) -> Fields:
         """Return F^+ b for several right sides: conjugate gradients, preconditioned by the light.
 
@@ -106,7 +132,7 @@ class Fisher:
         most
             Steps at most. Fewer leave out what the scan hardly knows: the slowest to converge is what scatters most.
         """
-        stiffness = (2 * self.light).clamp_min(2 * FAINT * self.light.median())
+        stiffness = self.stiffness
         found, rest = torch.zeros_like(right), right
         ready = rest / stiffness
         direction, squares = ready, _dot(rest, ready)
@@ -124,7 +150,7 @@ class Fisher:
         return found
 
     def _weight(self, rows: slice, field: Tensor) -> Float32[Tensor, "frame y x"]:
-        expected = self.likelihood.expected(self.at, field)
+        expected = self.likelihood.expected(self.at, field) + self.extra
         return (self.likelihood.scan.mask & ~self.likelihood.held[rows]) / expected.clamp_min(FLOOR)
 
     def _back(self, chunk: Chunk, probes: FrameProbes, fields: Tensor) -> Tensor:
