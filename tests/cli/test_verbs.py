@@ -316,7 +316,13 @@ def test_the_summary_says_how_it_went(reconstructed, scan_arrays):
     arrays = read(reconstructed / "self_check.npz")
     assert arrays["z"].shape == (40,)
     assert z[0] == arrays["z"].max() == arrays["z"][check["worst_frames"][0]["frame"]]
-    assert arrays["shot_noise"].shape == arrays["halves_deviation"].shape == stored["object"].shape
+    maps = [arrays[name] for name in ("amplitude_deviation", "phase_deviation", "shot_noise")]
+    assert {each.shape for each in maps} == {stored["object"].shape}
+    known = maps[1][np.isfinite(maps[1])]
+    assert check["typical_phase_deviation"] == pytest.approx(np.sqrt(np.mean(known**2)))
+    assert 0 < check["limit_amplitude_db"] < 100
+    assert 0 <= check["share_of_frames_with_z_above_3"] <= 1
+    assert check["frc_limit_crossings"].keys() == check["frc_crossings"].keys()
     assert found["versions"].keys() == {"ptychopinn", "python", "torch", "numpy"}
 
 

@@ -10,7 +10,8 @@ from ptycho.base.errors import DataError
 from ptycho.metrics.frc import fourier_ring_correlation
 from ptycho.metrics.summary import compare
 from ptycho.simulation.simulate import expected_counts
-from ptycho_torch.inference.likelihood import Estimate, Likelihood
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.limit import Fisher, shot_noise_limit
 from ptycho_torch.inference.reconstruct import maximum_likelihood
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
@@ -22,8 +23,9 @@ CPU = torch.device("cpu")
 
 def fisher_of(acquisition, background=0.0):
     scan, placement, _ = on_device(acquisition)
-    at = Estimate(truth_on_canvas(acquisition), torch.from_numpy(acquisition.probe))
-    return Fisher(Likelihood(scan, placement, held_out_fraction=0.0, probe_free=False), at, background)
+    haze = torch.tensor(background**0.5)
+    at = Estimate(truth_on_canvas(acquisition), torch.from_numpy(acquisition.probe), haze=haze)
+    return Fisher(Likelihood(scan, placement, held_out_fraction=0.0), at)
 
 
 def dense(acquisition, fisher, background):
@@ -76,7 +78,7 @@ def test_it_has_the_curvature_of_the_likelihood():
     fisher = fisher_of(TINY)
     direction = fisher.free(torch.randn(1, *fisher.at.object_.shape, dtype=torch.complex64))[0]
     quadratic = (direction.conj() * fisher(direction[None])[0]).real.sum()
-    along = Estimate(direction, torch.zeros_like(fisher.at.probe))
+    along = Estimate(direction, torch.zeros_like(fisher.at.probe), haze=torch.tensor(0.0))
     assert float(quadratic) == pytest.approx(fisher.likelihood.curvature(fisher.at, along), rel=1e-4)
 
 

@@ -10,6 +10,7 @@ from tests.browser import complaints, requests
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.metrics.agreement import Agreement
 from ptycho.metrics.frc import fourier_ring_correlation
+from ptycho.metrics.limit import Limit
 from ptycho.metrics.self_check import SelfCheck, WorstFrames
 from ptycho.metrics.summary import compare
 from ptycho.optics.geometry import Geometry
@@ -52,8 +53,11 @@ def check(scan, result):
     z = rng.normal(size=60)
     worst = np.argsort(z)[::-1][:6]
     counts = scan.counts(worst)
-    agreement = Agreement(frc, deviation, 0.9 * frc.correlation, frc.correlation)
-    return SelfCheck(agreement, deviation, 1 + 0.1 * z**2, z, WorstFrames(worst, counts, counts), 0.5)
+    agreement = Agreement(frc, deviation + 0j, 0.9 * frc.correlation, frc.correlation)
+    ssnr = np.ones_like(frc.frequency)
+    limit = Limit(40.0, 30.0, frc.frequency, ssnr, (1 + 1 / ssnr) ** -0.5, deviation, deviation, 2)
+    frames = (1 + 0.1 * z**2, z, WorstFrames(worst, counts, counts))
+    return SelfCheck(agreement, limit, deviation, 2 * deviation, deviation, *frames, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +169,7 @@ def test_a_broken_script_is_noticed(browser, page, monkeypatch, tmp_path, scan, 
 
 
 def test_a_scan_without_halves_metres_or_training_has_a_page_too(browser, tmp_path, scan, result, check):
-    bare = dataclasses.replace(check, agreement=None)
+    bare = dataclasses.replace(check, agreement=None, limit=None)
     facts = FACTS | {"held_out_deviance": None, "commands": {}}
     quiet = dataclasses.replace(result, history={})
     save_report(tmp_path / "bare.html", Report(scan, quiet, bare, facts, {}))
@@ -257,7 +261,8 @@ def test_a_large_object_makes_a_page_of_a_few_megabytes(tmp_path, scan, result, 
         result, object_=(tall * (1 + 0.1 * noise)).astype(np.complex64), coverage=np.ones(tall.shape, np.float32)
     )
     grown = dataclasses.replace(
-        check, shot_noise=np.abs(noise), agreement=dataclasses.replace(check.agreement, deviation=np.abs(noise) / 2)
+        check,
+        **dict.fromkeys(("amplitude_deviation", "phase_deviation", "shot_noise"), np.abs(noise)),
     )
     save_report(tmp_path / "large.html", Report(scan, large, grown, FACTS, {}))
     assert (tmp_path / "large.html").stat().st_size < 8e6

@@ -8,7 +8,6 @@ from ptycho.base.arrays import Mask
 from ptycho.base.errors import DataError, extra_missing
 
 ROUNDING = 1e-6  # relative; variation below it is rounding of single precision
-SMOOTHING = 2.0  # px, over which squares are averaged: one pixel's alone says little
 SSIM_WINDOW = 11  # px, the side of a Gaussian window of 1.5 px
 
 
@@ -92,14 +91,10 @@ def flatness(image: Complex[ndarray, "height width"], mask: Mask) -> tuple[float
     return float(np.abs(inside).std()), float(np.angle(inside * turn).std())
 
 
-def local_rms(values: Float[ndarray, "height width"], mask: Mask) -> Float[ndarray, "height width"]:
-    """Return the root mean square around every pixel, a Gaussian of 2 px inside the mask; NaN outside it."""
+def local_mean(values: Float[ndarray, "height width"], mask: Mask, width: float) -> Float[ndarray, "height width"]:
+    """Return the mean around every pixel over a Gaussian of ``width`` px inside the mask; NaN outside it."""
     from scipy.ndimage import gaussian_filter
 
-    square, weight = (
-        gaussian_filter(np.where(mask, field, 0.0), SMOOTHING) for field in (values**2, np.ones_like(values))
-    )
-    rms: Float[ndarray, "height width"] = np.sqrt(
-        np.divide(square, weight, out=np.full_like(square, np.nan), where=mask)
-    )
-    return rms
+    total, weight = (gaussian_filter(np.where(mask, field, 0.0), width) for field in (values, np.ones(mask.shape)))
+    mean: Float[ndarray, "height width"] = np.divide(total, weight, out=np.full(mask.shape, np.nan), where=mask)
+    return mean

@@ -6,15 +6,17 @@ import numpy as np
 from jaxtyping import Complex64, Float
 from numpy import ndarray
 
+from ptycho.metrics.agreement import signal_to_noise
 from ptycho.metrics.align import align
-from ptycho.metrics.frc import Curve, Frc, fourier_ring_correlation
-from ptycho.metrics.image import local_rms, phase_near
+from ptycho.metrics.frc import Curve, fourier_ring_correlation
+from ptycho.metrics.image import local_mean, phase_near
 from ptycho.metrics.overlay import Overlay, Stitched, lay_over
 
 Map = Float[ndarray, "height width"]
 
 # Share of the object's size that errors are scaled to before they are scored, so that all of them stay small.
 SMALL = 1e-3
+SMOOTHING = 2.0  # px, over which squares are averaged: few errors alone say little of one pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +74,10 @@ def limit_of(errors: Complex64[ndarray, "sample height width"], truth: Stitched)
     drawn = [_scored(error[box], laid) for error in errors]
     amplitude, phase = (np.sqrt(np.mean([each[i] ** 2 for each in drawn], axis=0)) for i in (1, 2))
     signal = fourier_ring_correlation(target[rectangle], target[rectangle])
-    noise = np.mean([_power(each[0][rectangle]).shared_power for each in drawn], axis=0)
-    ssnr: Curve = signal.shared_power / noise
+    ssnr: Curve = signal_to_noise(signal, np.stack([each[0][rectangle] for each in drawn]))
     maps = [np.full(truth.object_.shape, np.nan) for _ in range(2)]
     for whole, part in zip(maps, (amplitude, phase), strict=True):
-        whole[box] = local_rms(part, mask)
+        whole[box] = np.sqrt(local_mean(part**2, mask, SMOOTHING))
     return Limit(
         amplitude_db=_db(amplitude[mask]),
         phase_db=_db(phase[mask]),
@@ -99,10 +100,6 @@ def _scored(error: Complex64[ndarray, "height width"], laid: Overlay) -> tuple[n
         (np.abs(image) - np.abs(target)) / factor,
         (phase_near(image, target) - np.angle(target)) / factor,
     )
-
-
-def _power(image: ndarray) -> Frc:
-    return fourier_ring_correlation(image, image)
 
 
 def _db(deviations: ndarray) -> float:

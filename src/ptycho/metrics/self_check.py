@@ -1,15 +1,19 @@
 """What a reconstruction says of itself without a truth: agreement of halves, uncertainty, frames that don't fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from numpy import ndarray
 
 from ptycho.base.atomic import atomic_path
-from ptycho.metrics.agreement import Agreement, Map
+from ptycho.metrics.agreement import Agreement
+from ptycho.metrics.frc import Frc
+from ptycho.metrics.limit import Limit
+
+Map = Float[ndarray, "height width"]
 
 THRESHOLDS: dict[str, Any] = {"half_bit": "half_bit", "one_bit": "one_bit", "one_seventh": 1 / 7}
 N_WORST = 6
@@ -35,6 +39,12 @@ class SelfCheck:
     ----------
     agreement
         Of two halves of the scan; None where a half would be too small.
+    limit
+        What shot noise allows an unbiased estimate of an object like this one, the probe being known; None where the
+        scan covers too little.
+    amplitude_deviation, phase_deviation
+        (height, width) standard deviation of a pixel's amplitude, and of its phase in rad, so that the error of two
+        pixels in three is smaller, after `ptycho.metrics.deviation`; NaN where two halves can't be compared.
     shot_noise
         (height, width) least standard deviation of a complex pixel of the object that the photons allow, probe and
         neighbours known: 1 / sqrt(information), dimensionless; NaN where no light fell.
@@ -48,6 +58,9 @@ class SelfCheck:
     """
 
     agreement: Agreement | None
+    limit: Limit | None
+    amplitude_deviation: Map
+    phase_deviation: Map
     shot_noise: Map
     deviance: Float64[ndarray, " position"]
     z: Float64[ndarray, " position"]
@@ -56,13 +69,21 @@ class SelfCheck:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what summary.json says: crossings in fractions of Nyquist, None where halves were too small."""
-        frc = None if self.agreement is None else self.agreement.frc
-        crossings = {name: frc.crossing(threshold) if frc else None for name, threshold in THRESHOLDS.items()}
+        frc = best = None
+        if self.agreement is not None:
+            frc = self.agreement.frc
+            best = replace(frc, correlation=self.agreement.limit_between_halves)
         return {
-            "frc_crossings": crossings,
+            "frc_crossings": _crossings(frc),
+            "frc_limit_crossings": _crossings(best),
             "frc_of": "two halves of the scan, each with half the dose; fractions of Nyquist",
+            "typical_amplitude_deviation": _typical(self.amplitude_deviation),
+            "typical_phase_deviation": _typical(self.phase_deviation),
+            "limit_amplitude_db": None if self.limit is None else self.limit.amplitude_db,
+            "limit_phase_db": None if self.limit is None else self.limit.phase_db,
             "mean_deviance": float(self.deviance.mean()),
             "median_z": float(np.median(self.z)),
+            "share_of_frames_with_z_above_3": float(np.mean(self.z > 3)),
             "worst_frames": [
                 {"frame": i, "z": float(self.z[i]), "deviance": float(self.deviance[i])}
                 for i in self.worst.indices.tolist()
@@ -71,18 +92,28 @@ class SelfCheck:
         }
 
     def write(self, path: Path) -> None:
-        """Write an npz with keys shot_noise, deviance, z; halves_deviation and frc_* where there are halves.
+        """Write an npz with the maps, deviance and z; frc_* where there are halves.
 
         Raises
         ------
         OutputError
             The file can't be written.
         """
-        arrays: dict[str, Any] = {"shot_noise": self.shot_noise, "deviance": self.deviance, "z": self.z}
+        names = ("amplitude_deviation", "phase_deviation", "shot_noise", "deviance", "z")
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
         if self.agreement is not None:
-            arrays["halves_deviation"] = self.agreement.deviation
             arrays |= {f"frc_{name}": curve for name, curve in vars(self.agreement.frc).items()}
             arrays["frc_limit_between_halves"] = self.agreement.limit_between_halves
             arrays["frc_limit_against_truth"] = self.agreement.limit_against_truth
         with atomic_path(path) as partial, partial.open("wb") as stream:
             np.savez(stream, **arrays)
+
+
+def _crossings(frc: Frc | None) -> dict[str, float | None]:
+    return {name: frc.crossing(threshold) if frc else None for name, threshold in THRESHOLDS.items()}
+
+
+def _typical(deviation: Map) -> float | None:
+    """Return the root mean square where it is known."""
+    known = deviation[np.isfinite(deviation)]
+    return float(np.sqrt(np.mean(known**2))) if known.size else None

@@ -13,7 +13,9 @@ from ptycho.assembly.reference import Reference
 from ptycho.base.errors import DataError
 from ptycho.metrics.limit import Limit, limit_of
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.inference.likelihood import Estimate, Likelihood
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.frame_probes import FrameProbes
+from ptycho_torch.inference.likelihood import Chunk, Likelihood
 from ptycho_torch.objectives.poisson import FLOOR
 from ptycho_torch.physics.forward import place_on_canvas
 from ptycho_torch.pinn.labels import CutLabels
@@ -31,7 +33,7 @@ Fields = Complex64[Tensor, "sample height width"]
 class Fisher:
     """Fisher information of the object, the probe being known: a linear operator that is real-symmetric.
 
-    With the fields psi_m = A_m O on the detector, A_m = F P_m gather, and lambda = sum_m |psi_m|^2 + background,
+    With the fields psi_m = A_m O on the detector, A_m = F P_m gather, and the expected counts lambda,
 
         F d = sum_m A_m^H [ 4 psi_m Re(sum_k psi_k^* A_k d) / lambda ]
 
@@ -42,14 +44,15 @@ class Fisher:
     Attributes
     ----------
     likelihood, at
-        The scan, and the object and the probe at which the information is asked for.
-    background
-        Counts a pixel that are expected besides the diffracted ones.
+        The scan, and the object and all else at which the information is asked for.
+    extra
+        Counts added to lambda under the fraction bar. With 0 it is the information; with 1 a single count where none
+        was expected decides nothing.
     """
 
     likelihood: Likelihood
     at: Estimate
-    background: float = 0.0
+    extra: float = 0.0
 
     @cached_property
     def light(self) -> Float32[Tensor, "height width"]:
@@ -60,6 +63,11 @@ class Fisher:
     def support(self) -> Tensor:
         """Return the pixels that are not taken for known."""
         return self.light > FAINT * self.light[self.light > FAINT * self.light.amax()].median()
+
+    @cached_property
+    def stiffness(self) -> Float32[Tensor, "height width"]:
+        """Return twice the light, nowhere zero: eigenvalues of F over it lie between 0 and 2."""
+        return 2 * self.light.clamp_min(FAINT * self.light.median())
 
     def free(self, fields: Fields) -> Fields:
         """Return fields on the support, less what they have of the global phase, which nothing can know."""
@@ -72,12 +80,12 @@ class Fisher:
         """Return F d for several directions at once; the fields of the frames are made once for all."""
         found = torch.zeros_like(directions)
         far_field = self.likelihood.far_field
-        for chunk, illumination, _, field in self.likelihood.fields(self.at):
+        for chunk, probes, _, field in self.likelihood.fields(self.at):
             lit = 2 * field * self._weight(chunk.rows, field).sqrt()[:, None]
             for direction, sums in zip(directions, found, strict=True):
-                change = far_field(illumination(chunk.look(direction)))
+                change = far_field(probes.fields * chunk.look(direction)[:, None])
                 slope = (lit.conj() * change).real.sum(dim=1, keepdim=True)
-                sums += chunk.look.adjoint(illumination.adjoint(far_field.adjoint(slope * lit)))
+                sums += self._back(chunk, probes, slope * lit)
         return self.free(found)
 
     @torch.no_grad()
@@ -87,14 +95,30 @@ class Fisher:
         They are A^H [2 psi w / sqrt(lambda)] with standard normal numbers w, one a detector pixel.
         """
         drawn = torch.zeros((n, *self.likelihood.object_shape), dtype=torch.complex64, device=self.light.device)
-        far_field = self.likelihood.far_field
-        for chunk, illumination, _, field in self.likelihood.fields(self.at):
+        for chunk, probes, _, field in self.likelihood.fields(self.at):
             lit = 2 * field * self._weight(chunk.rows, field).sqrt()[:, None]
             shape = (len(field), 1, *field.shape[-2:])
             for sums in drawn:
                 noise = torch.randn(shape, generator=generator, device=field.device)
-                sums += chunk.look.adjoint(illumination.adjoint(far_field.adjoint(noise * lit)))
+                sums += self._back(chunk, probes, noise * lit)
         return self.free(drawn)
+
+    @torch.no_grad()
+    def residuals(self, generator: torch.Generator) -> tuple[Fields, Fields]:
+        """Return A^H [2 psi (lambda - n) / lambda] of the counts n, and the same of what noise n may have in it.
+
+        To first order the former is F times the error of an object that these counts had no part in, plus noise; the
+        latter, drawn with the variance n, has the noise's covariance at any number of counts.
+        """
+        found = torch.zeros((2, *self.likelihood.object_shape), dtype=torch.complex64, device=self.light.device)
+        for chunk, probes, _, field in self.likelihood.fields(self.at):
+            counts = self.likelihood.scan.counts(chunk.frames)
+            noise = counts.sqrt() * torch.randn(counts.shape, generator=generator, device=counts.device)
+            weight = self._weight(chunk.rows, field)
+            for sums, change in zip(found, (self.likelihood.expected(self.at, field) - counts, noise), strict=True):
+                sums += self._back(chunk, probes, 2 * (weight * change)[:, None] * field)
+        residual, noise = self.free(found).split(1)
+        return residual, noise
 
     def solve(self, right: Fields, *, residual: float = RESIDUAL, most: int = MOST_STEPS) -> Fields:
         """Return F^+ b for several right sides: conjugate gradients, preconditioned by the light.
@@ -108,7 +132,7 @@ class Fisher:
         most
             Steps at most. Fewer leave out what the scan hardly knows: the slowest to converge is what scatters most.
         """
-        stiffness = (2 * self.light).clamp_min(2 * FAINT * self.light.median())
+        stiffness = self.stiffness
         found, rest = torch.zeros_like(right), right
         ready = rest / stiffness
         direction, squares = ready, _dot(rest, ready)
@@ -126,8 +150,13 @@ class Fisher:
         return found
 
     def _weight(self, rows: slice, field: Tensor) -> Float32[Tensor, "frame y x"]:
-        expected = torch.view_as_real(field).square().sum(dim=(1, -1)) + self.background
+        expected = self.likelihood.expected(self.at, field) + self.extra
         return (self.likelihood.scan.mask & ~self.likelihood.held[rows]) / expected.clamp_min(FLOOR)
+
+    def _back(self, chunk: Chunk, probes: FrameProbes, fields: Tensor) -> Tensor:
+        """Return sum_m A_m^H of fields on the detector."""
+        exits = self.likelihood.far_field.adjoint(fields)
+        return chunk.look.adjoint((probes.fields.conj() * exits).sum(dim=1))
 
 
 def shot_noise_limit(
@@ -165,8 +194,12 @@ def shot_noise_limit(
     scan = Scan.of(acquisition, device)
     placement, origin = place_on_canvas(scan.positions, acquisition.size)
     truth = CutLabels.of(acquisition.object_, scan.positions, acquisition.size)
-    at = Estimate(torch.where(truth.known, truth.object_, 1), torch.as_tensor(acquisition.probe, device=device))
-    fisher = Fisher(Likelihood(scan, placement, held_out_fraction=0.0, probe_free=False), at, background)
+    at = Estimate(
+        torch.where(truth.known, truth.object_, 1),
+        torch.as_tensor(acquisition.probe, device=device),
+        haze=torch.tensor(background**0.5, device=device),
+    )
+    fisher = Fisher(Likelihood(scan, placement, held_out_fraction=0.0), at)
     generator = torch.Generator(device=device).manual_seed(seed)
     errors = fisher.solve(fisher.scores(n_solves, generator))
     canvas = Reference(at.object_.cpu().numpy(), origin.cpu().numpy().astype(np.float64), fisher.light.cpu().numpy())

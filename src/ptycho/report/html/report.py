@@ -178,7 +178,7 @@ def frc_chart(agreement: Agreement, pixel: float | None) -> Chart:
         "spatial frequency (fraction of Nyquist)",
         "Fourier ring correlation",
         caption=f"{found} Each half has every other frame, so this is consistency at half the dose, not a comparison "
-        "with the truth. The limits are estimates of the bound for a known probe and independent pixels, drawn "
+        "with the truth. The limits are the bound of shot noise for a known probe, from a few drawn errors, shown "
         "where the halves correlate above the half bit.",
         alt=f"Fourier ring correlation between two halves of the scan; {found}",
         y_range=(min(0.0, float(frc.correlation.min())), 1.0),
@@ -189,7 +189,8 @@ def frc_chart(agreement: Agreement, pixel: float | None) -> Chart:
 
 def _numbers(report: Report, pixel: float | None) -> list[Fact]:
     facts, check = report.facts, report.check
-    crossing = check.as_dict()["frc_crossings"]["half_bit"]
+    said = check.as_dict()
+    crossing = said["frc_crossings"]["half_bit"]
     numbers = [
         Fact("Finest detail", length(1 / crossing, pixel) if crossing else "-", "halves of the scan, FRC, half bit"),
         Fact("Deviance", f"{facts['deviance']:.3g}", "a pixel; noise: about 1, less at few counts"),
@@ -202,9 +203,19 @@ def _numbers(report: Report, pixel: float | None) -> list[Fact]:
         Fact("Frames", f"{facts['n_positions']}", f"{report.scan.size} x {report.scan.size} px"),
         Fact("Iterations", f"{facts['iterations']}", "after the network"),
     ]
+    if check.agreement is not None:
+        least = "" if check.limit is None else f"; photons alone: {_from_db(check.limit.amplitude_db)}"
+        numbers.append(Fact("Amplitude within", f"± {said['typical_amplitude_deviation']:.2g}", f"typically{least}"))
+        least = "" if check.limit is None else f"; photons alone: {_from_db(check.limit.phase_db)}"
+        numbers.append(Fact("Phase within", f"± {said['typical_phase_deviation']:.2g} rad", f"typically{least}"))
     if facts["held_out_deviance"] is not None:
         numbers.insert(2, Fact("Held-out deviance", f"{facts['held_out_deviance']:.3g}", "pixels not fitted"))
     return numbers
+
+
+def _from_db(psnr: float) -> str:
+    """Return the root mean square error that a PSNR with peak 1 stands for."""
+    return f"{10 ** (-psnr / 20):.2g}"
 
 
 def _object_maps(result: Reconstruction, mask: Mask, inner: Mask, pixel: float | None) -> Field:
@@ -214,17 +225,24 @@ def _object_maps(result: Reconstruction, mask: Mask, inner: Mask, pixel: float |
 def _uncertainty(report: Report, mask: Mask, inner: Mask, pixel: float | None) -> Field:
     box = bounding_box(mask, 0)
     step = step_for(mask[box].shape)
-    agreement = report.check.agreement
-    named = {"Shot-noise limit": report.check.shot_noise}
-    if agreement is not None:
-        named = {"Disagreement of the halves": agreement.deviation} | named
+    check = report.check
+    named = {"Shot-noise limit": (check.shot_noise, "")}
+    if check.agreement is not None:
+        named = {
+            "Amplitude, standard deviation": (check.amplitude_deviation, ""),
+            "Phase, standard deviation": (check.phase_deviation, "rad"),
+        } | named
     small = [
-        (name, *averaged(values[box], mask[box] & np.isfinite(values[box]), step)) for name, values in named.items()
+        (name, unit, *averaged(values[box], mask[box] & np.isfinite(values[box]), step))
+        for name, (values, unit) in named.items()
     ]
-    # One scale for both, since their ratio is what tells; the rim, which few frames saw, does not set it.
+    # One scale for all, since their ratio is what tells; the rim, which few frames saw, does not set it.
     sure = averaged(mask[box].astype(float), inner[box], step)[1]
-    most = BRIGHTEST * float(np.median(np.concatenate([values[known & sure] for _, values, known in small])))
-    maps = [pixel_map(name, values, known, UNCERTAINTY_COLOURS, (0.0, most)) for name, values, known in small]
+    most = BRIGHTEST * float(np.median(np.concatenate([values[known & sure] for *_, values, known in small])))
+    maps = [
+        pixel_map(name, values, known, UNCERTAINTY_COLOURS, (0.0, most), unit=unit)
+        for name, unit, values, known in small
+    ]
     return field_of(maps, box, report.result.origin, step, pixel)
 
 

@@ -1,0 +1,62 @@
+"""Deviations of pixels from two halves whose random and systematic errors are known."""
+
+import numpy as np
+import pytest
+
+from ptycho.metrics.deviation import UNKNOWN, Examined, deviations
+
+SHAPE = (96, 96)
+RANDOM, NOISE = 0.02, 0.05  # standard deviation of each part of the whole's random error, and of what the counts add
+
+
+def fields(rng, n, sigma):
+    return sigma * (rng.normal(size=(n, *SHAPE)) + 1j * rng.normal(size=(n, *SHAPE)))
+
+
+def found_with(bias, gain=1.0, size=1.0, seed=0):
+    """Deviations where both halves have one systematic error, and everything passed a filter of some gain."""
+    rng = np.random.default_rng(seed)
+    halves = fields(rng, 2, 2**0.5 * RANDOM)
+    examined = [
+        Examined(*(gain * part for part in (bias + half + fields(rng, 1, NOISE)[0], fields(rng, 1, NOISE)[0], apart)))
+        for half, apart in zip(halves, (halves[0] - halves[1], halves[1] - halves[0]), strict=True)
+    ]
+    difference = halves[0] - halves[1]
+    difference[:4] = np.nan
+    return deviations(difference, examined, np.full(SHAPE, size, dtype=np.complex64))
+
+
+def rms(deviation):
+    return float(np.sqrt(np.nanmean(deviation**2)))
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.3])
+def test_random_and_systematic_errors_both_count(gain):
+    bias = np.full(SHAPE, 0.06 + 0.03j)
+    amplitude, phase = found_with(bias, gain)
+    assert np.isnan(amplitude[:4]).all()
+    assert np.isnan(phase[:4]).all()
+    assert rms(amplitude) == pytest.approx(np.hypot(RANDOM, 0.06), rel=0.1)
+    assert rms(phase) == pytest.approx(np.hypot(RANDOM, 0.03), rel=0.1)
+
+
+def test_without_systematic_errors_the_halves_decide():
+    amplitude, phase = found_with(np.zeros(SHAPE))
+    # The factor is never below one, so that its own noise only ever widens.
+    for deviation in (amplitude, phase):
+        assert RANDOM < rms(deviation) < 1.35 * RANDOM
+
+
+def test_a_systematic_error_shows_where_it_is():
+    bias = np.zeros(SHAPE, dtype=complex)
+    bias[60:, 60:] = 0.2
+    amplitude, phase = found_with(bias)
+    assert rms(amplitude[70:, 70:]) > 5 * rms(amplitude[10:40, 10:40])
+    assert rms(phase[70:, 70:]) < 2 * rms(phase[10:40, 10:40])
+
+
+def test_a_darker_object_has_a_less_certain_phase():
+    bright, dark = (found_with(np.zeros(SHAPE), size=size)[1] for size in (1.0, 0.25))
+    np.testing.assert_allclose(dark, 4 * bright)
+    black = found_with(np.zeros(SHAPE), size=0.0)[1]
+    assert np.nanmin(black) == np.nanmax(black) == UNKNOWN
