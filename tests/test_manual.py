@@ -70,7 +70,7 @@ def test_every_choice_is_in_the_reference_once_in_its_section(cls):
         ("probe_mask_diameter", "*a number, above 0, or null*; default `null`"),
         ("object_big", "*true or false*; default `true`; older key `object.big`"),
         ("energy", "*a number, above 0, or null*; default `null`"),
-        ("architecture", "*'lean', 'cnn'*; default `lean`"),
+        ("architecture", "*'lean', 'unrolled', 'cnn'*; default `lean`"),
     ],
 )
 def test_the_reference_says_what_the_checks_accept(field, said):

@@ -36,6 +36,7 @@ def test_the_defaults_can_train(N, gridsize):
         {"gridsize": 0},
         {"n_filters_scale": 0},
         {"lean_width": 0},
+        {"passes": 0},
         {"probe_scale": 0},
         {"probe_mask_diameter": 0.0},
         {"gaussian_smoothing_sigma": -1.0},
@@ -106,6 +107,16 @@ def test_a_size_that_does_not_fit_the_network_names_those_beside_it():
 
 def test_learning_from_labels_can_train():
     validate_training(TrainingConfig(ModelConfig(model_type="supervised")))
+
+
+def test_an_unrolled_network_learns_from_counts_of_patterns_one_by_one_behind_a_probe_that_stays():
+    unrolled = {"architecture": "unrolled"}
+    validate_training(TrainingConfig(ModelConfig(**unrolled)))
+    assert refusal(validate_model, ModelConfig(**unrolled, gridsize=2)).startswith("gridsize is 2 with the unrolled")
+    supervised = ModelConfig(**unrolled, model_type="supervised")
+    assert refusal(validate_model, supervised).startswith('model_type is "supervised" with the unrolled')
+    config = TrainingConfig(ModelConfig(**unrolled), probe_trainable=True)
+    assert refusal(validate_training, config).startswith("probe_trainable is set with the unrolled")
 
 
 def test_a_loss_that_compares_with_nothing_is_refused():

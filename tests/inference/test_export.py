@@ -55,6 +55,12 @@ def agrees_through_onnxruntime(pinn, file):
     return json.loads(session.get_modelmeta().custom_metadata_map[DESCRIPTION])
 
 
+def test_an_unrolled_network_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"unrolled.*expected lean or cnn.*ptycho reconstruct"):
+        export(trained(architecture="unrolled"), tmp_path / "net.onnx", {})
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("n_modes", [1, 3])
 def test_the_back_projection_in_real_numbers_is_the_complex_one(n_modes):
     generator = torch.Generator().manual_seed(n_modes)

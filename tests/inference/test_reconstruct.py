@@ -27,9 +27,9 @@ CPU = torch.device("cpu")
 SCAN = small_scan(n_positions=60, photons=1e6)
 
 
-def pinn_of(acquisition=SCAN, gridsize=1):
+def pinn_of(acquisition=SCAN, gridsize=1, architecture="lean"):
     """A network with something to say."""
-    config = TrainingConfig(ModelConfig(N=32, gridsize=gridsize, lean_width=8))
+    config = TrainingConfig(ModelConfig(N=32, gridsize=gridsize, architecture=architecture, lean_width=8))
     torch.manual_seed(0)
     pinn = build(config.model, config, Constants.of(acquisition))
     with torch.no_grad():
@@ -103,9 +103,9 @@ def test_the_patches_are_stitched_as_numpy_stitches_them():
     assert np.abs(coverage.numpy() - expected_coverage).max() < 1e-5 * expected_coverage.max()
 
 
-@pytest.mark.parametrize("gridsize", [1, 2, 5])
-def test_the_batch_size_does_not_matter(gridsize):
-    pinn = pinn_of(gridsize=gridsize)
+@pytest.mark.parametrize(("gridsize", "architecture"), [(1, "lean"), (2, "lean"), (5, "lean"), (1, "unrolled")])
+def test_the_batch_size_does_not_matter(gridsize, architecture):
+    pinn = pinn_of(gridsize=gridsize, architecture=architecture)
     one, other = (reconstruct(pinn, SCAN, device=CPU, batch_size=size).final for size in (64, 7))
     lit = one.coverage > 0.01 * one.coverage.max()
     assert np.abs(one.object_ - other.object_)[lit].max() < 1e-4
@@ -165,6 +165,20 @@ def test_another_probe_is_reported(caplog):
     assert "correlates with the trained one by only" in caplog.text
 
 
+def test_an_unrolled_network_works_with_the_probe_of_the_scan(caplog):
+    """Whatever probe it was trained behind: trained behind this one, it says the same."""
+    moved = dataclasses.replace(SCAN, probe=np.roll(0.01 * SCAN.probe, 8, axis=2), object_=None)
+    with caplog.at_level(logging.WARNING):
+        found = reconstruct(pinn_of(brighter(SCAN, 9), architecture="unrolled"), moved, device=CPU).stitched
+    assert not caplog.records
+    expected = reconstruct(pinn_of(moved, architecture="unrolled"), moved, device=CPU).stitched
+    np.testing.assert_array_equal(found.object_, expected.object_)
+    np.testing.assert_allclose(found.probe, Constants.of(moved).probe, rtol=1e-5)
+    other = reconstruct(pinn_of(moved, architecture="unrolled"), SCAN, device=CPU).stitched
+    lit = other.coverage > 0.1 * other.coverage.max()
+    assert np.abs(found.object_ - other.object_)[lit].max() > 0.05
+
+
 @pytest.mark.parametrize("iterations", [0, 4])
 def test_what_masked_pixels_hold_changes_nothing(iterations):
     masked = small_scan(n_dead_pixels=40)
@@ -186,9 +200,11 @@ def test_the_likelihood_solution_needs_a_truth_and_stays_near_it():
         maximum_likelihood(dataclasses.replace(SCAN, object_=None), device=CPU)
 
 
-@pytest.mark.parametrize(("gridsize", "iterations"), [(1, 0), (1, 4), (2, 2)])
-def test_a_self_check_leaves_the_result_as_it_is(gridsize, iterations):
-    pinn = pinn_of(gridsize=gridsize)
+@pytest.mark.parametrize(
+    ("gridsize", "architecture", "iterations"), [(1, "lean", 0), (1, "lean", 4), (2, "lean", 2), (1, "unrolled", 0)]
+)
+def test_a_self_check_leaves_the_result_as_it_is(gridsize, architecture, iterations):
+    pinn = pinn_of(gridsize=gridsize, architecture=architecture)
     plain, checked = (
         reconstruct(pinn, SCAN, device=CPU, refinement=Refinement(iterations), check=check) for check in (False, True)
     )
@@ -211,18 +227,18 @@ def test_iterations_bring_the_halves_together():
         assert np.nanmedian(getattr(refined, name)) < np.nanmedian(getattr(alone, name))
 
 
-@pytest.mark.parametrize("gridsize", [1, 2])
-def test_a_half_knows_nothing_of_the_frames_of_the_other(gridsize):
+@pytest.mark.parametrize(("gridsize", "architecture"), [(1, "lean"), (2, "lean"), (1, "unrolled")])
+def test_a_half_knows_nothing_of_the_frames_of_the_other(gridsize, architecture):
     scan = Scan.of(SCAN)
     placement, _ = place_on_canvas(scan.positions, 32)
 
     def solver(patterns):
         return Solver(pinn, dataclasses.replace(scan, patterns=patterns), placement, 1.0, 16, 4, Refinement(2))
 
-    pinn = pinn_of(gridsize=gridsize)
+    pinn = pinn_of(gridsize=gridsize, architecture=architecture)
     every = torch.arange(60)
     whole, [(one, sums), (other, other_sums)] = solver(scan.patterns).sums_with_halves(every, wanted=True)
-    if gridsize == 1:
+    if not pinn.sees_neighbours:
         torch.testing.assert_close(sums + other_sums, whole)
     patterns = scan.patterns.to(torch.int32)
     patterns[other] = patterns[other].flip(1)

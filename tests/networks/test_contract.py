@@ -8,7 +8,9 @@ from torch import nn
 
 from ptycho.base.errors import ConfigError
 from ptycho_torch.networks.registry import NETWORKS, NetworkChoices
+from ptycho_torch.networks.unrolled import N_SEEN
 
+GROUPED = [name for name, kind in NETWORKS.items() if kind.looks_at != "residual"]
 SMALL = {"lean_width": 8, "filter_scale": 1, "amplitude_activation": "softplus"}
 
 
@@ -24,10 +26,17 @@ def amplitudes(size, channels=1, batch=2, seed=0):
 
 
 def seen_by(name, size=64, channels=1, batch=2, seed=0):
-    """What the network of that name looks at: amplitudes, or back projections as pairs of real images."""
-    twice = {"amplitude": 1, "back projection": 2}[NETWORKS[name].looks_at]
-    images = amplitudes(size, twice * channels, batch, seed)
-    return images if twice == 1 else images - images.mean(dim=(2, 3), keepdim=True)
+    """What the network of that name looks at: amplitudes, real images of both signs, or these about a patch of 1."""
+    looks_at = NETWORKS[name].looks_at
+    n_images = {"amplitude": channels, "back projection": 2 * channels, "residual": N_SEEN}[looks_at]
+    images = amplitudes(size, n_images, batch, seed)
+    if looks_at == "amplitude":
+        return images
+    images = images - images.mean(dim=(2, 3), keepdim=True)
+    if looks_at == "residual":
+        images = 0.1 * images / images.amax()
+        images[:, 0] += 1
+    return images
 
 
 def wake(net):
@@ -38,9 +47,10 @@ def wake(net):
                 parameter.normal_(std=0.05)
 
 
-@pytest.mark.parametrize("channels", [1, 4, 9, 16, 25])
 @pytest.mark.parametrize("size", [64, 128])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "channels"), [*((name, n) for name in GROUPED for n in (1, 4, 9, 16, 25)), ("unrolled", 1)]
+)
 def test_patterns_become_complex_patches_of_their_shape(name, size, channels):
     patches = network(name, size, channels)(seen_by(name, size, channels))
     assert patches.shape == (2, channels, size, size)
@@ -48,8 +58,7 @@ def test_patterns_become_complex_patches_of_their_shape(name, size, channels):
     assert patches.isfinite().all()
 
 
-@pytest.mark.parametrize("channels", [1, 4])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "channels"), [*((name, n) for name in GROUPED for n in (1, 4)), ("unrolled", 1)])
 def test_gradients_reach_every_parameter(name, channels):
     net = network(name, channels=channels)
     wake(net)
@@ -80,7 +89,7 @@ def test_patterns_of_a_batch_do_not_hear_of_each_other(name):
     assert not torch.equal(together[0], together[1]), "the network does not look at its input"
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", GROUPED)
 def test_members_of_a_group_hear_of_each_other(name):
     net = network(name, channels=4)
     wake(net)
@@ -95,7 +104,8 @@ def test_members_of_a_group_hear_of_each_other(name):
 def test_heads_can_say_any_transmission(name, amplitude, phase):
     """Phases beyond +-pi/2, amplitudes above 1 and near 0: a few steps of the last convolutions alone get there."""
     net = network(name)
-    heads = {"lean": ["head"], "cnn": ["amplitude.centre", "amplitude.border", "phase.centre", "phase.border"]}[name]
+    cnn = ["amplitude.centre", "amplitude.border", "phase.centre", "phase.border"]
+    heads = {"lean": ["head"], "unrolled": ["head"], "cnn": cnn}[name]
     for parameter_name, parameter in net.named_parameters():
         parameter.requires_grad_(any(parameter_name.startswith(head) for head in heads))
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
@@ -116,6 +126,13 @@ def test_heads_can_say_any_transmission(name, amplitude, phase):
 def test_a_fresh_lean_network_says_transparent():
     patches = network("lean", lean_width=32)(seen_by("lean")).detach()
     assert float((patches - 1).abs().max()) < 0.05
+
+
+def test_a_fresh_unrolled_network_takes_the_step_that_the_pattern_asks_for():
+    seen = seen_by("unrolled")
+    patches = network("unrolled", lean_width=32)(seen).detach()[:, 0]
+    stepped = torch.complex(seen[:, 0] + seen[:, 2], seen[:, 1] + seen[:, 3])
+    assert float((patches - stepped).abs().max()) < 0.05
 
 
 def test_the_lean_network_is_small_and_its_depth_does_not_depend_on_the_size():
@@ -184,5 +201,5 @@ def test_amplitudes_of_the_cnn_stay_in_the_range_of_their_activation(activation,
 
 
 def test_the_registry_makes_modules():
-    assert {type(network(name)).__name__ for name in NETWORKS} == {"Lean", "Cnn"}
+    assert {type(network(name)).__name__ for name in NETWORKS} == {"Lean", "Unrolled", "Cnn"}
     assert all(isinstance(network(name), nn.Module) for name in NETWORKS)

@@ -27,9 +27,9 @@ from tests.laws.scans import small_scan
 COUNTS = torch.poisson(20 * torch.rand(100, 32, 32, generator=torch.Generator().manual_seed(1)))
 
 
-def trained(gridsize=1, model_type="pinn", **choices):
+def trained(gridsize=1, model_type="pinn", architecture="lean", **choices):
     """A network that is not fresh: every weight and running sum has a value of its own."""
-    model = ModelConfig(N=32, gridsize=gridsize, model_type=model_type, lean_width=8)
+    model = ModelConfig(N=32, gridsize=gridsize, model_type=model_type, architecture=architecture, lean_width=8)
     config = TrainingConfig(model, output_dir=Path("run"), **choices)
     torch.manual_seed(3)
     pinn = build(config.model, config, Constants.of(small_scan(n_modes=2))).eval()
@@ -88,6 +88,7 @@ def predicted(pinn):
         {"gridsize": 2},
         {"gridsize": 5},
         {"model_type": "supervised"},
+        {"architecture": "unrolled"},
         {"probe_trainable": True, "intensity_scale_trainable": False},
     ],
 )

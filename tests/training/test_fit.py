@@ -143,6 +143,13 @@ def test_groups_are_learned(tmp_path, architecture, gridsize):
     assert done.n_patterns == 8 * 6 * gridsize**2
 
 
+def test_passes_over_a_canvas_are_learned(tmp_path):
+    model = ModelConfig(N=32, architecture="unrolled", lean_width=8, passes=2)
+    done = fit(config_of(tmp_path, model=model, nepochs=8), execution_of(), SCAN)
+    assert done.history["train_loss"][-1] < 0.9 * done.history["train_loss"][0]
+    assert done.history["val_loss"][-1] < done.history["val_loss"][0]
+
+
 @pytest.mark.parametrize("gridsize", [1, 2, 3])
 def test_labels_are_learned_from_and_held_out_ones_judge(tmp_path, gridsize):
     model = ModelConfig(N=32, gridsize=gridsize, lean_width=8, model_type="supervised")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Architecture = Literal["lean", "cnn"]
+Architecture = Literal["lean", "unrolled", "cnn"]
 
 
 @dataclass(slots=True)
@@ -26,9 +26,13 @@ class ModelConfig:
         else cut from its objectGuess), by the error of their exit waves: the weights and modes of the losses in counts,
         object_big and probe_trainable are then not read.
     architecture
-        "lean": residual U-Net with attention on the coarsest grid; "cnn": the plain convolutional network.
+        "lean": residual U-Net with attention on the coarsest grid; "unrolled": the same body, which goes over the
+        object several times and sees the probe and what the patterns still ask for, so that it works behind another
+        probe; "cnn": the plain convolutional network.
     lean_width
-        Channels of the first level of the "lean" network; at least 1.
+        Channels of the first level of the "lean" and "unrolled" networks; at least 1.
+    passes
+        How often the "unrolled" network goes over the object; at least 1.
     fno_modes
         Fourier modes kept along each axis; read by Fourier networks only.
     fno_width
@@ -74,6 +78,7 @@ class ModelConfig:
     model_type: Literal["pinn", "supervised"] = "pinn"
     architecture: Architecture = "lean"
     lean_width: int = 32
+    passes: int = 3
     fno_modes: int = 12
     fno_width: int = 32
     fno_blocks: int = 4

@@ -28,12 +28,28 @@ def validate_model(config: ModelConfig) -> None:
             f"or {config.N + 8 - config.N % 8} px"
         )
     whole(config, "gridsize", "n_filters_scale", "lean_width", "fno_modes", "fno_width", "fno_blocks", least=1)
-    whole(config, "learned_input_channels", least=1)
+    whole(config, "learned_input_channels", "passes", least=1)
     whole(config, "fno_cnn_blocks", least=0)
     whole(config, "max_hidden_channels", "resnet_width", least=1, optional=True)
     number(config, "probe_scale", above=0)
     number(config, "probe_mask_diameter", above=0, optional=True)
     number(config, "probe_mask_sigma", "gaussian_smoothing_sigma", least=0)
+    if config.architecture == "unrolled":
+        _check_unrolled(config)
+
+
+def _check_unrolled(config: ModelConfig) -> None:
+    """Refuse what an unrolled network can't be: its patterns meet on the canvas, and its teacher is the counts."""
+    if config.gridsize > 1:
+        raise ConfigError(
+            f"gridsize is {config.gridsize} with the unrolled architecture; expected 1: its patterns meet on the "
+            "canvas; set gridsize to 1, or choose the lean architecture"
+        )
+    if config.model_type == "supervised":
+        raise ConfigError(
+            'model_type is "supervised" with the unrolled architecture; expected "pinn": its passes ask the counts; '
+            'set model_type to "pinn", or choose the lean architecture'
+        )
 
 
 def validate_training(config: TrainingConfig, execution: PyTorchExecutionConfig | None = None) -> None:
@@ -52,6 +68,11 @@ def validate_training(config: TrainingConfig, execution: PyTorchExecutionConfig 
     _check_grouping(config)
     _check_objective(config)
     _check_optimiser(config)
+    if config.probe_trainable and config.model.architecture == "unrolled":
+        raise ConfigError(
+            "probe_trainable is set with the unrolled architecture; expected false: it works with the probe of the "
+            "scan that it reconstructs; improve that one there with --refine_probe"
+        )
     if execution is not None:
         check_execution(execution)
 

@@ -24,6 +24,7 @@ from ptycho_torch.persistence.manifest import package_versions
 from ptycho_torch.physics.backprojection import BackProjection
 from ptycho_torch.physics.forward import probe_weight
 from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.pinn.unrolled import UnrolledPINN
 
 # In single precision the network differs from itself by about 1e-6 of its largest value when its sums are taken in
 # another order; a lost constant or a transposed axis makes a difference of about 1.
@@ -114,8 +115,13 @@ def export(pinn: PtychoPINN, path: Path, choices: dict[str, Any]) -> float:
     BundleError
         The file does not agree with the network.
     ConfigError
-        The file has another ending.
+        The file has another ending, or the network is an unrolled one.
     """
+    if isinstance(pinn, UnrolledPINN):
+        raise ConfigError(
+            "the network is unrolled: its passes go over the whole scan behind the probe of that scan, which a file of "
+            "patterns to patches can't say; expected lean or cnn; train one of these, or use `ptycho reconstruct`"
+        )
     if path.suffix not in FORMATS:
         raise ConfigError(f"{path} ends with {path.suffix!r}; expected {' or '.join(FORMATS)}; name the file so")
     write, load, packages = FORMATS[path.suffix]

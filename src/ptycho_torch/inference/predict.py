@@ -1,5 +1,8 @@
 """From patterns to the stitched object, in batches."""
 
+import functools
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
 from torch import Tensor
@@ -9,6 +12,7 @@ from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted_sums
 from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
 
 
 @torch.no_grad()
@@ -62,8 +66,10 @@ def summed_patches(
     Returns
     -------
     numerator, denominator
-        Sums of parts of a scan add up to those of the whole.
+        Sums of parts of a scan add up to those of the whole, unless the network sees neighbours.
     """
+    if isinstance(pinn, UnrolledPINN):
+        return _sums_of_passes(pinn, scan, placement, groups[:, 0], batch_size=batch_size, flux=flux, watcher=watcher)
     weight = probe_weight(pinn.probe)
     numerator = torch.zeros(placement.object_shape, dtype=torch.complex64, device=weight.device)
     denominator = torch.zeros_like(numerator)
@@ -81,6 +87,38 @@ def summed_patches(
         if watcher.wants_picture:
             show(watcher, *divide(numerator, denominator))
     return numerator, denominator
+
+
+def _sums_of_passes(
+    pinn: UnrolledPINN,
+    scan: Scan,
+    placement: Placement,
+    members: Int64[Tensor, " pattern"],
+    *,
+    batch_size: int,
+    flux: float,
+    watcher: Watcher,
+) -> tuple[Complex64[Tensor, "height width"], Complex64[Tensor, "height width"]]:
+    """Return the sums of lit patches, and of the light, after the last pass over a canvas that all frames share."""
+
+    def parts() -> Iterator[Frames]:
+        for some in members.split(batch_size):
+            yield Frames.of(scan.counts(some) / flux, placement.part(some), pinn.probe, scan.mask)
+
+    def total(sums: Iterator[Tensor]) -> Tensor:
+        return functools.reduce(torch.Tensor.add_, sums)
+
+    light = total(frames.look.adjoint(frames.light) for frames in parts())
+    canvas = lit = torch.ones_like(light, dtype=torch.complex64)
+    stage = Stage(watcher, "prediction", pinn.passes * len(members), measure="", unit="patterns")
+    for done in range(1, pinn.passes + 1):
+        residual = total(frames.look.adjoint(frames.residual(canvas)) for frames in parts())
+        lit = total(pinn.lit_patches(canvas, residual, light, frames) for frames in parts())
+        canvas, coverage = divide(lit, light.to(torch.complex64))
+        stage.advance(done * len(members), len(members))
+        if watcher.wants_picture:
+            show(watcher, canvas, coverage)
+    return lit, light.to(torch.complex64)
 
 
 @torch.no_grad()

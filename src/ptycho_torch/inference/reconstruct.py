@@ -18,8 +18,10 @@ from ptycho_torch.inference.search import margin
 from ptycho_torch.inference.self_check import self_check
 from ptycho_torch.inference.solve import Solver
 from ptycho_torch.physics.forward import place_on_canvas
+from ptycho_torch.pinn.build import Constants
 from ptycho_torch.pinn.labels import CutLabels
 from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.pinn.unrolled import UnrolledPINN
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,8 @@ def reconstruct(
 
     The constants of the training are used as they are, unless the scan was exposed otherwise (its mean counts differ
     by more than a factor of 1.5): then amplitudes are divided by the square root of the ratio, and the probe is
-    multiplied by it, which leaves the object as it is.
+    multiplied by it, which leaves the object as it is. An unrolled network works with the probe and the counts of this
+    scan instead.
 
     Parameters
     ----------
@@ -73,6 +76,8 @@ def reconstruct(
     """
     check_size(pinn, acquisition)
     clock = Clock(device)
+    if isinstance(pinn, UnrolledPINN):
+        pinn = behind_probe_of(pinn, acquisition)
     pinn = pinn.to(device).eval()
     scan = Scan.of(acquisition, device)
     flux = exposure(pinn, acquisition)
@@ -96,6 +101,12 @@ def reconstruct(
         stopped_early=solved.stopped_early,
         check=self_check(solver, solved, every, halves) if check else None,
     )
+
+
+def behind_probe_of(pinn: UnrolledPINN, acquisition: Acquisition) -> UnrolledPINN:
+    """Return an unrolled network behind the probe of a scan, which carries the mean counts of that scan."""
+    constants = Constants.of(acquisition)
+    return pinn.behind(constants.probe, constants.input_scale)
 
 
 def check_size(pinn: PtychoPINN, acquisition: Acquisition) -> None:

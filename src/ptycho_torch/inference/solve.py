@@ -77,7 +77,7 @@ class Solver:
         The sums are the same, bit by bit, whether the halves are wanted or not: iterations magnify what another order
         of summing makes of them. There are no halves where one would have less frames than a group.
         """
-        free = self.pinn.channels == 1
+        free = not self.pinn.sees_neighbours
         if len(every) < 2 * self.pinn.channels or not (free or wanted):
             return self.sums(every), []
         parts = [torch.from_numpy(half).to(every.device) for half in halves(self.scan.positions.cpu().numpy())]

@@ -1,52 +1,28 @@
-"""The lean network: a small residual U-Net with global mixing at its coarsest scale."""
+"""The lean network: first estimates of patches to patches."""
 
-import torch
 from jaxtyping import Complex64, Float
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from ptycho_torch.networks.blocks import GlobalMixing, ResidualBlock, Upsample
 from ptycho_torch.networks.heads import amplitude_and_phase, polar
+from ptycho_torch.networks.unet import ResidualUNet
 
 
-class Lean(nn.Module):
+class Lean(ResidualUNet):
     """First estimates of patches, as real images (batch, 2 channel, N, N), to complex patches (batch, channel, N, N).
 
     The input is the real parts of all channels, then the imaginary parts, of what each pattern says at first sight (its
     residual brought back to the sample), so that input and output lie in the same pixels.
 
-    Pixel-unshuffle stem at N/2, two stride-2 levels (widths w, 2w, 4w) with one residual block each, self-attention
-    with learned positions on the N/8 grid, skips, pixel-shuffle on the way up, no normalisation in the convolutions.
-    The depth does not depend on N; the positions do.
-
     Parameters
     ----------
-    size
-        Side N of a pattern, px; a multiple of 8.
+    size, width, mixers
+        Those of `ResidualUNet`.
     channels
         Patterns that the network sees at once, and patches that it gives (1, or gridsize^2 for groups).
-    width
-        Channels w at N/2; a multiple of 8.
-    mixers
-        Number of self-attention blocks.
     """
 
     def __init__(self, size: int, channels: int = 1, width: int = 32, mixers: int = 1) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(8 * channels, width, 3, padding=1)
-        self.fine = ResidualBlock(width)
-        self.down_middle = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
-        self.middle = ResidualBlock(2 * width)
-        self.down_coarse = nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1)
-        self.places = nn.Parameter(0.02 * torch.randn(1, (size // 8) ** 2, 4 * width))
-        self.mixing = nn.Sequential(*(GlobalMixing(4 * width, heads=4) for _ in range(mixers)))
-        self.up_middle = Upsample(4 * width, 2 * width)
-        self.middle_up = ResidualBlock(2 * width)
-        self.up_fine = Upsample(2 * width, width)
-        self.fine_up = ResidualBlock(width)
-        self.head = Upsample(width, 2 * channels, kernel=3)
-        nn.init.normal_(self.head.spread.weight, std=1e-3)
-        nn.init.zeros_(self.head.spread.bias)
+        super().__init__(size, 2 * channels, 2 * channels, width, mixers)
 
     def forward(self, x: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
         """Return one complex patch for every pattern."""
@@ -56,12 +32,4 @@ class Lean(nn.Module):
         self, x: Float[Tensor, "batch two_channels y x"]
     ) -> tuple[Float[Tensor, "batch channel y x"], Float[Tensor, "batch channel y x"]]:
         """Return amplitude and phase (rad) of the patches."""
-        fine = self.fine(self.stem(functional.pixel_unshuffle(x, 2)))
-        middle = self.middle(self.down_middle(functional.gelu(fine)))
-        coarse = self.down_coarse(functional.gelu(middle))
-        batch, width, rows, columns = coarse.shape
-        mixed = self.mixing(coarse.flatten(2).transpose(1, 2) + self.places)
-        coarse = mixed.transpose(1, 2).reshape(batch, width, rows, columns)
-        middle = self.middle_up(self.up_middle(coarse) + middle)
-        fine = self.fine_up(self.up_fine(middle) + fine)
-        return amplitude_and_phase(self.head(functional.gelu(fine)))
+        return amplitude_and_phase(self.said(x))

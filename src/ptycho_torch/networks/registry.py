@@ -8,6 +8,7 @@ from torch import nn
 
 from ptycho_torch.networks.cnn import Cnn
 from ptycho_torch.networks.lean import Lean
+from ptycho_torch.networks.unrolled import Unrolled
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,20 @@ class Kind:
     """How a network is made, and what it looks at.
 
     "amplitude": (batch, channel, y, x), normalised amplitudes. "back projection": (batch, 2 channel, y, x), real and
-    imaginary parts of the residual of a transparent object, brought back to the sample.
+    imaginary parts of the residual of a transparent object, brought back to the sample. "residual": (batch, 10, y, x),
+    an estimate of one patch, the steps that patterns ask for, and the probe, see `Unrolled`.
     """
 
     make: Callable[[NetworkChoices], nn.Module]
-    looks_at: Literal["amplitude", "back projection"]
+    looks_at: Literal["amplitude", "back projection", "residual"]
 
 
 def _lean(choices: NetworkChoices) -> nn.Module:
     return Lean(choices.size, choices.channels, choices.lean_width)
+
+
+def _unrolled(choices: NetworkChoices) -> nn.Module:
+    return Unrolled(choices.size, choices.lean_width)
 
 
 def _cnn(choices: NetworkChoices) -> nn.Module:
@@ -50,4 +56,8 @@ def _cnn(choices: NetworkChoices) -> nn.Module:
     )
 
 
-NETWORKS: dict[str, Kind] = {"lean": Kind(_lean, "back projection"), "cnn": Kind(_cnn, "amplitude")}
+NETWORKS: dict[str, Kind] = {
+    "lean": Kind(_lean, "back projection"),
+    "unrolled": Kind(_unrolled, "residual"),
+    "cnn": Kind(_cnn, "amplitude"),
+}

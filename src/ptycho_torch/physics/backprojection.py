@@ -1,7 +1,7 @@
-"""What a pattern says of its patch at first sight: the residual of a transparent object, brought back to the sample."""
+"""What a pattern says of its patch at first sight, or beside an estimate: its residual, brought back to the sample."""
 
 import torch
-from jaxtyping import Complex64, Float32
+from jaxtyping import Bool, Complex64, Float32
 from torch import Tensor
 
 from ptycho_torch.physics.operator import Operator
@@ -9,6 +9,8 @@ from ptycho_torch.physics.propagation import FarField
 
 # Where the probe is weaker than this share of its peak intensity, little is known and little is said.
 DAMPING = 0.3
+# Counts under the root of the expected ones: its slope stays finite where nothing is expected.
+FAINT = 1e-3
 
 
 class BackProjection(Operator):
@@ -38,3 +40,48 @@ class BackProjection(Operator):
         """Bring amplitudes (patch, y, x) back to the sample."""
         residual = (x - self.modulus)[:, None] * self.direction
         return (self.back * self.far_field.adjoint(residual)).sum(dim=1)
+
+
+class ResidualProjection(Operator):
+    """Estimated patches to the residual of their patterns, brought back to the sample: as `BackProjection`, in counts.
+
+    g_j = sum_m P_jm^* F^-1[ (sqrt(n_j) - |Psi_j|) Psi_jm / |Psi_j| ] with Psi_jm = F[P_jm O_j], zero where the detector
+    can't be trusted: downhill in the squared amplitude error. O_j + g_j / `damped` light is a step of an iterative
+    engine.
+
+    Parameters
+    ----------
+    probe
+        (patch, mode, y, x), the probe as each patch sees it, sqrt(counts).
+    counts
+        (patch, y, x), measured.
+    mask
+        (y, x), pixels of the detector that can be trusted; None for all.
+    """
+
+    def __init__(
+        self,
+        probe: Complex64[Tensor, "patch mode y x"],
+        counts: Float32[Tensor, "patch y x"],
+        mask: Bool[Tensor, "y x"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.far_field = FarField()
+        self.probe = probe
+        self.amplitude = counts.sqrt()
+        self.mask = mask
+
+    def forward(self, x: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
+        """Return the residual of the patches."""
+        field = self.far_field(self.probe * x[:, None])
+        modulus = (torch.view_as_real(field).square().sum(dim=(1, -1)) + FAINT).sqrt()
+        missing = self.amplitude / modulus - 1
+        if self.mask is not None:
+            missing = torch.where(self.mask, missing, 0)
+        back = self.far_field.adjoint(missing[:, None] * field)
+        return (self.probe.conj() * back).sum(dim=1)
+
+
+def damped(light: Float32[Tensor, "patch y x"], peak: Float32[Tensor, "patch 1 1"]) -> Float32[Tensor, "patch y x"]:
+    """Return what a residual is divided by to give a step: light + 0.3 peak, counts."""
+    return light + DAMPING * peak

@@ -42,6 +42,9 @@ class SubpixelShift(LinearOperator):
         """Shift field j by minus remainder j."""
         return torch.fft.ifft2(torch.fft.fft2(y) * self.ramps.conj())
 
-    def spread(self, fields: Complex64[Tensor, "mode y x"]) -> Complex64[Tensor, "patch mode y x"]:
-        """Return every field shifted to every remainder: the probe as each frame sees it."""
+    def spread(self, fields: Complex64[Tensor, "*patch mode y x"]) -> Complex64[Tensor, "patch mode y x"]:
+        """Return every field shifted to every remainder, or the fields of each patch to its own.
+
+        It is the probe as each frame sees it, from one probe for all or one for each.
+        """
         return torch.fft.ifft2(torch.fft.fft2(fields) * self.ramps[:, None])

@@ -18,6 +18,7 @@ from ptycho_torch.physics.scaling import input_scale, probe_to_counts
 from ptycho_torch.pinn.labels import labels_of
 from ptycho_torch.pinn.loss import CountLoss, LabelLoss, Loss
 from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.pinn.unrolled import UnrolledPINN
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,13 @@ def build(model: ModelConfig, training: TrainingConfig, constants: Constants) ->
             border=model.probe_big,
         )
     )
+    network = network.to(memory_format=torch.channels_last)
+    if kind.looks_at == "residual":
+        return UnrolledPINN(
+            network, constants.probe, constants.input_scale, passes=model.passes, overlapping=model.object_big
+        )
     return PtychoPINN(
-        network.to(memory_format=torch.channels_last),
+        network,
         constants.probe,
         constants.input_scale,
         channels,

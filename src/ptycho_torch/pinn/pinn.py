@@ -82,6 +82,11 @@ class PtychoPINN(nn.Module):
         return torch.view_as_complex(self.probe_parts) * self.probe_scale
 
     @property
+    def sees_neighbours(self) -> bool:
+        """Whether what is said of a pattern depends on others that are given with it."""
+        return self.channels > 1
+
+    @property
     def intensity_scale(self) -> float:
         """Factor from normalised amplitude to sqrt(counts): sqrt(mean counts) / (N / 2)."""
         return 1 / float(self.input_scale)
