@@ -41,7 +41,12 @@ INTERFACE = ROOT / "docs" / "reference" / "interface.md"
 STATES = {"same", "same with a fix", "replaced", "dropped", "not interface"}
 KEPT = ("same", "same with a fix")
 # Choices that the older software did not have.
-OURS = ("ModelConfig.lean_width", "TrainingConfig.canvas_size", "TrainingConfig.validation_fraction")
+OURS = (
+    "ModelConfig.lean_width",
+    "TrainingConfig.canvas_size",
+    "TrainingConfig.thinning",
+    "TrainingConfig.validation_fraction",
+)
 PROGRAMS = {"ptycho_train": run_train, "ptycho_inference": run_inference}
 N = 32
 
