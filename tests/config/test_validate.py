@@ -70,6 +70,8 @@ def test_a_model_that_cannot_be_built_is_refused(choice):
         {"nll_weight": 1.5},
         {"mae_weight": -0.1},
         {"realspace_weight": -1.0},
+        {"thinning": 1.0},
+        {"thinning": -0.1},
         {"n_groups": 0},
         {"n_subsample": 0},
         {"subsample_seed": -1},

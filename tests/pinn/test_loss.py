@@ -12,11 +12,13 @@ from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.optics.probe import probe_intensity
 from ptycho.optics.shift import fourier_shift
+from ptycho.simulation.simulate import expected_counts
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.pinn.build import Constants, build, loss_of
 from ptycho_torch.pinn.loss import CountLoss
-from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.pinn.pinn import Prediction, PtychoPINN
 from tests.laws.scans import small_scan
 
 SCAN = small_scan(n_modes=2, photons=1e6)
@@ -132,3 +134,53 @@ def test_labels_do_not_train_the_probe():
 def test_counts_are_what_is_learnt_from_without_labels():
     scan, objective = Scan.of(SCAN), Objective(0.3, 0.7)
     assert loss_of(ModelConfig(N=32), SCAN, scan, objective) == CountLoss(scan, objective)
+
+
+class Says(PtychoPINN):
+    """Expects what ``of`` makes of the counts that it is shown."""
+
+    def __init__(self, of):
+        constants = Constants.of(SCAN)
+        super().__init__(nn.Identity(), constants.probe, constants.input_scale, back_projected=False)
+        self.of = of
+
+    def forward(self, batch):
+        nothing = torch.ones(4, 4)
+        return Prediction(self.of(batch.counts), nothing.to(torch.complex64), nothing)
+
+
+DIM = small_scan(photons=1e3)
+
+
+def dim_losses(of, share, n=20):
+    """The losses of one batch at low dose, over several splits."""
+    loss = CountLoss(Scan.of(DIM), Objective(), Thinning(share, torch.Generator().manual_seed(0)) if share else None)
+    says = Says(of)
+    return torch.stack([loss(says, GROUPS) for _ in range(n)])
+
+
+def test_noise_is_worth_repeating_to_who_is_judged_by_it_and_to_no_other():
+    members = GROUPS.reshape(-1).numpy()
+    expected = expected_counts(DIM.object_, DIM.probe, DIM.positions[members]).astype(np.float32)
+    truth = torch.from_numpy(expected)
+
+    def right(_counts):
+        return truth
+
+    def half_noise(counts):
+        return (truth + counts) / 2
+
+    assert dim_losses(half_noise, 0).mean() < 0.8 * dim_losses(right, 0).mean()
+    for share in (0.1, 0.5):
+        assert dim_losses(half_noise, share).mean() > dim_losses(right, share).mean()
+
+
+def test_a_part_is_shown_as_bright_as_the_whole_and_judged_as_dim_as_it_is():
+    """The flux that is most likely is the same for a part as for all counts: what is shown may be compared."""
+    seen = []
+    dim_losses(lambda counts: seen.append(counts) or counts, 0.6)
+    whole = Scan.of(DIM).counts(GROUPS.reshape(-1))
+    assert float(torch.stack(seen).sum() / len(seen)) == pytest.approx(float(whole.sum()), rel=0.01)
+    flux = torch.tensor(1.0, requires_grad=True)
+    dim_losses(lambda _: flux * whole, 0.6).mean().backward()
+    assert abs(float(flux.grad)) < 0.02 * float(whole.mean())

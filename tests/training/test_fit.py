@@ -70,8 +70,12 @@ class Interruption(Exception):
 
 @pytest.mark.parametrize(
     "choices",
-    [{}, pytest.param({"gridsize": 2, "validation_fraction": 0.0}, marks=pytest.mark.slow)],
-    ids=["patterns", "groups without validation"],
+    [
+        {},
+        {"thinning": 0.4},
+        pytest.param({"gridsize": 2, "validation_fraction": 0.0}, marks=pytest.mark.slow),
+    ],
+    ids=["patterns", "thinned", "groups without validation"],
 )
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, monkeypatch, choices):
     """The same losses and the same weights: schedule, optimiser, averaged weights and drawn steps all go on."""
@@ -157,6 +161,26 @@ def test_labels_are_learned_from_and_held_out_ones_judge(tmp_path, gridsize):
     assert done.history.keys() == {"train_loss", "val_loss"}
     for losses in done.history.values():
         assert 0 < losses[-1] < 0.5 * losses[0] < 0.5
+
+
+def test_counts_are_split_anew_in_every_step(tmp_path):
+    """One batch again and again: only what is drawn can make its loss differ while nothing is learnt."""
+    choices = {"batch_size": 40, "nepochs": 4, "validation_fraction": 0.0, "sequential_sampling": True}
+    still = execution_of(learning_rate=1e-12)
+    thinned, whole = (fit(config_of(tmp_path / str(t), thinning=t, **choices), still, SCAN) for t in (0.3, 0.0))
+    assert len(set(thinned.history["train_loss"])) == 4
+    assert np.ptp(whole.history["train_loss"][1:]) < 0.01 * np.ptp(thinned.history["train_loss"][1:])
+
+
+def test_what_is_no_number_of_photons_is_not_split(tmp_path):
+    fractions = dataclasses.replace(SCAN, patterns=1.7 * SCAN.patterns.astype(np.float32))
+    with pytest.raises(DataError, match=r"found .* counts in a pixel of the training scan.*set thinning to 0"):
+        fit(config_of(tmp_path / "run", thinning=0.2), execution_of(), fractions)
+    assert not (tmp_path / "run").exists()
+    amplitudes = dataclasses.replace(
+        SCAN, patterns=np.sqrt(SCAN.patterns.astype(np.float32)) / 7, quantity="amplitude", count_scale=7.0
+    )
+    fit(config_of(tmp_path, thinning=0.2, nepochs=1), execution_of(), amplitudes)
 
 
 def test_a_scan_without_labels_is_refused_before_anything_is_written(tmp_path):

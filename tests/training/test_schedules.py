@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
-from ptycho_torch.training.clipping import SMALLEST_NORM, clip_adaptively, clip_limit
+from ptycho_torch.training.clipping import SMALLEST_NORM, clip, clip_adaptively, clip_limit
 from ptycho_torch.training.schedules import make_optimizer, make_scheduler, warm_up_cosine
 
 EXECUTION = PyTorchExecutionConfig(learning_rate=0.02)
@@ -134,7 +134,16 @@ def test_a_bias_is_one_row():
     torch.testing.assert_close(bias.grad, torch.tensor([0.0, 0.0, 1.0]))
 
 
-def test_a_limit_of_zero_clips_nothing():
+@pytest.mark.parametrize(("algorithm", "limit", "left"), [("norm", 5.0, 2.5), ("value", 0.3, 0.3), ("agc", 0.1, 0.1)])
+def test_each_way_of_clipping_holds_its_own_measure(algorithm, limit, left):
+    parameter = with_gradient(torch.full((2, 2), 2**-0.5), torch.full((2, 2), 1e6))
+    clip([parameter], limit, algorithm)
+    expected = left / 2**0.5 if algorithm == "agc" else left
+    torch.testing.assert_close(parameter.grad, torch.full((2, 2), expected))
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value", "agc"])
+def test_a_limit_of_zero_clips_nothing(algorithm):
     parameter = with_gradient(torch.ones(2, 2), torch.full((2, 2), 1e6))
-    clip_adaptively([parameter], 0)
+    clip([parameter], 0, algorithm)
     assert (parameter.grad == 1e6).all()

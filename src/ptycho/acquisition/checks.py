@@ -15,6 +15,8 @@ SMALLEST_SIZE = 16
 LARGEST_CANVAS = 2**31
 SMALLEST_OVERLAP = 0.5
 FEWEST_COUNTS = 100.0
+FRAMES_LOOKED_AT = 64
+BETWEEN, ROUNDING = 0.05, 1e-6  # distance from a whole number of counts, absolute and relative
 LENGTHS = "check energy, distance, detector pixel and the unit of the positions"
 # A gap is more often a wrong length than a wide step, and patterns in the near field look like one.
 FAR = "check the lengths, the unit of the positions and that the patterns are far field; else "
@@ -90,6 +92,26 @@ def require_labels(acquisition: Acquisition, name: str) -> None:
         raise DataError(
             f"found an objectGuess of {acquisition.object_.shape} px and positions (y, x) from {low} to {high} in the "
             f"{name}, expected positions that index its pixels; give both in one frame"
+        )
+
+
+def require_whole_counts(acquisition: Acquisition, name: str) -> None:
+    """Refuse a scan whose patterns are no numbers of photons; ``name`` is what the message calls it.
+
+    Some frames are looked at, and single precision is allowed for.
+
+    Raises
+    ------
+    DataError
+        Counts lie between whole numbers.
+    """
+    step = -(-acquisition.n_positions // FRAMES_LOOKED_AT)
+    counts = acquisition.counts(slice(None, None, step))[:, acquisition.mask]
+    apart = np.abs(counts - np.rint(counts)) > BETWEEN + ROUNDING * counts
+    if apart.any():
+        raise DataError(
+            f"found {counts[apart][0]:.4g} counts in a pixel of the {name}, whose patterns are {acquisition.quantity}, "
+            "expected whole numbers of photons to split at random; set thinning to 0, or give the counts themselves"
         )
 
 

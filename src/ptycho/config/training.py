@@ -45,6 +45,9 @@ class TrainingConfig:
     realspace_weight
         Multiplies the real-space term, 0 or more: total variation + realspace_mae_weight x mean deviation of the
         canvas.
+    thinning
+        Part of the counts, in [0, 1), that the network is not shown but judged by: every step splits them anew, and
+        noise that it never saw twice can't be learnt. For counts only; 0 shows all counts and judges by the same.
     nphotons
         Mean counts of a frame, above 0; used only for a file of amplitudes that does not say it.
     n_groups
@@ -122,6 +125,7 @@ class TrainingConfig:
     nll_weight: float = 1.0
     realspace_mae_weight: float = 0.0
     realspace_weight: float = 0.0
+    thinning: float = 0.0
     nphotons: float = 1e9
     n_groups: int | None = None
     n_images: int | None = None

@@ -113,6 +113,7 @@ def _check_grouping(config: TrainingConfig | InferenceConfig) -> None:
 def _check_objective(config: TrainingConfig) -> None:
     number(config, "nll_weight", "mae_weight", least=0, most=1)
     number(config, "realspace_weight", "realspace_mae_weight", least=0)
+    number(config, "thinning", least=0, below=1)
     if config.torch_loss_mode == "poisson" and config.nll_weight == config.mae_weight == 0:
         raise ConfigError(
             "nll_weight and mae_weight are both 0; expected a loss that compares with the measurement; "

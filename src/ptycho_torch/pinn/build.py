@@ -10,6 +10,7 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.networks.registry import NETWORKS, NetworkChoices
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.physics.forward import probe_weight
@@ -83,16 +84,18 @@ def learns_from_labels(model: ModelConfig) -> bool:
     return model.model_type == "supervised"
 
 
-def loss_of(model: ModelConfig, acquisition: Acquisition, scan: Scan, objective: Objective) -> Loss:
+def loss_of(
+    model: ModelConfig, acquisition: Acquisition, scan: Scan, objective: Objective, thinning: Thinning | None = None
+) -> Loss:
     """Return what is minimised over a scan: ``objective`` over its counts, or the distance from its labels.
 
-    ``scan`` is the acquisition on its device.
+    ``scan`` is the acquisition on its device, and ``thinning`` how its counts are split, if they are.
     """
     if learns_from_labels(model):
         device = scan.positions.device
         light = probe_weight(torch.as_tensor(acquisition.probe, device=device))
         return LabelLoss.of(scan, labels_of(acquisition, device), light)
-    return CountLoss(scan, objective)
+    return CountLoss(scan, objective, thinning)
 
 
 def objective_of(training: TrainingConfig) -> Objective:

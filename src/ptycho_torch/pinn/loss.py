@@ -1,7 +1,7 @@
 """What training minimises, batch by batch: what the counts say, or what the labels say."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int64
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ptycho_torch.data.batch import gather
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.objectives.exit_waves import exit_wave_error
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.physics.detection import Intensity
@@ -30,16 +31,27 @@ KNOWN = 0.999
 
 @dataclass(frozen=True)
 class CountLoss:
-    """How well the merged object of a batch explains the counts of a scan."""
+    """How well the merged object of a batch explains the counts of a scan.
+
+    With ``thinning`` the network sees one part of the counts, brought to the exposure of the whole, and the other part
+    says how well it did.
+    """
 
     scan: Scan
     objective: Objective
+    thinning: Thinning | None = None
 
     def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"]) -> Tensor:
         """Return the loss of a batch."""
         batch = gather(self.scan, groups)
+        share, measured = 1.0, batch.counts
+        if self.thinning is not None:
+            share = self.thinning.share
+            shown, measured = self.thinning(batch.counts)
+            batch = replace(batch, counts=shown / (1 - share))
         prediction = pinn(batch)
-        return self.objective(prediction.counts, batch.counts, self.scan.mask, prediction.canvas, prediction.coverage)
+        expected = share * prediction.counts
+        return self.objective(expected, measured, self.scan.mask, prediction.canvas, prediction.coverage)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """How large a gradient may be."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
@@ -27,11 +28,16 @@ def clip_limit(config: TrainingConfig, execution: PyTorchExecutionConfig) -> flo
     return CLIP_NORM
 
 
-@torch.no_grad()
-def clip_adaptively(parameters: Iterable[Tensor], limit: float) -> None:
-    """Scale each gradient g of weights w to |g| <= limit max(|w|, 1e-3), row by row (DOI 10.48550/arXiv.2102.06171)."""
+def clip(parameters: Sequence[Tensor], limit: float, algorithm: str) -> None:
+    """Clip the norm of all gradients ("norm"), every value ("value"), or each layer ("agc"); not at all at limit 0."""
     if limit == 0:
         return
+    {"norm": clip_grad_norm_, "value": clip_grad_value_, "agc": clip_adaptively}[algorithm](parameters, limit)
+
+
+@torch.no_grad()
+def clip_adaptively(parameters: Sequence[Tensor], limit: float) -> None:
+    """Scale each gradient g of weights w to |g| <= limit max(|w|, 1e-3), row by row (DOI 10.48550/arXiv.2102.06171)."""
     for weights in parameters:
         if weights.grad is None:
             continue

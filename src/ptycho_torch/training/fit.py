@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from ptycho.acquisition.acquisition import Acquisition
-from ptycho.acquisition.checks import require_labels
+from ptycho.acquisition.checks import require_labels, require_whole_counts
 from ptycho.base.errors import ConfigError, DataError, extra_missing
 from ptycho.base.interruption import Interruption
 from ptycho.base.watching import NOBODY, Watcher, Watchers
@@ -97,7 +97,8 @@ def prepare(
     Raises
     ------
     DataError
-        A scan does not fit the configuration, has too few positions, or no labels where they are learnt from.
+        A scan does not fit the configuration, has too few positions, no labels where they are learnt from, or no whole
+        counts where they are thinned.
     ConfigError
         The device is not there, or choices of the machine exclude each other.
     BackendNotInstalledError
@@ -108,6 +109,8 @@ def prepare(
         require_labels(training, "training scan")
         if validation is not None:
             require_labels(validation, "validation scan")
+    if config.thinning:
+        require_whole_counts(training, "training scan")
     _require_logger(execution)
     tell_engine(config)
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed

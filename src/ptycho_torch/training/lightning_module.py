@@ -10,10 +10,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.pinn.build import loss_of, objective_of
 from ptycho_torch.pinn.pinn import PtychoPINN
-from ptycho_torch.training.clipping import clip_adaptively, clip_algorithm, clip_limit
+from ptycho_torch.training.clipping import clip, clip_algorithm, clip_limit
 from ptycho_torch.training.schedules import make_optimizer, make_scheduler
 
 # Held-out patterns are judged by the variance-stabilised error: a likelihood would hear the brightest pixels only.
@@ -53,11 +54,14 @@ class PtychoModule(lightning.LightningModule):
         data = self.trainer.datamodule
         data.load(self.device)
         model = self.config.model
-        self.training_loss = loss_of(model, data.training, data.training_scan, objective_of(self.config))
+        self.draws = torch.Generator(self.device)
+        thinning = Thinning(self.config.thinning, self.draws) if self.config.thinning else None
+        self.training_loss = loss_of(model, data.training, data.training_scan, objective_of(self.config), thinning)
         self.validation_loss = loss_of(model, data.validation, data.validation_scan, JUDGE)
 
-    def training_step(self, groups: Tensor, _index: int) -> Tensor:
+    def training_step(self, groups: Tensor, index: int) -> Tensor:
         """Return the loss of one batch (region, member) of pattern indices."""
+        self.draws.manual_seed(hash((self.trainer.datamodule.seed, self.global_rank, self.current_epoch, index)))
         loss = self.training_loss(self.pinn, groups)
         of_step = torch.stack([loss.detach().float() * groups.numel(), loss.new_tensor(groups.numel())])
         self.seen = self.seen.to(loss.device) + of_step
@@ -91,13 +95,9 @@ class PtychoModule(lightning.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Clip gradients by norm, by value, or each layer against its weights."""
+        """Clip gradients as configured; Lightning itself would refuse to for an optimiser of one kernel."""
         limit = clip_limit(self.config, self.execution)
-        algorithm = clip_algorithm(self.config, self.execution)
-        if algorithm == "agc":
-            clip_adaptively(self.parameters(), limit)
-        else:
-            self.clip_gradients(optimizer, limit, algorithm)
+        clip(list(self.parameters()), limit, clip_algorithm(self.config, self.execution))
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the configured optimiser and schedule."""

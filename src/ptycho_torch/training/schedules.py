@@ -20,7 +20,9 @@ def make_optimizer(parameters: list, config: TrainingConfig, execution: PyTorchE
         return SGD(parameters, lr=rate, momentum=config.momentum, weight_decay=config.weight_decay)
     kind = AdamW if config.optimizer == "adamw" else Adam
     betas = (config.adam_beta1, config.adam_beta2)
-    return kind(parameters, lr=rate, betas=betas, weight_decay=config.weight_decay)
+    # One kernel for all weights. With float16 it would also undo the scaling of gradients, after they were clipped.
+    fused = execution.precision != "16-mixed"
+    return kind(parameters, lr=rate, betas=betas, weight_decay=config.weight_decay, fused=fused)
 
 
 def warm_up_cosine(n_steps: int, n_warm: int, end: float) -> Callable[[int], float]:

@@ -1,0 +1,35 @@
+"""One measurement made two: a network that sees the first and is judged by the second learns no noise."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+Counts = Float32[Tensor, "patch y x"]
+
+
+@dataclass(frozen=True)
+class Thinning:
+    """Splits counts at random: n_2 ~ Binomial(n, share), n_1 = n - n_2.
+
+    Parts of a Poisson variable of mean lambda are themselves Poisson, of means (1 - share) lambda and share lambda, and
+    independent of each other: as good as two exposures. Learning the second from the first is learning from noisy
+    examples (DOI 10.48550/arXiv.1803.04189): the noise can't be predicted, only what made both.
+
+    Attributes
+    ----------
+    share
+        Mean part of the counts that n_2 gets, in (0, 1).
+    rng
+        What draws, on the device of the counts.
+    """
+
+    share: float
+    rng: torch.Generator
+
+    def __call__(self, counts: Counts) -> tuple[Counts, Counts]:
+        """Return n_1 and n_2 for counts that are whole numbers up to rounding."""
+        whole = counts.round()
+        second = torch.binomial(whole, torch.full_like(whole, self.share), generator=self.rng)
+        return whole - second, second
