@@ -87,7 +87,7 @@ def _commented(given: Given) -> str:
     config, execution = given.config(TrainingConfig), given.config(PyTorchExecutionConfig)
     validate_training(config, execution)
     open_ = () if "N" in given.choices[TrainingConfig].get("model", {}) else ("N",)
-    return commented_yaml(config, execution, left_out=(*FILLED, *UNUSED), open_=open_)
+    return commented_yaml(config, execution, verb="train", left_out=(*FILLED, *UNUSED), open_=open_)
 
 
 def train(

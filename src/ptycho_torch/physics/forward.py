@@ -102,14 +102,14 @@ def detector(
     return Intensity(flux, background) @ FarField() @ Illumination(probe)
 
 
-def probe_weight(probe: Complex64[Tensor, "mode y x"]) -> Float32[Tensor, "y x"]:
+def probe_weight(probe: Complex64[Tensor, "*patch mode y x"]) -> Float32[Tensor, "*patch y x"]:
     """Return the illumination w = sum_m |P_m|^2 that says how much a patch knows of each of its pixels."""
-    return torch.view_as_real(probe).square().sum(dim=(0, -1))
+    return torch.view_as_real(probe).square().sum(dim=(-4, -1))
 
 
 def weighted_sums(
     patches: Complex64[Tensor, "patch y x"],
-    weight: Float32[Tensor, "y x"],
+    weight: Float32[Tensor, "*own y x"],
     look: PatchesAt,
     place: SubpixelShift,
 ) -> tuple[Complex64[Tensor, "height width"], Complex64[Tensor, "height width"]]:
@@ -133,7 +133,7 @@ def divide(
 
 def merge(
     patches: Complex64[Tensor, "patch y x"],
-    weight: Float32[Tensor, "y x"],
+    weight: Float32[Tensor, "*own y x"],
     look: PatchesAt,
     place: SubpixelShift,
 ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:

@@ -117,7 +117,7 @@ def prepare(
     module = PtychoModule(pinn, config, execution, monitor="val_loss" if data.validates else "train_loss")
     curves = Curves(None if folder is None else folder / "logs" / "metrics.csv")
     n_steps = config.nepochs * len(data.train_dataloader())
-    with _quietly():
+    with quietly():
         try:
             trainer = _trainer(config, execution, curves, n_steps, folder, validates=data.validates)
         except (ValueError, MisconfigurationException) as error:
@@ -159,22 +159,17 @@ class Run:
             self.curves.load_state_dict(state["callbacks"][self.curves.state_key])
         else:
             shown = self.module.execution.enable_progress_bar and self.trainer.is_global_zero
-            with _quietly(), progress_line(shown=shown) as line:
+            with quietly(), progress_line(shown=shown) as line:
                 self.trainer.callbacks.append(Watched(Watchers(line, watcher), self.curves))
                 _run(self.trainer, self.module, self.data, resume)
-        losses = self.curves.history["train_loss"]
-        if not math.isfinite(losses[-1]):
-            raise ConfigError(
-                f"training diverged: the loss was {losses[-1]} in epoch {len(losses)}; expected a number; lower "
-                f"learning_rate (it is {self.module.execution.learning_rate:g}) or gradient_clip_val"
-            )
+        require_finite(self.curves.history["train_loss"], self.module.execution.learning_rate)
         return Fit(self.module.pinn.eval(), self.curves.history, self.curves.seconds, self.curves.n_patterns)
 
     def take_steps(self, until: Callback) -> None:
         """Train until ``until`` stops it, with one step in every validation; what was learnt is of no use."""
         self.trainer.callbacks.append(until)
         self.trainer.limit_val_batches = 1
-        with _quietly():
+        with quietly():
             _run(self.trainer, self.module, self.data, None)
 
 
@@ -226,8 +221,23 @@ def _check_resumable(state: dict[str, Any], checkpoint: Path, module: PtychoModu
         )
 
 
+def require_finite(losses: list[float], learning_rate: float) -> None:
+    """Refuse a training that ended without a number.
+
+    Raises
+    ------
+    ConfigError
+        With the epoch.
+    """
+    if not math.isfinite(losses[-1]):
+        raise ConfigError(
+            f"training diverged: the loss was {losses[-1]} in epoch {len(losses)}; expected a number; lower "
+            f"learning_rate (it is {learning_rate:g}) or gradient_clip_val"
+        )
+
+
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep Lightning's advertisements and its advice on data loaders of our own making from the user's screen."""
     theirs = logging.getLogger("lightning.pytorch")
     level = theirs.level
