@@ -71,7 +71,5 @@ def _pretrain(
     write_bundle(folder / BUNDLE, done.pinn, done.config)
     forget_earlier(folder, PRODUCTS)
     if done.ended is not None:
-        raise Interruption(
-            done.ended, f"interrupted; what was learnt in {done.seconds:.0f} s is in {folder / BUNDLE}"
-        )
+        raise Interruption(done.ended, f"interrupted; what was learnt in {done.seconds:.0f} s is in {folder / BUNDLE}")
     logger.info("pre-trained in %.0f s (%.0f patterns/s); wrote %s", done.seconds, rate, folder / BUNDLE)

@@ -18,8 +18,8 @@ from ptycho.config.training import TrainingConfig
 
 WIDTH = 110  # characters of a comment
 HEAD = (
-    "Choices for `ptycho {verb}`, all of them: remove what you don't want to choose. Give this file with --config FILE; "
-    "flags win over it."
+    "Choices for `ptycho {verb}`, all of them: remove what you don't want to choose. Give this file with --config "
+    "FILE; flags win over it."
 )
 OPEN = "The scan decides; take the # away to refuse a scan of another size."
 

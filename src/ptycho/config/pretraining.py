@@ -72,9 +72,7 @@ class PretrainingConfig:
     @property
     def model(self) -> ModelConfig:
         """The network that these choices describe."""
-        return ModelConfig(
-            N=self.N, architecture=self.architecture, lean_width=self.lean_width
-        )
+        return ModelConfig(N=self.N, architecture=self.architecture, lean_width=self.lean_width)
 
 
 def validate_pretraining(config: PretrainingConfig, execution: PyTorchExecutionConfig | None = None) -> None:

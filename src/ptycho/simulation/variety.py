@@ -12,7 +12,7 @@ from ptycho.simulation.objects import OBJECTS
 from ptycho.simulation.probes import diameter, modes, normalised, offsets
 from ptycho.simulation.scans import SCANS
 
-# Ranges of the draws. Lengths in units of N, frequencies in cycles/px, phases in rad at the rim of an aperture or pupil.
+# Ranges of the draws. Lengths in units of N, frequencies in cycles/px, phases in rad at the rim of aperture or pupil.
 APERTURE_RADIUS = (0.12, 0.32)
 PUPIL_RADIUS = (0.08, 0.25)
 CENTRAL_STOP = (0.2, 0.5)
@@ -43,9 +43,9 @@ def draw_contrast(rng: np.random.Generator) -> Contrast:
 
 def draw_pictures(shape: tuple[int, int], kinds: Sequence[str], rng: np.random.Generator) -> Float32[ndarray, "2 y x"]:
     """Draw an object of one of the ``kinds`` (names in ``OBJECTS``): its amplitude and phase, each from 0 to 1."""
-    object_ = OBJECTS[kinds[rng.integers(len(kinds))]](shape, rng)
+    object_ = OBJECTS[kinds[int(rng.integers(len(kinds)))]](shape, rng)
     pictures = np.stack([np.abs(object_), np.angle(object_)])
-    low, high = (limit(pictures, axis=(1, 2), keepdims=True) for limit in (np.min, np.max))
+    low, high = pictures.min(axis=(1, 2), keepdims=True), pictures.max(axis=(1, 2), keepdims=True)
     scaled: Float32[ndarray, "2 y x"] = ((pictures - low) / (high - low)).astype(np.float32)
     return scaled
 
@@ -70,9 +70,10 @@ def draw_positions(
     """
     step = (1 - rng.uniform(*overlap)) * diameter(probe)
     kinds = sorted(SCANS)
-    scan = SCANS[kinds[rng.integers(len(kinds))]](n_positions, step, rng)
+    scan = SCANS[kinds[int(rng.integers(len(kinds)))]](n_positions, step, rng)
     scan = scan - scan.min(axis=0)
-    return scan * min(1.0, extent / max(scan.max(), 1e-9))
+    fitted: Positions = scan * min(1.0, extent / max(scan.max(), 1e-9))
+    return fitted
 
 
 def _plane(N: int, rng: np.random.Generator) -> tuple[Float64[ndarray, "y x"], Float64[ndarray, "y x"]]:
@@ -100,14 +101,16 @@ def _aperture(N: int, rng: np.random.Generator) -> Complex[ndarray, "y x"]:
     disk = 0.5 * (1 - np.tanh((radius - rim) / rng.uniform(0.5, 2.0)))
     rho = radius / rim
     phase = rng.uniform(-CURVATURE, CURVATURE) * rho**2 + _aberration(rho, angle, rng)
-    return disk * np.exp(1j * phase)
+    field: Complex[ndarray, "y x"] = disk * np.exp(1j * phase)
+    return field
 
 
 def _gaussian(N: int, rng: np.random.Generator) -> Complex[ndarray, "y x"]:
     radius, angle = _plane(N, rng)
     rho = radius / (rng.uniform(*APERTURE_RADIUS) * N)
     phase = rng.uniform(-CURVATURE, CURVATURE) * rho**2 + _aberration(rho, angle, rng)
-    return np.exp(-np.square(rho) + 1j * phase)
+    field: Complex[ndarray, "y x"] = np.exp(-np.square(rho) + 1j * phase)
+    return field
 
 
 def _zone_plate(N: int, rng: np.random.Generator) -> Complex[ndarray, "y x"]:
@@ -122,7 +125,7 @@ def _zone_plate(N: int, rng: np.random.Generator) -> Complex[ndarray, "y x"]:
     rho = frequency / rim
     shift = rng.uniform(-OFF_CENTRE, OFF_CENTRE, 2) * N
     tilt = -2 * np.pi * (shift[0] * y + shift[1] * x)
-    wave = pupil * np.exp(1j * (defocus * rho**2 + _aberration(rho, angle, rng) + tilt))
+    wave: Complex[ndarray, "y x"] = pupil * np.exp(1j * (defocus * rho**2 + _aberration(rho, angle, rng) + tilt))
     found: Complex[ndarray, "y x"] = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(wave)))
     return found
 

@@ -19,8 +19,8 @@ SOLVED = 1e-5
 class Simulated:
     """Counts of regions, the probe of each, and its true object (region, height, width) on its canvas.
 
-    As a measured scan is brought to the network: each probe carries the mean counts of its region, the mean transmission
-    of the object is in it, and the constant phase, which counts don't know, is removed.
+    As a measured scan is brought to the network: each probe carries the mean counts of its region, the mean
+    transmission of the object is in it, and the constant phase, which counts don't know, is removed.
     """
 
     batch: Batch
@@ -53,7 +53,9 @@ def simulate(draw: Draw, pictures: Pictures) -> Simulated:
     return Simulated(Batch(counts, draw.positions), draw.probe * unit[:, None], turn / unit * objects)
 
 
-def relative_errors(prediction: Prediction, truth: Complex64[Tensor, "region height width"]) -> Float32[Tensor, " region"]:
+def relative_errors(
+    prediction: Prediction, truth: Complex64[Tensor, "region height width"]
+) -> Float32[Tensor, " region"]:
     """Return sum w |O - O_true|^2 / sum w |O_true|^2 of every region, w the light on each pixel of its canvas.
 
     It is the error of the exit waves of all patches that are cut from the canvas.
