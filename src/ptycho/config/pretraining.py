@@ -53,7 +53,7 @@ class PretrainingConfig:
     """
 
     N: int = 64
-    architecture: Literal["unrolled", "lean"] = "lean"
+    architecture: Literal["unrolled", "lean"] = "unrolled"
     lean_width: int = 32
     passes: int = 3
     steps: int = 20_000
@@ -72,7 +72,7 @@ class PretrainingConfig:
     @property
     def model(self) -> ModelConfig:
         """The network that these choices describe."""
-        return ModelConfig(N=self.N, architecture=self.architecture, lean_width=self.lean_width)
+        return ModelConfig(N=self.N, architecture=self.architecture, lean_width=self.lean_width, passes=self.passes)
 
 
 def validate_pretraining(config: PretrainingConfig, execution: PyTorchExecutionConfig | None = None) -> None:

@@ -123,11 +123,17 @@ def weighted_sums(
 
 
 def divide(
-    numerator: Complex64[Tensor, "height width"], denominator: Complex64[Tensor, "height width"]
+    numerator: Complex64[Tensor, "height width"],
+    denominator: Complex64[Tensor, "height width"],
+    brightest: Float32[Tensor, "height 1"] | None = None,
 ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
-    """Return the canvas on which all patches agree best, 1 (transparent) where no light fell, and the light on it."""
+    """Return the canvas on which all patches agree best, 1 (transparent) where no light fell, and the light on it.
+
+    ``brightest`` is the largest light of the region that a row belongs to, where regions are exposed differently; else
+    that of the whole canvas.
+    """
     coverage = denominator.real
-    dark = coverage <= NO_LIGHT * coverage.amax()
+    dark = coverage <= NO_LIGHT * (coverage.amax() if brightest is None else brightest)
     return torch.where(dark, 1, numerator / torch.where(dark, 1, denominator)), coverage.clamp_min(0)
 
 

@@ -99,12 +99,15 @@ class PtychoPINN(nn.Module):
 
     def predict(self, counts: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Return one complex patch for every pattern; patterns of one group follow each other."""
-        return self._patches(counts.sqrt() * self.input_scale, self.probe * self.input_scale)
+        return self._patches(counts.sqrt() * self.input_scale)
 
-    def _patches(
-        self, amplitude: Float32[Tensor, "patch y x"], probe: Complex64[Tensor, "*patch mode y x"]
+    def _patches(self, amplitude: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
+        return self._patches_behind(self.probe * self.input_scale, amplitude)
+
+    def _patches_behind(
+        self, probe: Complex64[Tensor, "*patch mode y x"], amplitude: Float32[Tensor, "patch y x"]
     ) -> Complex64[Tensor, "patch y x"]:
-        """Return the patches for amplitudes and a probe of the network's unit, which may differ from patch to patch."""
+        """Return the patches for a probe, or each pattern's own, and amplitudes, both in the unit of the network."""
         grouped = (-1, self.channels, *amplitude.shape[1:])
         if self.back_projected:
             seen = BackProjection(probe.detach())(amplitude).view(grouped)
@@ -125,7 +128,7 @@ class PtychoPINN(nn.Module):
         ``positions`` and ``probe`` are accepted for those clients: the network uses neither positions nor any probe but
         its own.
         """
-        return self._patches((x * input_scale_factor).flatten(0, 1), self.probe * self.input_scale).view(x.shape)
+        return self._patches((x * input_scale_factor).flatten(0, 1)).view(x.shape)
 
     def forward(self, batch: Batch, probe: Complex64[Tensor, "region mode y x"] | None = None) -> Prediction:
         """Return what the merged object of a batch makes the detector expect.
@@ -142,7 +145,7 @@ class PtychoPINN(nn.Module):
             lit = probe.repeat_interleave(batch.positions.shape[1], dim=0)
             scale = input_scales(lit)
             seen = lit * scale[:, None]
-            patches = self._patches(batch.counts.sqrt() * scale, seen)
+            patches = self._patches_behind(seen, batch.counts.sqrt() * scale)
             # Regions of any exposure lie on one canvas: their light is comparable in the unit of the network.
             weight = probe_weight(seen)
         canvas, coverage = merge(patches, weight, look, place)
