@@ -45,6 +45,7 @@ OURS = (
     "ModelConfig.lean_width",
     "ModelConfig.passes",
     "TrainingConfig.canvas_size",
+    "TrainingConfig.from_bundle",
     "TrainingConfig.validation_fraction",
 )
 PROGRAMS = {"ptycho_train": run_train, "ptycho_inference": run_inference}
