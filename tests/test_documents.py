@@ -45,6 +45,7 @@ OURS = (
     "ModelConfig.lean_width",
     "ModelConfig.passes",
     "TrainingConfig.canvas_size",
+    "TrainingConfig.from_bundle",
     "TrainingConfig.thinning",
     "TrainingConfig.validation_fraction",
 )

@@ -17,6 +17,7 @@ from ptycho.cli.main import VERBS
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
+from ptycho.config.pretraining import PretrainingConfig
 from ptycho.config.reading import Reading
 from ptycho.config.training import TrainingConfig
 from ptycho.simulation.simulate import Simulation, simulate
@@ -54,7 +55,9 @@ def test_the_flags_of_a_verb_are_in_the_reference(commands):
     )
 
 
-@pytest.mark.parametrize("cls", [Reading, ModelConfig, TrainingConfig, PyTorchExecutionConfig, InferenceConfig])
+@pytest.mark.parametrize(
+    "cls", [Reading, ModelConfig, TrainingConfig, PretrainingConfig, PyTorchExecutionConfig, InferenceConfig]
+)
 def test_every_choice_is_in_the_reference_once_in_its_section(cls):
     found = [reference_pages.entries(choices) for choices in reference_pages.CHOICES if type(choices.example()) is cls]
     assert len(found) == 1

@@ -20,6 +20,7 @@ from ptycho.config.flags import field_docs, typed
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.old_names import KEY_MAPPINGS
+from ptycho.config.pretraining import PretrainingConfig, validate_pretraining
 from ptycho.config.reading import Reading
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_inference, validate_model, validate_training
@@ -41,6 +42,7 @@ CHOICES = (
     Choices("Reading a scan", Reading, Reading.__post_init__, older=False),
     Choices("The network and its physics: `model`", ModelConfig, validate_model),
     Choices("Training", lambda: TrainingConfig(ModelConfig()), validate_training),
+    Choices("Pre-training", PretrainingConfig, validate_pretraining, older=False),
     Choices("The machine: `execution`", PyTorchExecutionConfig, check_execution, older=False),
     Choices("Reconstruction", lambda: InferenceConfig(ModelConfig(), Path(), Path("scan.npz")), validate_inference),
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
+from ptycho.config.pretraining import PretrainingConfig
 from ptycho.config.training import TrainingConfig
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
@@ -39,5 +40,5 @@ def any_config(cls: type[Any]) -> st.SearchStrategy[Any]:
     return st.builds(cls, **fields)
 
 
-CLASSES = (ModelConfig, TrainingConfig, InferenceConfig, PyTorchExecutionConfig)
+CLASSES = (ModelConfig, TrainingConfig, InferenceConfig, PretrainingConfig, PyTorchExecutionConfig)
 CONFIGS = st.one_of(*map(any_config, CLASSES))

@@ -83,7 +83,7 @@ def test_what_is_printed_has_every_choice_that_is_read_and_is_read_back_as_it_wa
     config = from_dict(found, TrainingConfig)
     assert (config.model.N, config.gradient_clip_val, execution.devices) == (96, 1e-7, "auto")
     expected = to_dict(TrainingConfig(ModelConfig()))
-    filled = {"train_data_file", "test_data_file", "output_dir", "n_images"}
+    filled = {"train_data_file", "test_data_file", "output_dir", "from_bundle", "n_images"}
     read = {name for name, doc in field_docs(TrainingConfig).items() if not doc.endswith(UNREAD)} - filled
     assert set(found) == read
     assert set(expected) >= read

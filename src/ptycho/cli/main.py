@@ -13,6 +13,7 @@ VERBS = {
     "simulate": "write a simulated scan",
     "inspect": "say what a scan file holds and whether it can be used",
     "validate": "look a whole training over before it starts",
+    "pretrain": "train a network on simulated experiments, before any scan is seen",
     "train": "train a network on a scan",
     "reconstruct": "turn a scan into an image with a trained network",
     "compare": "score a reconstruction against a reference",

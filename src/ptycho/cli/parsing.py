@@ -59,18 +59,19 @@ class VerbParser(ArgumentParser):
         self._configs: dict[str, type[Config]] = {}
         self._skipped: set[str] = set()
 
-    def add_config(self, cls: type[Config], key: str = "", skip: Sequence[str] = ()) -> None:
+    def add_config(self, cls: type[Config], key: str = "", skip: Sequence[str] = (), *, presets: bool = True) -> None:
         """Make every field of ``cls`` a flag, ``--field`` or ``--key.field``, except those that the verb fills itself.
 
-        The first call also adds ``--preset`` and ``--config``, the YAML files of choices.
+        The first call also adds ``--config``, a YAML file of choices, and with ``presets`` those that are packaged.
         """
-        if not self._configs:
+        if not self._configs and presets:
             self.add_argument(
                 "--preset",
                 type=reader("--preset", Preset),
                 metavar="NAME",
                 help=f"{in_words(Preset)}: choices that belong together; the file and flags win over them",
             )
+        if not self._configs:
             self.add_argument("--config", type=Path, metavar="FILE", help="YAML file of choices; flags win over it")
             self.epilog = "Defaults stand in brackets. Flags of older scripts that nothing reads any more are accepted."
         self._configs[key] = cls
@@ -92,9 +93,9 @@ class VerbParser(ArgumentParser):
         arguments = self.parse_args(list(argv))
         logs.configure(quiet=arguments.quiet, verbose=arguments.verbose)
         source = arguments.config if self._configs else None
-        preset = read_preset(arguments.preset) if self._configs and arguments.preset else {}
-        file = _over(preset, load_yaml_config(source)) if source else preset
         flags = arguments.as_dict()
+        preset = read_preset(flags["preset"]) if flags.get("preset") else {}
+        file = _over(preset, load_yaml_config(source)) if source else preset
         choices: dict[type[Any], Any] = {}
         for key, cls in self._configs.items():
             if key:

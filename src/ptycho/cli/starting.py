@@ -1,14 +1,16 @@
 """How a training starts: its flags, choices and scans, alike for the verb that trains and for the one that checks."""
 
 from pathlib import Path
+from typing import Any
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import Finding, require
 from ptycho.acquisition.readers import read
-from ptycho.base.errors import ConfigError
+from ptycho.base.errors import ConfigError, extra_missing
 from ptycho.cli.parsing import Given, VerbParser, add_live, verb_parser
 from ptycho.cli.resume import begun, resumed
 from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.files import to_dict
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_model, validate_training
 
@@ -20,8 +22,10 @@ PRODUCTS = (
     "tensorboard/events.out.tfevents.*",
 )
 # Choices that the verb makes itself, and one of the machine that only a reconstruction reads.
-FILLED = ("train_data_file", "test_data_file", "output_dir", "n_images")
+FILLED = ("train_data_file", "test_data_file", "output_dir", "from_bundle", "n_images")
 UNUSED = ("inference_batch_size",)
+# Largest learning rate of a training that starts from a bundle, where nobody chose one.
+TUNING_RATE = 2e-4
 
 
 def training_parser(verb: str, description: str, *, needs_files: bool = True) -> VerbParser:
@@ -33,6 +37,9 @@ def training_parser(verb: str, description: str, *, needs_files: bool = True) ->
     parser.add_argument("--validate", type=Path, metavar="FILE", help="scan that only judges the training")
     parser.add_argument(
         "--output_dir", type=Path, required=needs_files, metavar="RUN", help="folder for everything written"
+    )
+    parser.add_argument(
+        "--from", type=Path, metavar="BUNDLE", help="start from the weights of a trained or pre-trained network"
     )
     parser.add_argument(
         "--resume",
@@ -72,12 +79,37 @@ def training_choices(given: Given, *, resume: bool) -> tuple[TrainingConfig, PyT
     """
     asked = given.arguments
     own = {"train_data_file": asked.train, "test_data_file": asked.validate, "output_dir": asked.output_dir}
+    bundle = asked["from"]
     if resume:
-        config, execution = resumed(given, own, asked.output_dir / CONFIG)
+        config, execution = resumed(
+            given, own if bundle is None else {**own, "from_bundle": bundle}, asked.output_dir / CONFIG
+        )
+    elif bundle is not None:
+        config = given.config(TrainingConfig, {**own, "from_bundle": bundle}, below={"model": _network_in(bundle)})
+        execution = given.config(PyTorchExecutionConfig, below={"learning_rate": TUNING_RATE})
     else:
         config, execution = given.config(TrainingConfig, own), given.config(PyTorchExecutionConfig)
     validate_training(config, execution)
     return config, execution
+
+
+def _network_in(bundle: Path) -> dict[str, Any]:
+    """Return the choices about the network in a bundle, but for the size, which the scan decides.
+
+    Raises
+    ------
+    BackendNotInstalledError
+        PyTorch is not there.
+    BundleError
+        The bundle can't be used.
+    """
+    try:
+        from ptycho_torch.persistence.bundle import read_bundle
+    except ModuleNotFoundError as error:
+        raise extra_missing(error.name or "torch", "torch") from error
+    choices = to_dict(read_bundle(bundle).config.model)
+    del choices["N"]
+    return choices
 
 
 def size_chosen(given: Given, *, resume: bool) -> bool:

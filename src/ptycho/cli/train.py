@@ -87,7 +87,7 @@ def _commented(given: Given) -> str:
     config, execution = given.config(TrainingConfig), given.config(PyTorchExecutionConfig)
     validate_training(config, execution)
     open_ = () if "N" in given.choices[TrainingConfig].get("model", {}) else ("N",)
-    return commented_yaml(config, execution, left_out=(*FILLED, *UNUSED), open_=open_)
+    return commented_yaml(config, execution, verb="train", left_out=(*FILLED, *UNUSED), open_=open_)
 
 
 def train(
@@ -151,7 +151,7 @@ def train(
         rate = done.n_patterns / max(done.seconds, 1e-9)
         report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate, **provenance(command)}
         write_text(folder / "training.json", json.dumps(report, indent=2))
-        write_bundle(folder / BUNDLE, done.pinn, config)
+        write_bundle(folder / BUNDLE, done.pinn, config, done.began_from)
     except KeyboardInterrupt as stop:
         if not leads(execution):
             return

@@ -13,18 +13,24 @@ from ptycho.config.convert import in_words
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import to_dict
 from ptycho.config.flags import UNREAD, field_docs, typed
+from ptycho.config.pretraining import PretrainingConfig
 from ptycho.config.training import TrainingConfig
 
 WIDTH = 110  # characters of a comment
 HEAD = (
-    "Choices for `ptycho train`, all of them: remove what you don't want to choose. Give this file with --config FILE; "
-    "flags win over it, and it wins over a --preset."
+    "Choices for `ptycho {verb}`, all of them: remove what you don't want to choose. Give this file with --config "
+    "FILE; flags win over it."
 )
 OPEN = "The scan decides; take the # away to refuse a scan of another size."
 
 
 def commented_yaml(
-    config: TrainingConfig, execution: PyTorchExecutionConfig, *, left_out: Collection[str], open_: Collection[str]
+    config: TrainingConfig | PretrainingConfig,
+    execution: PyTorchExecutionConfig,
+    *,
+    verb: str,
+    left_out: Collection[str],
+    open_: Collection[str],
 ) -> str:
     """Return a configuration as YAML: every choice with its meaning, its type and its default above it.
 
@@ -32,12 +38,14 @@ def commented_yaml(
 
     Parameters
     ----------
+    verb
+        What takes the file.
     left_out
         Choices that the verb makes.
     open_
         Choices that nobody made and that something else decides: they stand there as comments.
     """
-    lines = [*_comment(HEAD), "", *_section(config, left_out, open_), "execution:"]
+    lines = [*_comment(HEAD.format(verb=verb)), "", *_section(config, left_out, open_), "execution:"]
     lines += textwrap.indent("\n".join(_section(execution, left_out, open_)), "  ").split("\n")
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
 

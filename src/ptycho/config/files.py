@@ -19,11 +19,12 @@ from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.inference import InferenceConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.plain_yaml import load_plain
+from ptycho.config.pretraining import PretrainingConfig
 from ptycho.config.reading import Reading
 from ptycho.config.training import TrainingConfig
 
 LARGEST = 2**18  # bytes; a file with every choice and a comment on each has a tenth of it
-Config = ModelConfig | TrainingConfig | InferenceConfig | PyTorchExecutionConfig | Reading
+Config = ModelConfig | TrainingConfig | InferenceConfig | PretrainingConfig | PyTorchExecutionConfig | Reading
 C = TypeVar("C", bound=Config)
 
 

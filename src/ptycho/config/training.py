@@ -26,6 +26,8 @@ class TrainingConfig:
         Scan to train on.
     test_data_file
         Scan kept apart, to reconstruct with the trained network.
+    from_bundle
+        Trained or pre-trained network whose weights training starts from; null for random ones.
     batch_size
         Patterns in one step when gridsize is 1, at least 1; groups of gridsize^2 patterns when it is larger.
     canvas_size
@@ -117,6 +119,7 @@ class TrainingConfig:
     model: ModelConfig
     train_data_file: Path | None = None
     test_data_file: Path | None = None
+    from_bundle: Path | None = None
     batch_size: int = 16
     canvas_size: int = 64
     nepochs: int = 50

@@ -18,6 +18,7 @@ SPOKES = 36
 SPOKE_EDGE = 1.0  # px, half width of the smooth edge
 FINEST_PAIR = 2.5  # px, width of a spoke and a gap
 SMALLEST_AMPLITUDE = 0.05
+ROUGHNESS = 1.75  # amplitude of a cloud's spectrum falls as q^-1.75
 
 
 def transmission(amplitude: Image, phase: Image) -> Object:
@@ -114,6 +115,19 @@ def _soft_step(distance: Image) -> Image:
     return step
 
 
+def clouds(shape: tuple[int, int], rng: np.random.Generator) -> Object:
+    """Two Gaussian random fields without edges; amplitude .4 to 1 and phase -.8 to .8 rad.
+
+    White noise filtered by q^-1.75, and its standard deviation squeezed by tanh into half of the range.
+    """
+    q = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None, :])
+    q[0, 0] = np.inf
+    noise = np.fft.fft2(rng.standard_normal((2, *shape)))
+    fields = np.fft.ifft2(noise * q**-ROUGHNESS).real
+    tone, phase = np.tanh(fields / (2 * fields.std(axis=(1, 2), keepdims=True)))
+    return transmission(0.7 + 0.3 * tone, 0.8 * phase)
+
+
 def picture(shape: tuple[int, int], rng: np.random.Generator) -> Object:
     """Two photographs: amplitude .4 to 1 from a cameraman, phase -.8 to .8 rad from coins; a random cut of each.
 
@@ -147,5 +161,6 @@ OBJECTS: dict[str, ObjectMaker] = {
     "lines": lines,
     "dead_leaves": dead_leaves,
     "siemens": siemens,
+    "clouds": clouds,
     "picture": picture,
 }

@@ -20,7 +20,7 @@ def aperture(N: int, photons: float) -> Probe:
     """Defocused circular aperture: a disk of radius N / 4 px with a soft rim and a phase of 2 (4 r / N)^2 rad."""
     radius = _radius(N)
     disk = 0.5 * (1 - np.tanh(radius - N / 4))
-    return _normalised(disk * np.exp(1j * APERTURE_PHASE * np.square(4 * radius / N)), photons)
+    return normalised(disk * np.exp(1j * APERTURE_PHASE * np.square(4 * radius / N)), photons)
 
 
 def zone_plate(N: int, photons: float) -> Probe:
@@ -35,12 +35,12 @@ def zone_plate(N: int, photons: float) -> Probe:
     stop = 0.5 * (1 + np.tanh((frequency - CENTRAL_STOP * PUPIL_RADIUS) / soft))
     defocus = np.pi * PUPIL_RADIUS * N / 4
     pupil = rim * stop * np.exp(1j * defocus * np.square(frequency / PUPIL_RADIUS))
-    return _normalised(np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(pupil))), photons)
+    return normalised(np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(pupil))), photons)
 
 
 def gaussian(N: int, photons: float) -> Probe:
     """Gaussian beam with a flat phase and a 4-sigma diameter of N / 2 px (sigma of the intensity: N / 8 px)."""
-    return _normalised(np.exp(-np.square(_radius(N) / (N / 4))), photons)
+    return normalised(np.exp(-np.square(_radius(N) / (N / 4))), photons)
 
 
 def modes(probe: Complex64[ndarray, "1 y x"], n_modes: int, power: float = 0.3) -> Probe:
@@ -69,7 +69,7 @@ def modes(probe: Complex64[ndarray, "1 y x"], n_modes: int, power: float = 0.3) 
         )
     N = probe.shape[-1]
     main = probe[0].astype(np.complex128)
-    y, x = _offsets(N) / diameter(probe)
+    y, x = offsets(N) / diameter(probe)
     orders = [(total - b, b) for total in range(n_modes) for b in range(total + 1)][:n_modes]
     columns = np.stack([(main * y**a * x**b).ravel() for a, b in orders], axis=1)
     basis, triangle = np.linalg.qr(columns)
@@ -89,25 +89,27 @@ def diameter(probe: Probe) -> float:
     32.0
     """
     intensity = np.sum(np.abs(probe.astype(np.complex128)) ** 2, axis=0)
-    offsets = _offsets(len(intensity))
+    places = offsets(len(intensity))
     weight = intensity / intensity.sum()
-    centre = np.sum(weight * offsets, axis=(1, 2), keepdims=True)
-    variance = np.sum(weight * np.square(offsets - centre), axis=(1, 2))
+    centre = np.sum(weight * places, axis=(1, 2), keepdims=True)
+    variance = np.sum(weight * np.square(places - centre), axis=(1, 2))
     return float(4 * np.sqrt(variance.mean()))
 
 
-def _offsets(N: int) -> Float64[ndarray, "2 y x"]:
-    offsets: Float64[ndarray, "2 y x"] = np.indices((N, N), dtype=np.float64) - N // 2
-    return offsets
+def offsets(N: int) -> Float64[ndarray, "2 y x"]:
+    """Return y and x of every pixel from the middle of a patch, px."""
+    found: Float64[ndarray, "2 y x"] = np.indices((N, N), dtype=np.float64) - N // 2
+    return found
 
 
 def _radius(N: int) -> Float64[ndarray, "y x"]:
-    y, x = _offsets(N)
+    y, x = offsets(N)
     radius: Float64[ndarray, "y x"] = np.hypot(y, x)
     return radius
 
 
-def _normalised(field: Complex[ndarray, "y x"] | Float64[ndarray, "y x"], photons: float) -> Probe:
+def normalised(field: Complex[ndarray, "y x"] | Float64[ndarray, "y x"], photons: float) -> Probe:
+    """Return a field as a probe of one mode that carries so many photons."""
     scaled: Probe = (field * np.sqrt(photons / np.sum(np.abs(field) ** 2))).astype(np.complex64)[None]
     return scaled
 

@@ -81,7 +81,7 @@ def train(
     folder = Path(config.output_dir) if writes else None
     done = prepare(config, execution, training, validation, folder=folder).train()
     if folder is not None:
-        write_bundle(folder / NAME, done.pinn, config)
+        write_bundle(folder / NAME, done.pinn, config, done.began_from)
     return {
         "history": {"val_loss": None, **done.history},
         "history_epochs": list(range(len(done.history["train_loss"]))),

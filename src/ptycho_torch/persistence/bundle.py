@@ -13,9 +13,10 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from ptycho.base.atomic import atomic_path
-from ptycho.base.errors import BundleError, BundleNotFoundError
+from ptycho.base.errors import BundleError, BundleNotFoundError, ConfigError
 from ptycho.base.printable import listed
 from ptycho.config.files import from_dict, to_dict
+from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_training
 from ptycho_torch.persistence.manifest import Manifest
@@ -30,7 +31,19 @@ NAME = "wts.h5.zip"
 COPIED_NAME = "model.zip"
 ADVICE = "give the wts.h5.zip that `ptycho train` wrote, or its folder"
 # Member -> bytes that it may have when unpacked.
-MEMBERS = {"manifest.json": 1 << 20, "config.json": 1 << 20, "weights.safetensors": 4 << 30}
+WEIGHTS = "weights.safetensors"
+MEMBERS = {"manifest.json": 1 << 20, "config.json": 1 << 20, WEIGHTS: 4 << 30}
+# Choices that say what a network is: weights go from one to another where these agree.
+SHAPING = (
+    "N",
+    "gridsize",
+    "architecture",
+    "lean_width",
+    "n_filters_scale",
+    "amp_activation",
+    "pad_object",
+    "probe_big",
+)
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,13 @@ class Bundle:
     manifest: Manifest
 
 
-def write_bundle(path: Path, pinn: PtychoPINN, config: TrainingConfig) -> None:
+def write_bundle(path: Path, pinn: PtychoPINN, config: TrainingConfig, began_from: str = "") -> None:
     """Write a trained network, whole or not at all.
+
+    Parameters
+    ----------
+    began_from
+        Hash of the weights that its training started from; empty where they were random.
 
     Raises
     ------
@@ -55,7 +73,7 @@ def write_bundle(path: Path, pinn: PtychoPINN, config: TrainingConfig) -> None:
         "config.json": json.dumps(to_dict(config), indent=2).encode(),
         "weights.safetensors": tensors_to_bytes(tensors),
     }
-    members = {"manifest.json": Manifest.of(members).to_bytes(), **members}
+    members = {"manifest.json": Manifest.of(members, began_from).to_bytes(), **members}
     with atomic_path(Path(path)) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, raw in members.items():
             archive.writestr(name, raw)
@@ -93,6 +111,30 @@ def read_bundle(path: Path) -> Bundle:
     except (SafetensorError, ValueError, LookupError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise BundleError(f"{where}: weights and configuration don't fit ({reason}); train again") from error
+
+
+def start_from(path: Path, pinn: PtychoPINN, model: ModelConfig) -> str:
+    """Give a network the weights of the one in a bundle, and return their hash; probe and scales stay its own.
+
+    Raises
+    ------
+    BundleError
+        As `read_bundle`.
+    ConfigError
+        The bundle holds another network than ``model`` describes, with what differs.
+    """
+    bundle = read_bundle(path)
+    theirs, ours = to_dict(bundle.config.model), to_dict(model)
+    differing = [
+        f"{name} is {ours[name]!r} but {theirs[name]!r} there" for name in SHAPING if ours[name] != theirs[name]
+    ]
+    if differing:
+        raise ConfigError(
+            f"{path} holds another network: {', '.join(differing)}; expected the same; give the bundle of such a "
+            "network, or leave these choices to the bundle"
+        )
+    pinn.network.load_state_dict(bundle.pinn.network.state_dict())
+    return bundle.manifest.sha256[WEIGHTS]
 
 
 def _restore(config: TrainingConfig, tensors: dict[str, Tensor]) -> PtychoPINN:

@@ -15,6 +15,8 @@ BACKEND = "pytorch"
 MODELS = ("autoencoder", "diffraction_to_obj")
 # Fields of manifest.json as JSON knows them.
 FIELDS = {"format": str, "version": int, "backend": str, "models": list, "packages": dict, "sha256": dict}
+# Where training started from random weights it is not there.
+BEGAN_FROM = "began_from"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Manifest:
         Package -> version that wrote it.
     sha256
         Member -> hash of its bytes.
+    began_from
+        Hash of the weights that training started from; empty where they were random.
     """
 
     format: str
@@ -37,15 +41,18 @@ class Manifest:
     models: tuple[str, ...]
     packages: dict[str, str]
     sha256: dict[str, str]
+    began_from: str = ""
 
     @staticmethod
-    def of(members: dict[str, bytes]) -> "Manifest":
-        """Return the manifest of new members."""
-        return Manifest(FORMAT, VERSION, BACKEND, MODELS, package_versions(), {n: _hash(b) for n, b in members.items()})
+    def of(members: dict[str, bytes], began_from: str = "") -> "Manifest":
+        """Return the manifest of fresh members."""
+        hashes = {name: _hash(raw) for name, raw in members.items()}
+        return Manifest(FORMAT, VERSION, BACKEND, MODELS, package_versions(), hashes, began_from)
 
     def to_bytes(self) -> bytes:
         """Return the manifest as JSON."""
-        return json.dumps(asdict(self), indent=2).encode()
+        said = {name: value for name, value in asdict(self).items() if name != BEGAN_FROM or value}
+        return json.dumps(said, indent=2).encode()
 
     @staticmethod
     def parse(raw: bytes, where: str) -> "Manifest":
@@ -71,7 +78,8 @@ class Manifest:
                 f"{where} is of bundle version {kind['version']!r}; this software reads version {VERSION}; "
                 "install a later ptychopinn"
             )
-        if {name: type(value) for name, value in found.items()} != FIELDS:
+        types = {name: type(value) for name, value in found.items()}
+        if types not in (FIELDS, FIELDS | {BEGAN_FROM: str}):
             raise _foreign(where)
         return Manifest(**{**found, "models": tuple(found["models"])})
 

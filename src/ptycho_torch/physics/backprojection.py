@@ -24,17 +24,18 @@ class BackProjection(Operator):
     Parameters
     ----------
     probe
-        (mode, y, x), in the unit of the amplitudes.
+        (mode, y, x), or (patch, mode, y, x) where every pattern has its own; in the unit of the amplitudes.
     """
 
-    def __init__(self, probe: Complex64[Tensor, "mode y x"]) -> None:
+    def __init__(self, probe: Complex64[Tensor, "*patch mode y x"]) -> None:
         super().__init__()
         self.far_field = FarField()
         field = self.far_field(probe)
-        self.modulus = torch.view_as_real(field).square().sum(dim=(0, -1)).sqrt()
-        self.direction = field / self.modulus.clamp_min(torch.finfo(torch.float32).tiny)
-        light = torch.view_as_real(probe).square().sum(dim=(0, -1))
-        self.back = probe.conj() / (light + DAMPING * light.amax())
+        self.modulus = torch.view_as_real(field).square().sum(dim=(-4, -1)).sqrt()
+        self.direction = field / self.modulus.unsqueeze(-3).clamp_min(torch.finfo(torch.float32).tiny)
+        light = torch.view_as_real(probe).square().sum(dim=(-4, -1))
+        damped = light + DAMPING * light.amax(dim=(-2, -1), keepdim=True)
+        self.back = probe.conj() / damped.unsqueeze(-3)
 
     def forward(self, x: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Bring amplitudes (patch, y, x) back to the sample."""

@@ -102,14 +102,14 @@ def detector(
     return Intensity(flux, background) @ FarField() @ Illumination(probe)
 
 
-def probe_weight(probe: Complex64[Tensor, "mode y x"]) -> Float32[Tensor, "y x"]:
+def probe_weight(probe: Complex64[Tensor, "*patch mode y x"]) -> Float32[Tensor, "*patch y x"]:
     """Return the illumination w = sum_m |P_m|^2 that says how much a patch knows of each of its pixels."""
-    return torch.view_as_real(probe).square().sum(dim=(0, -1))
+    return torch.view_as_real(probe).square().sum(dim=(-4, -1))
 
 
 def weighted_sums(
     patches: Complex64[Tensor, "patch y x"],
-    weight: Float32[Tensor, "y x"],
+    weight: Float32[Tensor, "*own y x"],
     look: PatchesAt,
     place: SubpixelShift,
 ) -> tuple[Complex64[Tensor, "height width"], Complex64[Tensor, "height width"]]:
@@ -123,17 +123,23 @@ def weighted_sums(
 
 
 def divide(
-    numerator: Complex64[Tensor, "height width"], denominator: Complex64[Tensor, "height width"]
+    numerator: Complex64[Tensor, "height width"],
+    denominator: Complex64[Tensor, "height width"],
+    brightest: Float32[Tensor, "height 1"] | None = None,
 ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
-    """Return the canvas on which all patches agree best, 1 (transparent) where no light fell, and the light on it."""
+    """Return the canvas on which all patches agree best, 1 (transparent) where no light fell, and the light on it.
+
+    ``brightest`` is the largest light of the region that a row belongs to, where regions are exposed differently; else
+    that of the whole canvas.
+    """
     coverage = denominator.real
-    dark = coverage <= NO_LIGHT * coverage.amax()
+    dark = coverage <= NO_LIGHT * (coverage.amax() if brightest is None else brightest)
     return torch.where(dark, 1, numerator / torch.where(dark, 1, denominator)), coverage.clamp_min(0)
 
 
 def merge(
     patches: Complex64[Tensor, "patch y x"],
-    weight: Float32[Tensor, "y x"],
+    weight: Float32[Tensor, "*own y x"],
     look: PatchesAt,
     place: SubpixelShift,
 ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:

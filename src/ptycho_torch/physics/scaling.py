@@ -15,6 +15,12 @@ def input_scale(mean_counts: float, size: int) -> float:
     return size / 2 / mean_counts**0.5
 
 
+def input_scales(probe: Complex64[Tensor, "patch mode y x"]) -> Float[Tensor, "patch 1 1"]:
+    """Return `input_scale` for every patch, whose probe carries the mean counts of its scan."""
+    mean_counts = torch.view_as_real(probe).square().sum(dim=(1, 2, 3, 4))[:, None, None]
+    return probe.shape[-1] / 2 / mean_counts.sqrt()
+
+
 def flux_sums(measured: Float[Tensor, "..."], expected: Float[Tensor, "..."]) -> Float[Tensor, "2"]:
     """Return the sums of counts measured and expected, in double precision, ready to be added over batches."""
     return torch.stack([measured.sum(dtype=torch.float64), expected.sum(dtype=torch.float64)])

@@ -39,6 +39,11 @@ class Constants:
         probe = torch.as_tensor(acquisition.probe) * support
         return Constants(probe_to_counts(probe, mean_counts), input_scale(mean_counts, acquisition.size))
 
+    @staticmethod
+    def of_probe(probe: Complex64[Tensor, "mode y x"]) -> "Constants":
+        """Return the constants of a scan whose probe carries its mean counts."""
+        return Constants(probe, input_scale(float(probe_weight(probe).sum()), probe.shape[-1]))
+
 
 def probe_support(model: ModelConfig) -> Float32[Tensor, "y x"] | float:
     """Return what multiplies the probe: the configured disk, or 1."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.physics.backprojection import BackProjection
 from ptycho_torch.physics.forward import detector, merge, probe_weight, stack_regions
-from ptycho_torch.physics.scaling import flux_sums
+from ptycho_torch.physics.scaling import flux_sums, input_scales
 
 # Share of a new batch in the running sums that the flux is solved from: an average over about the last 50 batches.
 FLUX_MEMORY = 0.98
@@ -102,9 +102,15 @@ class PtychoPINN(nn.Module):
         return self._patches(counts.sqrt() * self.input_scale)
 
     def _patches(self, amplitude: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
+        return self._patches_behind(self.probe * self.input_scale, amplitude)
+
+    def _patches_behind(
+        self, probe: Complex64[Tensor, "*patch mode y x"], amplitude: Float32[Tensor, "patch y x"]
+    ) -> Complex64[Tensor, "patch y x"]:
+        """Return the patches for a probe, or each pattern's own, and amplitudes, both in the unit of the network."""
         grouped = (-1, self.channels, *amplitude.shape[1:])
         if self.back_projected:
-            seen = BackProjection(self.probe.detach() * self.input_scale)(amplitude).view(grouped)
+            seen = BackProjection(probe.detach())(amplitude).view(grouped)
             images = torch.cat([seen.real, seen.imag], dim=1)
         else:
             images = amplitude.view(grouped)
@@ -124,14 +130,26 @@ class PtychoPINN(nn.Module):
         """
         return self._patches((x * input_scale_factor).flatten(0, 1)).view(x.shape)
 
-    def forward(self, batch: Batch) -> Prediction:
-        """Return what the merged object of a batch makes the detector expect."""
+    def forward(self, batch: Batch, probe: Complex64[Tensor, "region mode y x"] | None = None) -> Prediction:
+        """Return what the merged object of a batch makes the detector expect.
+
+        ``probe`` gives each region a probe of its own, sqrt(counts), which carries the mean counts of that region;
+        without it all have that of this network.
+        """
         regions = batch.positions if self.overlapping else batch.positions.reshape(-1, 1, 2)
         placement = stack_regions(regions, batch.counts.shape[-1])
         look, place = placement.look(), placement.place()
-        probe = self.probe
-        canvas, coverage = merge(self.predict(batch.counts), probe_weight(probe), look, place)
-        expected = detector(place.spread(probe))(look(canvas))
+        if probe is None:
+            lit, patches, weight = self.probe, self.predict(batch.counts), probe_weight(self.probe)
+        else:
+            lit = probe.repeat_interleave(batch.positions.shape[1], dim=0)
+            scale = input_scales(lit)
+            seen = lit * scale[:, None]
+            patches = self._patches_behind(seen, batch.counts.sqrt() * scale)
+            # Regions of any exposure lie on one canvas: their light is comparable in the unit of the network.
+            weight = probe_weight(seen)
+        canvas, coverage = merge(patches, weight, look, place)
+        expected = detector(place.spread(lit))(look(canvas))
         if self.flux_solved:
             self.remember_flux(batch.counts, expected)
             expected = self.flux.to(expected.dtype) * expected

@@ -98,16 +98,22 @@ class UnrolledPINN(PtychoPINN):
         placement = stack_regions(regions, batch.counts.shape[-1])
         lit = self.probe if probe is None else probe.repeat_interleave(batch.positions.shape[1], dim=0)
         frames = Frames.of(batch.counts, placement, lit, batch.mask)
-        canvas, coverage = self.canvas(frames)
+        canvas, coverage = self.canvas(frames, len(regions))
         return Prediction(detector(frames.probe)(frames.look(canvas)), canvas, coverage)
 
-    def canvas(self, frames: Frames) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
-        """Return the canvas after all passes over frames that fit in memory together, and the light on it."""
+    def canvas(
+        self, frames: Frames, n_regions: int = 1
+    ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
+        """Return the canvas after all passes over frames that fit in memory together, and the light on it.
+
+        ``n_regions`` lie on it, one below the other.
+        """
         light = frames.look.adjoint(frames.light)
+        brightest = light.view(n_regions, -1).amax(dim=1).repeat_interleave(len(light) // n_regions)[:, None]
         canvas = torch.ones_like(light, dtype=torch.complex64)
         for _ in range(self.passes):
             residual = frames.look.adjoint(frames.residual(canvas))
-            canvas, _ = divide(self.lit_patches(canvas, residual, light, frames), light.to(torch.complex64))
+            canvas, _ = divide(self.lit_patches(canvas, residual, light, frames), light.to(torch.complex64), brightest)
         return canvas, light
 
     def lit_patches(
@@ -136,7 +142,7 @@ class UnrolledPINN(PtychoPINN):
         nowhere = torch.zeros(len(amplitude), 1, 2, dtype=torch.float64, device=amplitude.device)
         placement = stack_regions(nowhere, amplitude.shape[-1])
         frames = Frames.of((amplitude / self.input_scale).square(), placement, self.probe)
-        return frames.look(self.canvas(frames)[0])
+        return frames.look(self.canvas(frames, len(amplitude))[0])
 
 
 def _upright(probe: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:

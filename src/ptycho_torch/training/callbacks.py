@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from ptycho.base.atomic import write_text
 from ptycho.base.watching import Stage, Watcher
 from ptycho_torch.data.pictures import show
+from ptycho_torch.data.stream import Draw
 from ptycho_torch.training.canvas import RunningCanvas
 
 # The averaged weights look back over this share of a run, and over no fewer steps than that.
@@ -54,7 +55,9 @@ class Curves(lightning.Callback):
         """Start the clock."""
         self._since = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Tensor, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Tensor | Draw, batch_idx: int
+    ) -> None:
         """Count the patterns and the time."""
         self.n_patterns += batch.numel()
         self._count_seconds()
@@ -115,7 +118,9 @@ class Watched(lightning.Callback):
             for value in values:
                 self._watcher.add(CURVES[name], value)
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Tensor, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Tensor | Draw, batch_idx: int
+    ) -> None:
         """Tell the step, and show the object when somebody looks."""
         now = time.monotonic()
         if now - self._read >= READ_LOSS:

@@ -27,6 +27,7 @@ from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
 from ptycho.live.terminal import progress_line
 from ptycho_torch.base.devices import resolve_device
+from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build, learns_from_labels, probe_support
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.training.callbacks import Curves, Watched, averaged_weights
@@ -42,12 +43,16 @@ DEFAULT_SEED = 42
 
 @dataclass(frozen=True)
 class Fit:
-    """A trained network with its curves (one value an epoch), the seconds it took and the patterns it saw."""
+    """A trained network with its curves (one value an epoch), the seconds it took and the patterns it saw.
+
+    ``began_from`` is the hash of the weights that training started from; empty where they were random.
+    """
 
     pinn: PtychoPINN
     history: dict[str, list[float]]
     seconds: float
     n_patterns: int
+    began_from: str
 
 
 def fit(
@@ -100,7 +105,10 @@ def prepare(
         A scan does not fit the configuration, has too few positions, no labels where they are learnt from, or no whole
         counts where they are thinned.
     ConfigError
-        The device is not there, or choices of the machine exclude each other.
+        The device is not there, choices of the machine exclude each other, or ``config.from_bundle`` holds another
+        network.
+    BundleError
+        ``config.from_bundle`` can't be used.
     BackendNotInstalledError
         The package of the logger is not there.
     """
@@ -117,17 +125,18 @@ def prepare(
     lightning.seed_everything(seed, verbose=False)
     data = ScanDataModule(config, execution, training, validation, seed)
     pinn = build(config.model, config, Constants.of(training, probe_support(config.model)))
+    began_from = "" if config.from_bundle is None else start_from(config.from_bundle, pinn, config.model)
     module = PtychoModule(pinn, config, execution, monitor="val_loss" if data.validates else "train_loss")
     curves = Curves(None if folder is None else folder / "logs" / "metrics.csv")
     n_steps = config.nepochs * len(data.train_dataloader())
-    with _quietly():
+    with quietly():
         try:
             trainer = _trainer(config, execution, curves, n_steps, folder, validates=data.validates)
         except (ValueError, MisconfigurationException) as error:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"these choices of the machine don't go together ({error}); change execution") from error
-    return Run(trainer, module, data, curves, folder)
+    return Run(trainer, module, data, curves, folder, began_from)
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,7 @@ class Run:
     data: ScanDataModule
     curves: Curves
     folder: Path | None
+    began_from: str
 
     def train(self, resume: Path | None = None, watcher: Watcher = NOBODY) -> Fit:
         """Train, from a checkpoint of an interrupted run where one is given, and tell the watcher how it goes.
@@ -162,22 +172,18 @@ class Run:
             self.curves.load_state_dict(state["callbacks"][self.curves.state_key])
         else:
             shown = self.module.execution.enable_progress_bar and self.trainer.is_global_zero
-            with _quietly(), progress_line(shown=shown) as line:
+            with quietly(), progress_line(shown=shown) as line:
                 self.trainer.callbacks.append(Watched(Watchers(line, watcher), self.curves))
                 _run(self.trainer, self.module, self.data, resume)
-        losses = self.curves.history["train_loss"]
-        if not math.isfinite(losses[-1]):
-            raise ConfigError(
-                f"training diverged: the loss was {losses[-1]} in epoch {len(losses)}; expected a number; lower "
-                f"learning_rate (it is {self.module.execution.learning_rate:g}) or gradient_clip_val"
-            )
-        return Fit(self.module.pinn.eval(), self.curves.history, self.curves.seconds, self.curves.n_patterns)
+        require_finite(self.curves.history["train_loss"], self.module.execution.learning_rate)
+        curves = self.curves
+        return Fit(self.module.pinn.eval(), curves.history, curves.seconds, curves.n_patterns, self.began_from)
 
     def take_steps(self, until: Callback) -> None:
         """Train until ``until`` stops it, with one step in every validation; what was learnt is of no use."""
         self.trainer.callbacks.append(until)
         self.trainer.limit_val_batches = 1
-        with _quietly():
+        with quietly():
             _run(self.trainer, self.module, self.data, None)
 
 
@@ -229,8 +235,23 @@ def _check_resumable(state: dict[str, Any], checkpoint: Path, module: PtychoModu
         )
 
 
+def require_finite(losses: list[float], learning_rate: float) -> None:
+    """Refuse a training that ended without a number.
+
+    Raises
+    ------
+    ConfigError
+        With the epoch.
+    """
+    if not math.isfinite(losses[-1]):
+        raise ConfigError(
+            f"training diverged: the loss was {losses[-1]} in epoch {len(losses)}; expected a number; lower "
+            f"learning_rate (it is {learning_rate:g}) or gradient_clip_val"
+        )
+
+
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep Lightning's advertisements and its advice on data loaders of our own making from the user's screen."""
     theirs = logging.getLogger("lightning.pytorch")
     level = theirs.level

@@ -31,7 +31,7 @@ class Interruptions(lightning.Callback):
 
     def __init__(self, checkpoint: Path | None) -> None:
         self.checkpoint = checkpoint
-        self._asked: int | None = None
+        self.asked: int | None = None
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -57,7 +57,7 @@ class Interruptions(lightning.Callback):
         self._listen_no_more()
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
-        self._asked = number
+        self.asked = number
         self._listen_no_more()
 
     def _listen_no_more(self) -> None:
@@ -67,8 +67,8 @@ class Interruptions(lightning.Callback):
 
     def _end_if_asked(self, trainer: Any, checkpoint: Path | None = None) -> None:
         # Every process of a run on several devices ends at the same step.
-        if not trainer.strategy.reduce_boolean_decision(self._asked is not None, all=False):
+        if not trainer.strategy.reduce_boolean_decision(self.asked is not None, all=False):
             return
         if checkpoint is not None:
             trainer.save_checkpoint(checkpoint)
-        raise Ended(self._asked or signal.SIGTERM)
+        raise Ended(self.asked or signal.SIGTERM)

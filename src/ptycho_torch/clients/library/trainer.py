@@ -69,9 +69,9 @@ class Trainer:
         _check_orchestration(orchestration)
         done = self._run.train()
         config = self._run.module.config
-        self._model.model.trained = Trained(done.pinn, config)
+        self._model.model.trained = Trained(done.pinn, config, done.began_from)
         assert self._run.folder is not None
-        write_bundle(self._run.folder / BEST, done.pinn, config)
+        write_bundle(self._run.folder / BEST, done.pinn, config, done.began_from)
 
 
 def _check_orchestration(orchestration: str) -> None:
