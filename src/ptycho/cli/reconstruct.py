@@ -215,6 +215,7 @@ def summary(made: Made, *, data: str, train: str, command: str, finished: str, m
         "self_check": result.check.as_dict() if result.check else None,
         "iterations": result.iterations,
         "stopped_early": result.stopped_early,
+        "network_kept": result.network_kept,
         "seconds": result.seconds,
         "patterns_per_second": made.scan.n_positions / sum(result.seconds.values()),
         "n_positions": made.scan.n_positions,

@@ -1,17 +1,12 @@
 """When iterations only fit noise, and whether they made an estimate better: decided by counts that they don't see."""
 
-import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float
 from torch import Tensor
-
-from ptycho_torch.data.scan import Scan
-from ptycho_torch.inference.estimate import Estimate
-from ptycho_torch.inference.likelihood import Likelihood
-from ptycho_torch.objectives.poisson import poisson_deviance
-from ptycho_torch.physics.forward import Placement
 
 # Iterates in a row that must be worse than the best one before the iterations end.
 PATIENCE = 3
+# Standard errors by which a mean difference must be worse to count.
+CLEARLY = 2.0
 
 
 class Stopping:
@@ -36,7 +31,7 @@ class Stopping:
         if gain >= 0:
             self._best, self._worse = deviance, 0
             return True
-        self._worse = self._worse + 1 if gain < -error else 0
+        self._worse = self._worse + 1 if gain < -CLEARLY * error else 0
         return False
 
     def wait(self) -> None:
@@ -51,24 +46,7 @@ class Stopping:
 
 def paired(before: Float[Tensor, " case"], after: Float[Tensor, " case"]) -> tuple[float, float]:
     """Return by how much ``after`` is lower in the mean, and the standard error of that; zeros without cases."""
-    n = len(before)
-    if n < 2:  # noqa: PLR2004  # one difference has no spread
+    if not len(before):
         return 0.0, 0.0
     gain = (before - after).double()
-    return float(gain.mean()), float(gain.std()) / n**0.5
-
-
-@torch.no_grad()
-def frame_deviance(
-    at: Estimate, scan: Scan, placement: Placement, frames: Int64[Tensor, " frame"], share: float
-) -> Float64[Tensor, " frame"]:
-    """Return the deviance of every frame of a scan that has so large a share of the counts that are expected."""
-    likelihood = Likelihood(scan, placement, held_out_fraction=0.0, free=(), frames=frames)
-    return torch.cat(
-        [
-            poisson_deviance(share * likelihood.expected(at, field) * scan.mask, scan.counts(chunk.frames)).sum(
-                (1, 2), dtype=torch.float64
-            )
-            for chunk, _, _, field in likelihood.fields(at)
-        ]
-    )
+    return float(gain.mean()), float(gain.std()) / len(gain) ** 0.5
