@@ -70,7 +70,7 @@ def test_chunks_change_nothing(monkeypatch):
     parts = WHOLE(held_out_fraction=0.05)
     assert (len(whole.chunks), len(parts.chunks)) == (1, 5)
     one, other = whole(AWAY), parts(AWAY)
-    for name in ("deviance", "held_out", "held_out_error", "r_factor"):
+    for name in ("deviance", "held_out_mean", "r_factor", "objective"):
         assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-6)
     scale = one.gradient.object_.abs().max()
     assert (other.gradient.object_ - one.gradient.object_).abs().max() < 1e-5 * scale
@@ -88,7 +88,8 @@ def test_the_truth_costs_about_one_a_pixel_and_nothing_costs_less_than_zero():
     value = law(at)
     # Pixels of few counts cost a little less or more than 1.
     assert value.deviance == pytest.approx(1, abs=0.2)
-    assert value.held_out == pytest.approx(value.deviance, abs=5 * value.held_out_error)
+    error = float(value.held_out.std()) / len(value.held_out) ** 0.5
+    assert value.held_out_mean == pytest.approx(value.deviance, abs=5 * error)
     assert 0 < value.r_factor < 0.05
     assert law(at.times({"object_": 0.5, "probe": 1.0})).deviance > 100
 
@@ -101,8 +102,9 @@ def test_values_are_means_over_the_pixels_that_take_part():
     assert len(used) == law.n_used
     assert value.deviance == pytest.approx(float(used.mean()), rel=1e-5)
     held = deviance[law.held]
-    assert value.held_out == pytest.approx(float(held.mean()), rel=1e-4)
-    assert value.held_out_error == pytest.approx(float(held.std()) / len(held) ** 0.5, rel=1e-2)
+    assert value.held_out_mean == pytest.approx(float(held.mean()), rel=1e-4)
+    torch.testing.assert_close(value.held_out, held)
+    assert value.objective == pytest.approx(float(used.sum()) / 2, rel=1e-5)
 
 
 def test_held_out_pixels_are_trusted_ones_drawn_by_a_seed():

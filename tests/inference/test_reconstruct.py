@@ -46,7 +46,8 @@ def brighter(acquisition, factor):
 def test_four_times_the_counts_double_the_probe_and_leave_the_object(iterations):
     pinn = pinn_of()
     one, four = (
-        reconstruct(pinn, scan, device=CPU, refinement=Refinement(iterations)) for scan in (SCAN, brighter(SCAN, 4))
+        reconstruct(pinn, scan, device=CPU, refinement=Refinement(iterations, total_variation=0.0))
+        for scan in (SCAN, brighter(SCAN, 4))
     )
     for before, after in ((one.stitched, four.stitched), (one.final, four.final)):
         np.testing.assert_allclose(after.probe, 2 * before.probe, rtol=1e-5)
@@ -140,7 +141,8 @@ def test_the_result_says_how_it_came_about():
     assert done.stitched.history == {}
     assert set(done.seconds) == {"predict and stitch", "refine", "judge"}
     assert done.deviance == pytest.approx(done.final.history["deviance"][-1], rel=0.2)
-    assert done.r_factor == pytest.approx(done.final.history["r_factor"][-1], rel=1e-3)
+    # What counts is the iterate that held-out pixels like best.
+    assert any(done.r_factor == pytest.approx(found, rel=1e-3) for found in done.final.history["r_factor"][1:])
     alone = reconstruct(pinn_of(), SCAN, device=CPU)
     assert alone.iterations == 0
     assert alone.deviance > done.deviance

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ptycho.base.errors import ConfigError
-from ptycho.config.checks import whole
+from ptycho.config.checks import number, whole
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Refinement:
         Span of the probe's change from frame to frame (orthogonal probe relaxation, DOI 10.1364/OE.24.008360).
     n_variations
         Modes of that change.
+    total_variation
+        Strength of the edge-preserving prior on the object, 0 or more; about 1 at any dose, 0 for the likelihood alone.
 
     Raises
     ------
@@ -71,10 +73,12 @@ class Refinement:
     background: Span | None = None
     probe_variation: Span | None = None
     n_variations: int = 0
+    total_variation: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse choices that do not fit together."""
         whole(self, "iterations", "n_variations", least=0)
+        number(self, "total_variation", least=0)
         if (self.probe_variation is None) != (self.n_variations == 0):
             raise ConfigError(
                 f"n_variations is {self.n_variations} with probe_variation {self.probe_variation}; expected both or "

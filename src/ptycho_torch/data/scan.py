@@ -1,7 +1,7 @@
 """A scan on its device: every pattern stored once, gathered by index."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,3 +52,17 @@ class Scan:
         patterns = self.patterns.view(TRAVELS_AS.get(dtype, dtype))[indices].view(dtype).to(torch.float32)
         counts = patterns if self.count_scale is None else (self.count_scale * patterns).square()
         return torch.where(self.mask, counts, 0)
+
+    def split(self, fraction: float, seed: int = 0) -> tuple["Scan", "Scan"]:
+        """Return two scans of counts: each photon is in the second with a probability, else in the first.
+
+        Poisson counts that are thinned so are two Poisson counts that know nothing of each other's noise, with means
+        (1 - fraction) and fraction times the mean. Patterns that are no whole counts are rounded.
+        """
+        counts = self.counts(slice(None)).round()
+        generator = torch.Generator(device=counts.device).manual_seed(seed)
+        second = torch.binomial(counts, torch.full_like(counts, fraction), generator=generator)
+        return (
+            replace(self, patterns=counts - second, count_scale=None),
+            replace(self, patterns=second, count_scale=None),
+        )

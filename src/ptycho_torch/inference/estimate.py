@@ -54,6 +54,11 @@ class Estimate:
         factors = dict.fromkeys(self.parts, factor) if isinstance(factor, float | int) else factor
         return Estimate(**{name: mine * factors[name] for name, mine in self.parts.items()})
 
+    def exposed(self, factor: float) -> "Estimate":
+        """Return the same with a factor on all expected counts."""
+        fields_on_detector = ("probe", "haze", "variations")
+        return self.times({name: factor**0.5 if name in fields_on_detector else 1.0 for name in self.parts})
+
 
 def _dot(one: Tensor, other: Tensor) -> float:
     if one.is_complex():

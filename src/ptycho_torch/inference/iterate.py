@@ -13,6 +13,7 @@ from ptycho.config.refinement import Refinement
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
+from ptycho_torch.inference.prior import TotalVariation
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.result import Clock, Result, reconstruction_of
 from ptycho_torch.inference.search import margin
@@ -50,12 +51,14 @@ def iterate(
     whole = Likelihood(scan, placement, held_out_fraction=0.0)
     if start is None:
         at = Estimate(at.object_ * whole.flux(at) ** 0.5, at.probe)
-    first = reconstruction_of(at, whole.light(at), origin, acquisition, {}, placement)
+    light = whole.light(at)
+    first = reconstruction_of(at, light, origin, acquisition, {}, placement)
     if refinement.positions is not None:
         at = replace(at, positions=placement.positions)
     clock.lap("start")
     done = refine(
         *(at, scan, placement, refinement),
+        prior=TotalVariation(refinement.total_variation, light),
         held_out_fraction=held_out_fraction,
         watcher=watcher,
     )
@@ -70,6 +73,7 @@ def iterate(
         clock.seconds,
         iterations=len(done.history["deviance"]) - 1,
         stopped_early=done.stopped_early,
+        network_kept=False,
     )
 
 

@@ -1,4 +1,4 @@
-"""The Poisson likelihood of a whole scan, its gradient and its curvature, in chunks of frames."""
+"""The Poisson likelihood of a whole scan, with what is expected of the object beforehand, in chunks of frames."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -11,6 +11,7 @@ from torch import Tensor
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
+from ptycho_torch.inference.prior import Prior
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance
 from ptycho_torch.physics.forward import Placement
 from ptycho_torch.physics.patches import PatchesAt
@@ -28,16 +29,21 @@ WEAK = 1e-2
 class Value:
     """What the likelihood says of an estimate.
 
-    Mean Poisson deviance of a pixel that takes part and of one held out (about 1 for the truth) with the standard
-    error of the latter, R-factor
-    sum |sqrt(lambda) - sqrt(n)| / sum sqrt(n) over all pixels, and the gradient of half the summed deviance.
+    Mean Poisson deviance of a pixel that takes part (about 1 for the truth) and that of every pixel held out, R-factor
+    sum |sqrt(lambda) - sqrt(n)| / sum sqrt(n) over all pixels; the objective, half the summed deviance and what the
+    prior adds, and its gradient.
     """
 
     deviance: float
-    held_out: float
-    held_out_error: float
+    held_out: Float32[Tensor, " pixel"]
     r_factor: float
+    objective: float
     gradient: Estimate
+
+    @property
+    def held_out_mean(self) -> float:
+        """Mean deviance of a pixel held out; 0 without any."""
+        return float(self.held_out.mean(dtype=torch.float64)) if len(self.held_out) else 0.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ class Likelihood:
         Share of the trusted pixels that take no part: they tell when iterations begin to fit the noise.
     free
         Parts of an estimate whose gradient is wanted; that of the others is zero, and directions do not change them.
+    prior
+        What is expected of the object beforehand; nothing when None.
     frames
         Frames that take part; all of the scan when None.
     """
@@ -74,11 +82,13 @@ class Likelihood:
         *,
         held_out_fraction: float,
         free: Iterable[str] = ("object_",),
+        prior: Prior | None = None,
         frames: Int64[Tensor, " frame"] | None = None,
         seed: int = 0,
     ) -> None:
         self.scan = scan
         self.free = frozenset(free)
+        self.prior = prior
         self.object_shape = placement.object_shape
         self.far_field = FarField()
         device = scan.positions.device
@@ -132,21 +142,20 @@ class Likelihood:
         return counts if at.haze is None else counts + at.haze.square()
 
     def __call__(self, at: Estimate) -> Value:
-        """Return deviance, held-out deviance, R-factor and gradient at an estimate."""
-        sums = torch.zeros(5, dtype=torch.float64)
+        """Return deviance, held-out deviance, R-factor, objective and gradient at an estimate."""
+        sums = torch.zeros(3, dtype=torch.float64)
+        outside = []
         gradient = at.times(0.0)
         for chunk, probes, patches, field in self.fields(at):
             measured = self.scan.counts(chunk.frames)
             expected = self.expected(at, field) * self.scan.mask
             held = self.held[chunk.rows]
             deviance = poisson_deviance(expected, measured)
-            outside = deviance[held].double()
+            outside.append(deviance[held])
             root = measured.sqrt()
             sums += torch.stack(
                 [
-                    deviance.sum(dtype=torch.float64) - outside.sum(),
-                    outside.sum(),
-                    outside.square().sum(),
+                    deviance.sum(dtype=torch.float64) - outside[-1].sum(dtype=torch.float64),
                     (expected.sqrt() - root).abs().sum(dtype=torch.float64),
                     root.sum(dtype=torch.float64),
                 ]
@@ -159,14 +168,18 @@ class Likelihood:
                 probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
             if "haze" in self.free:
                 gradient.haze.add_(2 * at.haze * residual.sum())
-        used, outside_sum, outside_squares, difference, total = sums.tolist()
-        n_held = max(self.n_held, 1)
-        mean = outside_sum / n_held
+        used, difference, total = sums.tolist()
+        objective = used / 2
+        if self.prior is not None:
+            added, slope = self.prior(at.object_)
+            objective += added
+            if "object_" in self.free:
+                gradient.object_.add_(slope)
         return Value(
             used / self.n_used,
-            mean,
-            (max(outside_squares / n_held - mean**2, 0.0) / n_held) ** 0.5,
+            torch.cat(outside),
             difference / total,
+            objective,
             gradient,
         )
 
@@ -182,8 +195,8 @@ class Likelihood:
             yield torch.fft.ifft2(probes.at_home(torch.fft.fft2(patches.conj()[:, None] * back)))
 
     def curvature(self, at: Estimate, along: Estimate) -> float:
-        """Return the Fisher curvature sum (d lambda)^2 / lambda along a direction, never negative."""
-        total = 0.0
+        """Return the Fisher curvature sum (d lambda)^2 / lambda along a direction and the prior's; never negative."""
+        total = 0.0 if self.prior is None else self.prior.curvature(at.object_, along.object_)
         for chunk, probes, patches, field in self.fields(at):
             change = probes.fields * chunk.look(along.object_)[:, None]
             if self.free & PARTS:
@@ -226,11 +239,13 @@ class Likelihood:
         return seen
 
     def stiffness(self, at: Estimate) -> dict[str, Tensor]:
-        """Return, for every part, how much the scan can know of each of its values: half the Fisher information.
+        """Return, for every part, how much can be known of each of its values: half the Fisher information.
 
-        Light and transparency for object and probe; sum |dP_j O_j|^2 for a position.
+        Light, and what the prior adds, for the object; transparency for the probe; sum |dP_j O_j|^2 for a position.
         """
-        stiff = {"object_": self.light(at), "probe": self.transparency(at)}
+        light = self.light(at)
+        known = light if self.prior is None else light + self.prior.stiffness(at.object_)
+        stiff = {"object_": known, "probe": self.transparency(at)}
         if at.variations is not None:
             stiff["variations"] = stiff["probe"] * at.weights.square().mean(dim=0).clamp_min(WEAK)[:, None, None]
         found = {name: torch.zeros_like(part) for name, part in at.parts.items() if name not in stiff}

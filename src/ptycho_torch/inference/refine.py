@@ -13,16 +13,16 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood, Value
 from ptycho_torch.inference.parts import entered, settled
+from ptycho_torch.inference.prior import Prior
 from ptycho_torch.inference.quasi_newton import QuasiNewton
 from ptycho_torch.inference.search import Tries, search, within
+from ptycho_torch.inference.stopping import Stopping
 from ptycho_torch.physics.forward import Placement
 
 logger = logging.getLogger(__name__)
 
 # A canvas pixel with less than this share of the median light is held back to where its neighbours leave it.
 DIM = 1e-2
-# Iterations beyond the standard error of the best held-out deviance after which the iterations end.
-PATIENCE = 3
 MAX_HALVINGS = 8
 # Distance of a position from the middle of its pixel, px, at which its patch is cut anew.
 RECUT = 1.5
@@ -52,16 +52,17 @@ def refine(
     placement: Placement,
     refinement: Refinement,
     *,
+    prior: Prior | None = None,
     held_out_fraction: float = 0.02,
     frames: Int64[Tensor, " frame"] | None = None,
     watcher: Watcher = NOBODY,
 ) -> Refined:
-    """Maximise the Poisson likelihood of a scan over what is free of an estimate.
+    """Maximise the Poisson likelihood of a scan, and what a prior adds, over what is free of an estimate.
 
     Limited-memory BFGS, with every part scaled by what the scan can know of it, which makes all values equally stiff.
     The step along a direction follows from the Fisher information and is halved until the objective does not grow.
-    Pixels held out decide when more iterations would only fit noise: the last estimate counts whose held-out deviance
-    lies within one standard error of the lowest.
+    Pixels held out decide when more iterations would only fit noise; the estimate counts that is best for them, be it
+    the start.
 
     Parameters
     ----------
@@ -71,6 +72,8 @@ def refine(
         The measurement and where its patches lie on the canvas of the object.
     refinement
         How many iterations at most, and what they may change when.
+    prior
+        What is expected of the object beforehand; nothing when None.
     held_out_fraction
         Share of the pixels that take no part in the fit.
     frames
@@ -78,19 +81,18 @@ def refine(
     watcher
         Who is told how it goes.
     """
-    likelihood = Likelihood(scan, placement, held_out_fraction=held_out_fraction, free=(), frames=frames)
+    likelihood = Likelihood(scan, placement, held_out_fraction=held_out_fraction, free=(), prior=prior, frames=frames)
     walk = _Walk(likelihood, start, refinement)
     light = likelihood.light(start)
-    best, lowest, since_best = start, walk.value, 0
+    best, stopping = start, Stopping(walk.value.held_out)
     history: dict[str, list[float]] = {"deviance": [], "held_out_deviance": [], "r_factor": []}
     _note(history, walk.value)
     changes = _changes(refinement)
     stage = Stage(watcher, "iterations", refinement.iterations, measure="deviance", unit="iterations")
     for iteration in range(refinement.iterations):
         if iteration in changes:
-            start_here = best if since_best >= PATIENCE else walk.at
-            walk.begin(start_here, iteration, changes[iteration])
-            since_best = 0
+            walk.begin(best if stopping.ended else walk.at, iteration, changes[iteration])
+            stopping.wait()
         moved = walk.step()
         at, value = walk.at, walk.value
         _note(history, value)
@@ -99,14 +101,12 @@ def refine(
             watcher.add(CURVES[name], curve[-1])
         if watcher.wants_picture:
             show(watcher, at.object_, light)
-        lowest = min(lowest, value, key=lambda seen: seen.held_out)
-        as_good = value.held_out <= lowest.held_out + lowest.held_out_error
-        best, since_best = (at, 0) if as_good else (best, since_best + 1)
-        if (since_best >= PATIENCE or not moved) and iteration >= max(changes):
+        best = at if stopping.is_best(value.held_out) else best
+        if (stopping.ended or not moved) and iteration >= max(changes):
             break
     best = settled(best, likelihood.frames)
     end = walk.likelihood if best.positions is None else walk.likelihood.recut(best.positions)
-    return Refined(best, end.light(best), end.placement, history, stopped_early=since_best >= PATIENCE)
+    return Refined(best, end.light(best), end.placement, history, stopped_early=stopping.ended)
 
 
 class _Walk:
@@ -175,7 +175,7 @@ class _Walk:
         for _ in range(MAX_HALVINGS):
             at = self.at.plus(length, direction)
             value = self.likelihood(at)
-            if value.deviance <= self.value.deviance:
+            if value.objective <= self.value.objective:
                 return at, value
             length /= 2
         return None
@@ -219,5 +219,5 @@ def _held_back(stiffness: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _note(history: dict[str, list[float]], value: Value) -> None:
     history["deviance"].append(value.deviance)
-    history["held_out_deviance"].append(value.held_out)
+    history["held_out_deviance"].append(value.held_out_mean)
     history["r_factor"].append(value.r_factor)

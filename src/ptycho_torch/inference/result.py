@@ -34,6 +34,9 @@ class Result:
         Iterations that were made.
     stopped_early
         Whether held-out pixels ended the iterations.
+    network_kept
+        Whether the iterations were dismissed, because photons that neither they nor the network saw did not find the
+        object better for them: ``final`` is ``stitched``.
     check
         What the result says of itself, where that was asked for.
     """
@@ -45,6 +48,7 @@ class Result:
     seconds: dict[str, float]
     iterations: int
     stopped_early: bool
+    network_kept: bool
     check: SelfCheck | None = None
 
 

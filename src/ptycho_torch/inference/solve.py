@@ -1,5 +1,6 @@
 """A network and a scan, and what they make of all its frames or of some."""
 
+import logging
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
 from ptycho.base.arrays import Positions
-from ptycho.base.watching import NOBODY, Watcher
+from ptycho.base.watching import NOBODY, Aside, Watcher
 from ptycho.config.refinement import Refinement
 from ptycho.grouping.halves import halves
 from ptycho.grouping.sampling import draw_groups, enough_neighbours
@@ -16,9 +17,18 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.predict import summed_patches
+from ptycho_torch.inference.prior import TotalVariation
 from ptycho_torch.inference.refine import refine
+from ptycho_torch.inference.stopping import paired
 from ptycho_torch.physics.forward import Placement, divide
 from ptycho_torch.pinn.pinn import PtychoPINN
+
+logger = logging.getLogger(__name__)
+
+# Share of the photons that neither network nor iterations see when it is judged whether the iterations help.
+UNSEEN = 0.1
+# Times what noise alone could account for, beyond which there is nothing to judge.
+CLEAR = 2.0
 
 Frames = Int64[Tensor, "_"]
 Sums = Complex64[Tensor, "2 height width"]
@@ -28,7 +38,8 @@ Sums = Complex64[Tensor, "2 height width"]
 class Solved:
     """The stitched estimate and the last one, the light on the canvas of each, and how it came about.
 
-    ``placement`` says where the patches of the last one are cut.
+    ``placement`` says where the patches of the last one are cut; ``network_kept`` that the iterations made nothing
+    better, so that both are the same.
     """
 
     start: Estimate
@@ -38,6 +49,7 @@ class Solved:
     placement: Placement
     history: dict[str, list[float]] = field(default_factory=dict)
     stopped_early: bool = False
+    network_kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,19 @@ class Solver:
         return torch.stack(summed)
 
     def solve(self, sums: Sums, frames: Frames) -> Solved:
-        """Bring stitched patches to the counts of some frames, and let likelihood iterations over these finish it."""
+        """Bring stitched patches to the counts of some frames, and let iterations over these finish it.
+
+        What the network says is kept where the iterations do not make it better beyond doubt.
+        """
+        done = self._iterated(sums, frames)
+        # What is known already was found by a whole reconstruction, and so was whether the iterations help.
+        if not self.refinement.iterations or self.known is not None:
+            return done
+        if self._beyond_doubt(done, frames) or self._helps(frames):
+            return done
+        return replace(self._begun(sums, frames), history=done.history, network_kept=True)
+
+    def _begun(self, sums: Sums, frames: Frames) -> Solved:
         object_, coverage = divide(*sums)
         probe = self.pinn.probe.detach() * self.light_scale**0.5
         flux = self.likelihood(frames, self.placement).flux(Estimate(object_, probe))
@@ -110,14 +134,56 @@ class Solver:
         elif self.refinement.positions is not None:
             begun = replace(start, positions=self.placement.positions)
         light = coverage * self.light_scale
+        return Solved(start, light, begun, light, self.placement)
+
+    def _iterated(self, sums: Sums, frames: Frames) -> Solved:
+        begun = self._begun(sums, frames)
         if not self.refinement.iterations:
-            return Solved(start, light, begun, light, self.placement)
+            return begun
         done = refine(
-            *(begun, self.scan, self.placement, self.refinement),
+            *(begun.end, self.scan, self.placement, self.refinement),
+            prior=TotalVariation(self.refinement.total_variation, begun.light),
             frames=frames,
             watcher=self.watcher,
         )
-        return Solved(start, light, done.at, done.coverage, done.placement, done.history, done.stopped_early)
+        return replace(
+            begun,
+            end=done.at,
+            light=done.coverage,
+            placement=done.placement,
+            history=done.history,
+            stopped_early=done.stopped_early,
+        )
+
+    def _beyond_doubt(self, done: Solved, frames: Frames) -> bool:
+        """Return whether the deviance fell by more than noise could account for, were it fitted as well as can be.
+
+        By Akaike's criterion (DOI 10.1109/TAC.1974.1100705) a free value earns its place when it lowers the deviance
+        by 2; every canvas pixel is two values.
+        """
+        before, after = done.history["deviance"][0], done.history["deviance"][-1]
+        n_counts = len(frames) * int(self.scan.mask.sum())
+        return (before - after) * n_counts > CLEAR * 2 * 2 * done.light.numel()
+
+    def _helps(self, frames: Frames) -> bool:
+        """Return whether iterations make better what the network says, judged by photons that neither of them saw.
+
+        A share of the photons is taken out before the network looks at the patterns: it would know their noise.
+        """
+        seen, unseen = self.scan.split(UNSEEN)
+        blind = replace(self, scan=seen, flux=self.flux * (1 - UNSEEN), watcher=Aside(self.watcher, "judge"))
+        done = blind._iterated(blind.sums(frames), frames)
+        deviances = [
+            Likelihood(unseen, placement, held_out_fraction=0.0, frames=frames).frame_deviances(
+                at.exposed(UNSEEN / (1 - UNSEEN))
+            )
+            for at, placement in ((done.start, self.placement), (done.end, done.placement))
+        ]
+        gain, error = paired(*deviances)
+        logger.info(
+            "photons that were kept apart: the iterations lower the deviance of a frame by %.3g +- %.2g", gain, error
+        )
+        return gain > error
 
     def likelihood(self, frames: Frames, placement: Placement) -> Likelihood:
         """Return the likelihood of some frames, no pixel held out."""
@@ -126,7 +192,10 @@ class Solver:
     def with_known(self, solved: Solved) -> "Solver":
         """Return a solver that takes from a solution all but the object and the probe, and leaves it as it is."""
         of_object_and_probe = Refinement(
-            self.refinement.iterations, object=self.refinement.object, probe=self.refinement.probe
+            0 if solved.network_kept else self.refinement.iterations,
+            object=self.refinement.object,
+            probe=self.refinement.probe,
+            total_variation=self.refinement.total_variation,
         )
         return replace(self, placement=solved.placement, refinement=of_object_and_probe, known=solved.end)
 

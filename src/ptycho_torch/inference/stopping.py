@@ -1,0 +1,52 @@
+"""When iterations only fit noise, and whether they made an estimate better: decided by counts that they don't see."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+# Iterates in a row that must be worse than the best one before the iterations end.
+PATIENCE = 3
+# Standard errors by which a mean difference must be worse to count.
+CLEARLY = 2.0
+
+
+class Stopping:
+    """Ends iterations when held-out pixels say that they only fit noise.
+
+    Deviances of the same pixels under two estimates differ by much less than those of two pixels: the standard error
+    of the mean difference, pixel by pixel, tells what a difference means long before that of each mean does.
+
+    Parameters
+    ----------
+    start
+        Deviance of every held-out pixel at the start.
+    """
+
+    def __init__(self, start: Float[Tensor, " pixel"]) -> None:
+        self._best = start
+        self._worse = 0
+
+    def is_best(self, deviance: Float[Tensor, " pixel"]) -> bool:
+        """Return whether an estimate is the best so far, from the deviance of every held-out pixel under it."""
+        gain, error = paired(self._best, deviance)
+        if gain >= 0:
+            self._best, self._worse = deviance, 0
+            return True
+        self._worse = self._worse + 1 if gain < -CLEARLY * error else 0
+        return False
+
+    def wait(self) -> None:
+        """Count anew: something else is free to change now."""
+        self._worse = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether so many estimates in a row were clearly worse than the best one that more are in vain."""
+        return self._worse >= PATIENCE
+
+
+def paired(before: Float[Tensor, " case"], after: Float[Tensor, " case"]) -> tuple[float, float]:
+    """Return by how much ``after`` is lower in the mean, and the standard error of that; zeros without cases."""
+    if not len(before):
+        return 0.0, 0.0
+    gain = (before - after).double()
+    return float(gain.mean()), float(gain.std()) / len(gain) ** 0.5

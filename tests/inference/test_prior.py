@@ -1,0 +1,100 @@
+"""A prior is a function with its gradient and a parabola above it; zero strength is nothing, great strength is all."""
+
+import pytest
+import torch
+
+from ptycho.config.refinement import Refinement
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.prior import TotalVariation
+from ptycho_torch.inference.refine import refine
+from tests.laws.contracts import random_complex
+from tests.laws.scans import on_device, small_scan, truth_on_canvas
+
+SHAPE = (24, 31)
+LIGHT = 50 * (1 + random_complex(SHAPE, 0).abs())
+AT, CENTRE, ALONG = (random_complex(SHAPE, seed, torch.complex128) for seed in (1, 2, 3))
+PRIORS = {
+    "flat": TotalVariation(1.3, LIGHT.double()),
+    "like another": TotalVariation(0.7, LIGHT.double(), CENTRE),
+}
+
+
+def re_inner(a, b):
+    return float((a.conj() * b).real.sum())
+
+
+@pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
+def test_the_gradient_is_that_of_finite_differences(prior):
+    step = 1e-6
+    slope = (prior(AT + step * ALONG)[0] - prior(AT - step * ALONG)[0]) / (2 * step)
+    assert re_inner(prior(AT)[1], ALONG) == pytest.approx(slope, rel=1e-6)
+
+
+@pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
+@pytest.mark.parametrize("length", [-2.0, -0.1, 0.03, 0.5, 3.0])
+def test_the_parabola_lies_above_the_value(prior, length):
+    value, slope = prior(AT)
+    bound = value + length * re_inner(slope, ALONG) + length**2 / 2 * prior.curvature(AT, ALONG)
+    assert prior(AT + length * ALONG)[0] <= bound
+
+
+@pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
+def test_the_stiffness_is_half_the_curvature_of_a_pixel_alone(prior):
+    stiff = prior.stiffness(AT)
+    for pixel in ((0, 0), (0, 9), (7, 0), (11, 5), (23, 30), (23, 4), (6, 30)):
+        alone = torch.zeros(SHAPE, dtype=torch.complex128)
+        alone[pixel] = 1j
+        assert float(stiff[pixel]) == pytest.approx(prior.curvature(AT, alone) / 2, rel=1e-6)
+
+
+def test_a_constant_costs_nothing():
+    flat, like = PRIORS.values()
+    assert flat(torch.full(SHAPE, 0.3 - 2j, dtype=torch.complex128))[0] == pytest.approx(0, abs=1e-9)
+    assert like(CENTRE + 0.5j)[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_step_costs_what_it_is_high_and_not_its_square():
+    low, high = torch.zeros(SHAPE, dtype=torch.complex64), torch.zeros(SHAPE, dtype=torch.complex64)
+    low[:, 15:], high[:, 15:] = 10, 20
+    flat = TotalVariation(1.0, LIGHT)
+    assert flat(high)[0] == pytest.approx(2 * flat(low)[0], rel=0.01)
+
+
+DIM = small_scan(photons=1e3, n_positions=60)
+
+
+def refined(prior, iterations=30, start=None):
+    scan, placement, _ = on_device(DIM)
+    start = Estimate(truth_on_canvas(DIM) if start is None else start, torch.from_numpy(DIM.probe))
+    return refine(start, scan, placement, Refinement(iterations), held_out_fraction=0.0, prior=prior)
+
+
+def light():
+    return refined(None, iterations=0).coverage
+
+
+def test_no_strength_is_maximum_likelihood():
+    assert torch.equal(refined(TotalVariation(0.0, light())).at.object_, refined(None).at.object_)
+
+
+def test_the_start_comes_back_as_the_strength_of_a_prior_that_equals_it_grows():
+    start = truth_on_canvas(DIM) * (1 + 0.1 * random_complex(truth_on_canvas(DIM).shape, 4))
+    lit = light() > 0.3 * light().max()
+    moved = []
+    for strength in (1.0, 1e2, 1e4):
+        change = (refined(TotalVariation(strength, light(), start), start=start).at.object_ - start)[lit]
+        moved.append(float((change - change.mean()).norm() / start[lit].norm()))
+    assert moved[0] > 3 * moved[1] > 9 * moved[2]
+    assert moved[2] < 0.01
+
+
+def test_few_photons_give_a_better_image():
+    lit = light() > 0.3 * light().max()
+    truth = truth_on_canvas(DIM)[lit]
+
+    def error(found):
+        ours = found.at.object_[lit]
+        turn = torch.vdot(ours, truth)
+        return float((ours * turn / turn.abs() - truth).norm() / truth.norm())
+
+    assert error(refined(TotalVariation(1.0, light()))) < 0.7 * error(refined(None))
