@@ -18,7 +18,8 @@ import torch
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.inference.likelihood import Estimate, Likelihood
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.physics.forward import place_on_canvas
 
 Engine = Literal["LSQML", "rPIE", "autodiff"]
@@ -34,7 +35,9 @@ class Settings:
     options, reconstructor
         Names in pty-chi's api.
     batch_size
-        Frames in an update.
+        Frames in an update, at most.
+    n_batches
+        Updates in an epoch, at least: where many frames of one update overlap, engines diverge.
     object_step, probe_step
         Step sizes; null for the engine's own.
     choices
@@ -43,6 +46,7 @@ class Settings:
 
     options: str
     batch_size: int
+    n_batches: int = 8
     object_step: float | None = None
     probe_step: float | None = None
     choices: tuple[tuple[str, Any], ...] = ()
@@ -50,7 +54,7 @@ class Settings:
 
 ENGINES: dict[Engine, Settings] = {
     "LSQML": Settings("LSQMLOptions", 64),
-    "rPIE": Settings("RPIEOptions", 16),
+    "rPIE": Settings("RPIEOptions", 16, n_batches=32),
     "autodiff": Settings(
         "AutodiffPtychographyOptions",
         64,
@@ -122,7 +126,9 @@ def epochs_of(
     placement, origin = place_on_canvas(torch.as_tensor(acquisition.positions, device=device), acquisition.size)
     corner = origin.cpu().numpy().astype(np.float64)
     options = getattr(api, settings.options)()
-    options.reconstructor_options.batch_size = settings.batch_size
+    options.reconstructor_options.batch_size = min(
+        settings.batch_size, max(1, acquisition.n_positions // settings.n_batches)
+    )
     options.reconstructor_options.num_epochs = max(stops)
     options.reconstructor_options.default_device = api.Devices.GPU if device.type == "cuda" else api.Devices.CPU
     options.reconstructor_options.random_seed = seed
@@ -190,4 +196,4 @@ def _light(acquisition: Acquisition, device: torch.device) -> np.ndarray:
 def _likelihood(acquisition: Acquisition, device: torch.device) -> Likelihood:
     scan = Scan.of(replace(acquisition, object_=None), device)
     placement, _ = place_on_canvas(scan.positions, acquisition.size)
-    return Likelihood(scan, placement, held_out_fraction=0.0, probe_free=False)
+    return Likelihood(scan, placement, held_out_fraction=0.0)

@@ -11,11 +11,13 @@ from quality_rows import Row
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.metrics.limit import Limit
 from ptycho.metrics.summary import Comparison, compare
 from ptycho.simulation.simulate import expected_counts
+from ptycho_torch.inference.limit import shot_noise_limit
 from ptycho_torch.inference.reconstruct import maximum_likelihood
 
-LIKELIHOOD = "ML from truth"
+LIKELIHOOD, BOUND = "ML from truth", "shot-noise bound"
 COMPARED = frozenset(
     {
         "complex_nrmse",
@@ -45,6 +47,8 @@ class Judge:
         Where the methods run.
     rows, comparisons
         What was found, by method.
+    limit
+        What shot noise allows on this scan, once it has been measured.
     """
 
     case: str
@@ -55,9 +59,18 @@ class Judge:
     device: torch.device
     rows: list[Row] = field(default_factory=list)
     comparisons: dict[str, Comparison] = field(default_factory=dict)
+    limit: Limit | None = None
 
-    def measure_likelihood(self) -> None:
-        """Add the converged likelihood solution that starts from the truth; the other methods are held against it."""
+    def measure_limits(self) -> None:
+        """Add what shot noise allows, and the converged likelihood solution that starts from the truth.
+
+        The methods that follow are held against both.
+        """
+        start, cpu_start = time.perf_counter(), time.process_time()
+        self.limit = shot_noise_limit(self.scan, device=self.device)
+        times = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu_start}
+        scores = {"amplitude_psnr": self.limit.amplitude_db, "phase_psnr": self.limit.phase_db}
+        self.rows.append(Row(self.case, self.object_, BOUND, self.seed, self.machine, scores | times))
         self.measure(LIKELIHOOD, lambda: maximum_likelihood(self.scan, device=self.device))
 
     def measure(self, method: str, run: Callable[[], Reconstruction], **further: float) -> None:
@@ -80,6 +93,11 @@ class Judge:
         if best is not None:
             scores["amplitude_below_likelihood"] = best.amplitude_psnr - comparison.amplitude_psnr
             scores["phase_below_likelihood"] = best.phase_psnr - comparison.phase_psnr
+        if self.limit is not None:
+            scores["amplitude_below_bound"] = self.limit.amplitude_db - comparison.amplitude_psnr
+            scores["phase_below_bound"] = self.limit.phase_db - comparison.phase_psnr
+            allowed = np.interp(comparison.frc.frequency, self.limit.frequency, self.limit.frc_max)
+            scores["frc_of_limit"] = comparison.frc.correlation.mean() / allowed.mean()
         if "deviance" in found.history:
             scores["iterations"] = len(found.history["deviance"]) - 1
         scores |= further

@@ -33,6 +33,7 @@ SCORES = {
     "training_seconds": "train s",
     "seconds": "s",
     "cpu_seconds": "CPU s",
+    "cpu_share": "CPU s/pty-chi's",
 }
 LESS_IS_BETTER = frozenset(
     {
@@ -46,6 +47,7 @@ LESS_IS_BETTER = frozenset(
         "training_seconds",
         "seconds",
         "cpu_seconds",
+        "cpu_share",
     }
 )
 NOT_MEASURED = "not measured"
