@@ -8,8 +8,9 @@ refuses to do it, in the place of torchvision, in this process only.
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -32,39 +33,26 @@ class Settings:
 
     Attributes
     ----------
-    options, reconstructor
-        Names in pty-chi's api.
+    options
+        Their name in pty-chi's api.
     batch_size
         Frames in an update, at most.
     n_batches
-        Updates in an epoch, at least: where many frames of one update overlap, engines diverge.
-    object_step, probe_step
-        Step sizes; null for the engine's own.
-    choices
-        Further fields of the options, by their path.
+        Updates in an epoch, at least: where many frames of one update overlap, rPIE diverges.
+    adam_step
+        Step of Adam on object and probe; null for the engine's own steps.
     """
 
     options: str
     batch_size: int
     n_batches: int = 8
-    object_step: float | None = None
-    probe_step: float | None = None
-    choices: tuple[tuple[str, Any], ...] = ()
+    adam_step: float | None = None
 
 
 ENGINES: dict[Engine, Settings] = {
     "LSQML": Settings("LSQMLOptions", 64),
     "rPIE": Settings("RPIEOptions", 16, n_batches=32),
-    "autodiff": Settings(
-        "AutodiffPtychographyOptions",
-        64,
-        object_step=1e-2,
-        probe_step=1e-2,
-        choices=(
-            ("object_options.optimizer", "ADAM"),
-            ("probe_options.optimizer", "ADAM"),
-        ),
-    ),
+    "autodiff": Settings("AutodiffPtychographyOptions", 64, adam_step=1e-2),
 }
 
 
@@ -106,76 +94,90 @@ class Snapshot:
     cpu_seconds: float
 
 
-def epochs_of(
+def after_epochs(
     engine: Engine,
     acquisition: Acquisition,
-    stops: tuple[int, ...],
+    stops: Sequence[int],
     *,
     device: torch.device,
     refine_probe: bool = False,
     seed: int = 0,
-) -> Iterator[Snapshot]:
-    """Yield what an engine makes of a scan from a flat object and the scan's probe, after each number of epochs.
+) -> list[Snapshot]:
+    """Return what an engine makes of a scan after each number of epochs.
 
-    The clock runs while the engine does. Its far field is not normalised, so its probe is ours divided by N.
+    It starts from the object that our iterations start from, flat with the flux of the scan, and the scan's probe. The
+    clock runs while the engine does.
     """
     api = import_ptychi()
     from ptychi.api.task import PtychographyTask
 
-    settings = ENGINES[engine]
-    placement, origin = place_on_canvas(torch.as_tensor(acquisition.positions, device=device), acquisition.size)
-    corner = origin.cpu().numpy().astype(np.float64)
-    options = getattr(api, settings.options)()
-    options.reconstructor_options.batch_size = min(
-        settings.batch_size, max(1, acquisition.n_positions // settings.n_batches)
+    likelihood = _likelihood(acquisition, device)
+    corner = place_on_canvas(likelihood.scan.positions, acquisition.size)[1].cpu().numpy().astype(np.float64)
+    at = Estimate(
+        torch.ones(likelihood.object_shape, dtype=torch.complex64, device=device),
+        torch.as_tensor(acquisition.probe, device=device),
     )
-    options.reconstructor_options.num_epochs = max(stops)
-    options.reconstructor_options.default_device = api.Devices.GPU if device.type == "cuda" else api.Devices.CPU
-    options.reconstructor_options.random_seed = seed
+    coverage = likelihood.light(at).cpu().numpy()
+    start = np.full([n + 2 * MARGIN for n in likelihood.object_shape], likelihood.flux(at) ** 0.5, dtype=np.complex64)
+    y, x = (acquisition.positions - corner).T.astype(np.float32)
+    snapshots: list[Snapshot] = []
+    seconds = cpu_seconds = 0.0
+    try:
+        task = PtychographyTask(
+            _options(api, engine, acquisition, max(stops), device, refine_probe, seed),
+            diffraction_data=acquisition.counts(),
+            object_data=start[None],
+            probe_data=acquisition.probe[None] / acquisition.size,  # its Fourier transform is not normalised
+            probe_position_x_px=x,
+            probe_position_y_px=y,
+            valid_pixel_mask=acquisition.mask,
+        )
+        for before, stop in pairwise((0, *stops)):
+            began, cpu_began = time.perf_counter(), time.process_time()
+            task.run(stop - before)
+            object_, probe = (np.asarray(task.get_data_to_cpu(name, as_numpy=True))[0] for name in ("object", "probe"))
+            seconds += time.perf_counter() - began
+            cpu_seconds += time.process_time() - cpu_began
+            found = Reconstruction(
+                object_=object_[MARGIN:-MARGIN, MARGIN:-MARGIN],
+                coverage=coverage,
+                origin=corner,
+                probe=probe * acquisition.size,
+                positions=acquisition.positions,
+            )
+            snapshots.append(Snapshot(stop, found, seconds, cpu_seconds))
+    finally:
+        torch.set_default_device(None)  # which pty-chi has changed
+    return snapshots
+
+
+def _options(
+    api: Any,
+    engine: Engine,
+    acquisition: Acquisition,
+    epochs: int,
+    device: torch.device,
+    refine_probe: bool,
+    seed: int,
+) -> Any:
+    settings = ENGINES[engine]
+    options = getattr(api, settings.options)()
+    iterations = options.reconstructor_options
+    iterations.batch_size = min(settings.batch_size, max(1, acquisition.n_positions // settings.n_batches))
+    iterations.num_epochs = epochs
+    iterations.default_device = api.Devices.GPU if device.type == "cuda" else api.Devices.CPU
+    iterations.random_seed = seed
     options.data_options.save_data_on_device = device.type == "cuda"
-    options.object_options.pixel_size_m = 1.0
     options.object_options.determine_position_origin_coords_by = api.ObjectPosOriginCoordsMethods.SPECIFIED
     options.object_options.position_origin_coords = [MARGIN - 0.5] * 2  # a patch's centre lies between pixels
     options.object_options.remove_object_probe_ambiguity.enabled = refine_probe
     options.probe_options.optimizable = refine_probe
-    for name, step in (("object_options", settings.object_step), ("probe_options", settings.probe_step)):
-        if step is not None:
-            getattr(options, name).step_size = step
-    for path, value in settings.choices:
-        part, field = path.split(".")
-        setattr(getattr(options, part), field, getattr(api.Optimizers, value))
     if engine == "LSQML":
-        options.reconstructor_options.rescale_probe_intensity_in_first_epoch = refine_probe
-    y, x = (acquisition.positions - corner).T.astype(np.float32)
-    arrays = {
-        "diffraction_data": acquisition.counts(),
-        "object_data": np.ones((1, *(n + 2 * MARGIN for n in placement.object_shape)), dtype=np.complex64),
-        "probe_data": acquisition.probe[None] / acquisition.size,
-        "probe_position_x_px": x,
-        "probe_position_y_px": y,
-        "valid_pixel_mask": acquisition.mask,
-    }
-    light = _light(acquisition, device)
-    cpu_start, start = time.process_time(), time.perf_counter()
-    seconds = cpu_seconds = 0.0
-    done = 0
-    with torch.device("cpu"), PtychographyTask(options, **arrays) as task:
-        for stop in stops:
-            task.run(stop - done)
-            done = stop
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds += time.perf_counter() - start
-            cpu_seconds += time.process_time() - cpu_start
-            found = Reconstruction(
-                object_=np.asarray(task.get_data_to_cpu("object", as_numpy=True))[0, MARGIN:-MARGIN, MARGIN:-MARGIN],
-                coverage=light,
-                origin=corner,
-                probe=np.asarray(task.get_data_to_cpu("probe", as_numpy=True))[0] * acquisition.size,
-                positions=acquisition.positions,
-            )
-            yield Snapshot(stop, found, seconds, cpu_seconds)
-            cpu_start, start = time.process_time(), time.perf_counter()
+        iterations.rescale_probe_intensity_in_first_epoch = refine_probe
+    if settings.adam_step is not None:
+        for part in (options.object_options, options.probe_options):
+            part.optimizer, part.step_size = api.Optimizers.ADAM, settings.adam_step
+    return options
 
 
 def r_factor(acquisition: Acquisition, found: Reconstruction, *, device: torch.device) -> float:
@@ -184,13 +186,6 @@ def r_factor(acquisition: Acquisition, found: Reconstruction, *, device: torch.d
     return likelihood(
         Estimate(torch.as_tensor(found.object_, device=device), torch.as_tensor(found.probe, device=device))
     ).r_factor
-
-
-def _light(acquisition: Acquisition, device: torch.device) -> np.ndarray:
-    likelihood = _likelihood(acquisition, device)
-    probe = torch.as_tensor(acquisition.probe, device=device)
-    flat = torch.ones(likelihood.object_shape, dtype=torch.complex64, device=device)
-    return likelihood.light(Estimate(flat, probe)).cpu().numpy()
 
 
 def _likelihood(acquisition: Acquisition, device: torch.device) -> Likelihood:

@@ -224,7 +224,7 @@ def measure(job: Job) -> list[Row]:
             judge.measure(f"flat + {iterations}", partial(from_flat, scan, iterations, device))
         if job.seed == 0 and case.epochs and iterative_baseline.is_installed():
             for engine in iterative_baseline.ENGINES:
-                for found in iterative_baseline.epochs_of(engine, scan, case.epochs, device=device):
+                for found in iterative_baseline.after_epochs(engine, scan, case.epochs, device=device):
                     times = {"seconds": found.seconds, "cpu_seconds": found.cpu_seconds}
                     judge.add(f"pty-chi {engine}, {found.epochs} epochs", found.reconstruction, times)
         if job.pictures and job.seed == 0:
@@ -315,9 +315,9 @@ def main() -> None:
         asked.out.mkdir(parents=True, exist_ok=True)
     jobs = [
         Job(asked.set, case, seed, asked.scans, asked.out)
+        for seed in range(max(asked.seeds, *(case.fewest_seeds for case in chosen.cases)))
         for case in chosen.cases
-        for seed in range(max(asked.seeds, case.fewest_seeds if asked.seeds else 0))
-        if not asked.only or case.name in asked.only
+        if (not asked.only or case.name in asked.only) and seed < max(asked.seeds, case.fewest_seeds)
     ]
     started = time.perf_counter()
     for found in done(jobs, asked.workers or chosen.workers):

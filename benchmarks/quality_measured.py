@@ -51,12 +51,12 @@ def measure_star(file: Path, machine: str, device: torch.device) -> list[Row]:
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     share = {}
     if iterative_baseline.is_installed():
-        snapshots = list(iterative_baseline.epochs_of("LSQML", scan, EPOCHS, device=device, refine_probe=True))
+        snapshots = list(iterative_baseline.after_epochs("LSQML", scan, EPOCHS, device=device, refine_probe=True))
         best = min(snapshots, key=lambda at: iterative_baseline.r_factor(scan, at.reconstruction, device=device))
 
         def theirs(part: Acquisition) -> Reconstruction:
             stops = (best.epochs,)
-            *_, last = iterative_baseline.epochs_of("LSQML", part, stops, device=device, refine_probe=True)
+            *_, last = iterative_baseline.after_epochs("LSQML", part, stops, device=device, refine_probe=True)
             return last.reconstruction
 
         times = {"seconds": best.seconds, "cpu_seconds": best.cpu_seconds, "iterations": best.epochs}

@@ -126,7 +126,7 @@ def test_pty_chi_sees_the_scan_where_we_do():
 
     scan = simulate(Simulation(N=32, n_positions=32, photons=1e7, scan="raster"), np.random.default_rng(0))
     for engine in baseline.ENGINES:
-        *_, last = baseline.epochs_of(engine, scan, (30,), device=torch.device("cpu"))
+        *_, last = baseline.after_epochs(engine, scan, (30,), device=torch.device("cpu"))
         found = compare(last.reconstruction, scan.object_)
         assert np.abs(found.aligned.shift).max() < 0.1, engine
         assert found.amplitude_pearson > 0.8, engine
