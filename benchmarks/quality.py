@@ -1,0 +1,346 @@
+"""Quality of every method beside what the photons allow: a benchmark that cannot flatter.
+
+    python benchmarks/quality.py [--set cpu|gpu] [--scans FOLDER] [--measured FILE] [--seeds 5] [--only CASE ...]
+                                 [--rows FILE ...] [--out FOLDER]
+
+For every case below and every seed (of object, noise and weights) a network learns from one scan for a stated time;
+then every method reconstructs that scan and one of another object, and is scored against the truth in the same way.
+The table gives medians and the worst seed, and says of each goal whether it is met, as computed from the rows.
+
+--scans: folder of lines_train.npz and lines_test_newobj.npz; without it such scans are simulated.
+--measured: siemens_star.npz, a measured scan without truth; without it that case is left out.
+--rows: rows.json of earlier runs, to be shown in one table with those measured now.
+Without pty-chi (extra "baseline") its rows are left out.
+"""
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import iterative_baseline
+import numpy as np
+import torch
+from quality_judge import LIKELIHOOD, Judge, exposed
+from quality_rows import Headline, Row, as_csv, as_json, from_json, tables
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.readers import read
+from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.base.atomic import write_text
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.model import ModelConfig
+from ptycho.config.refinement import Refinement
+from ptycho.config.training import TrainingConfig
+from ptycho.report.demo_page import save_demo_page
+from ptycho.simulation.simulate import Simulation, simulate
+from ptycho_torch.base.devices import resolve_device
+from ptycho_torch.inference.iterate import iterate
+from ptycho_torch.inference.reconstruct import reconstruct
+from ptycho_torch.training.fit import Fit, fit
+
+LEARNT, UNSEEN = "trained on", "unseen"
+ALONE = "network alone"
+BRIGHT = 1e5  # photons a frame, from which on the likelihood solution is the honest goal
+CLOSE = 0.6  # overlap, from which on a scan determines its object
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The line scans of ``--scans`` (512 patterns of 64 x 64 px, overlap about 0.75), exposed again at another dose."""
+
+    photons: float = 1e6
+    overlap: float = 0.75
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of scan, and how the network learns from it.
+
+    Attributes
+    ----------
+    name
+        Of the rows.
+    scan
+        What is measured; the unseen scan is of another object.
+    seconds
+        Training takes as many epochs as fit in this time.
+    model, training
+        Fields that differ from the defaults.
+    network, flat
+        Iterations after the network, and from a flat start.
+    epochs
+        Epochs of pty-chi's engines, on the first seed; none where empty.
+    fewest_seeds
+        Seeds even where fewer are asked for.
+    """
+
+    name: str
+    scan: Simulation | Lines
+    seconds: float
+    model: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    network: tuple[int, ...] = (10, 20)
+    flat: tuple[int, ...] = (10, 20, 50)
+    epochs: tuple[int, ...] = ()
+    fewest_seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Set:
+    """Cases for a kind of machine, and how its networks are trained."""
+
+    cases: tuple[Case, ...]
+    model: dict[str, Any]
+    training: dict[str, Any]
+    execution: dict[str, Any]
+    workers: int  # processes that share the machine: a training of small batches leaves most of a GPU idle
+
+
+LOW_DOSE = {"realspace_weight": 0.1}
+ZONE_PLATE = Simulation(object="lines", probe="zone_plate", overlap=0.75)
+
+
+def cases(lines: float, others: float, patterns: int) -> tuple[Case, ...]:
+    """Return the cases: seconds of training on the bright lines and on the others, patterns of the largest scan."""
+    return (
+        Case("lines 1e6", Lines(), lines, epochs=(10, 20, 40)),
+        Case("lines 1e5", Lines(1e5), others),
+        Case("lines 1e4", Lines(1e4), others, training=LOW_DOSE, epochs=(10, 20, 40)),
+        Case("lines 1e3", Lines(1e3), others, training=LOW_DOSE),
+        Case("zone plate, groups of 4", ZONE_PLATE, others, model={"gridsize": 2}),
+        Case("zone plate, each pattern alone", ZONE_PLATE, others, model={"object_big": False}),
+        Case("Siemens 1e9", Simulation("siemens", n_positions=patterns, photons=1e9), others),
+        Case(
+            "dead leaves, 128 patterns", Simulation("dead_leaves", scan="spiral", n_positions=128, photons=1e5), others
+        ),
+        Case(
+            "pictures, 128 px",
+            Simulation("picture", "zone_plate", "raster", N=128, n_positions=256, photons=1e6),
+            others,
+            fewest_seeds=10,
+        ),
+    )
+
+
+SETS = {
+    "cpu": Set(cases(60, 15, 512), {}, {}, {"learning_rate": 1e-3}, 1),
+    "gpu": Set(
+        cases(60, 20, 4096),
+        {"lean_width": 48},
+        {"batch_size": 64},
+        {"learning_rate": 5e-4, "precision": "bf16-mixed"},
+        6,
+    ),
+    "tiny": Set(  # a trial of the script itself
+        (Case("tiny", Simulation("dead_leaves", N=32, n_positions=36, photons=1e4), 0.1, network=(20,), flat=(1,)),),
+        {"lean_width": 4},
+        {},
+        {},
+        1,
+    ),
+}
+
+
+def headlines(which: str) -> list[Headline]:
+    """Return the goals: those of one case by name, and those that hold for a kind of scan."""
+    alone = (35.0, 30.0) if which == "cpu" else (42.0, 38.0)
+    goals = []
+    for score, goal in zip(("amplitude_psnr", "phase_psnr"), alone, strict=True):
+        goals.append(Headline("lines, network alone after 60 s", "lines 1e6", UNSEEN, ALONE, score, goal))
+    goals.append(Headline("lines, network alone after 60 s", "lines 1e6", UNSEEN, ALONE, "training_seconds", 60.0))
+    for object_ in (LEARNT, UNSEEN):
+        for score in ("amplitude_below_likelihood", "phase_below_likelihood"):
+            goals.append(
+                Headline(
+                    "lines, within 0.5 dB of ML in 10 iterations", "lines 1e6", object_, "network + 10", score, 0.5
+                )
+            )
+    grouped, single, siemens = "zone plate, groups of 4", "zone plate, each pattern alone", "Siemens 1e9"
+    for claim, case, score, goal in (
+        ("structured probe, groups", grouped, "amplitude_psnr", 35.0),
+        ("structured probe, groups", grouped, "amplitude_ssim", 0.995),
+        ("structured probe, no overlap constraint", single, "amplitude_psnr", 27.0),
+        ("structured probe, no overlap constraint", single, "amplitude_ssim", 0.96),
+        ("Siemens star, simulated", siemens, "amplitude_ssim", 0.985),
+        ("Siemens star, simulated", siemens, "phase_ssim", 0.985),
+        ("Siemens star, simulated", siemens, "amplitude_psnr", 40.0),
+        ("Siemens star, simulated", siemens, "phase_psnr", 32.0),
+    ):
+        goals.append(Headline(claim, case, LEARNT, ALONE, score, goal))
+    for case in SETS[which].cases:
+        for object_ in (LEARNT, UNSEEN):
+            for score in ("amplitude_below_likelihood", "phase_below_likelihood"):
+                if case.scan.photons >= BRIGHT and case.scan.overlap >= CLOSE:
+                    claim, goal = "bright: within 1 dB of ML in 20 iterations", 1.0
+                    goals.append(Headline(claim, case.name, object_, "network + 20", score, goal))
+                elif case.scan.photons < BRIGHT:
+                    claim, goal = "dim: 2 dB better than converged ML", -2.0
+                    goals.append(Headline(claim, case.name, object_, "network + 20", score, goal))
+            if case.scan.photons < BRIGHT:
+                for score in ("amplitude_psnr", "phase_psnr"):
+                    claim = "dim: never worse than the network alone"
+                    goals.append(
+                        Headline(claim, case.name, object_, "network + 20", score, 0.0, minus=ALONE, every_seed=True)
+                    )
+    claim = "N = 128, every seed of ten"
+    goals.append(Headline(claim, "pictures, 128 px", LEARNT, ALONE, "phase_pearson", 0.9, every_seed=True))
+    return goals
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case with one seed, and where scans are read from and pictures go."""
+
+    which: str
+    case: Case
+    seed: int
+    scans: Path | None
+    pictures: Path | None
+
+
+def measure(job: Job) -> list[Row]:
+    """Train on a scan, and return the rows of every method on it and on a scan of another object."""
+    device = resolve_device("auto")
+    case, scans = job.case, scans_of(job)
+    trained = train(job, scans[LEARNT])
+    rows = []
+    for name, scan in scans.items():
+        judge = Judge(case.name, name, job.seed, machine(device), scan, device)
+        judge.measure_limits()
+        for iterations in (0, *case.network):
+            method = f"network + {iterations}" if iterations else ALONE
+            refined = partial(reconstruct, trained.pinn, scan, device=device, refinement=Refinement(iterations))
+            judge.measure(method, lambda run=refined: run().final, training_seconds=trained.seconds)
+        for iterations in case.flat:
+            judge.measure(f"flat + {iterations}", partial(from_flat, scan, iterations, device))
+        if job.seed == 0 and case.epochs and iterative_baseline.is_installed():
+            for engine in iterative_baseline.ENGINES:
+                for found in iterative_baseline.after_epochs(engine, scan, case.epochs, device=device):
+                    times = {"seconds": found.seconds, "cpu_seconds": found.cpu_seconds}
+                    judge.add(f"pty-chi {engine}, {found.epochs} epochs", found.reconstruction, times)
+        if job.pictures and job.seed == 0:
+            shown = (ALONE, f"network + {case.network[-1]}", LIKELIHOOD)
+            save_demo_page(
+                job.pictures / f"{case.name}, {name}.png".replace(" ", "-").replace(",", ""),
+                title=f"{case.name}, {name}",
+                scan=scan,
+                comparisons={method: judge.comparisons[method] for method in shown},
+            )
+        rows += judge.rows
+    return rows
+
+
+def scans_of(job: Job) -> dict[str, Acquisition]:
+    """Return the scan to learn from and one of another object; noise and simulated objects depend on the seed."""
+    wanted = job.case.scan
+    names = (LEARNT, UNSEEN)
+    if isinstance(wanted, Simulation):
+        return {name: simulate(wanted, np.random.default_rng([job.seed, i])) for i, name in enumerate(names)}
+    if job.scans is None:
+        choices = Simulation(photons=wanted.photons, overlap=wanted.overlap)
+        return {name: simulate(choices, np.random.default_rng([job.seed, i])) for i, name in enumerate(names)}
+    files = ("lines_train.npz", "lines_test_newobj.npz")
+    return {
+        name: exposed(read(job.scans / file), wanted.photons, np.random.default_rng([job.seed, i]))
+        for i, (name, file) in enumerate(zip(names, files, strict=True))
+    }
+
+
+def train(job: Job, scan: Acquisition) -> Fit:
+    """Train for as many epochs as fit in the case's seconds, by the pace of the second of two epochs tried before."""
+    chosen = SETS[job.which]
+    execution = PyTorchExecutionConfig(enable_checkpointing=False, enable_progress_bar=False, **chosen.execution)
+    with tempfile.TemporaryDirectory() as folder:
+        model = ModelConfig(N=scan.size, **(chosen.model | job.case.model))
+        choices = chosen.training | job.case.training
+        config = TrainingConfig(model, subsample_seed=job.seed, output_dir=Path(folder), **choices)
+        pace = epoch_seconds(config, execution, scan)
+        return fit(replace(config, nepochs=max(1, int(job.case.seconds / pace))), execution, scan)
+
+
+def epoch_seconds(config: TrainingConfig, execution: PyTorchExecutionConfig, scan: Acquisition) -> float:
+    """Return the seconds of an epoch, by the difference of runs of three and of one: the first steps are slower."""
+    one, three = (fit(replace(config, nepochs=n), execution, scan).seconds for n in (1, 3))
+    return max(three - one, 0.1 * three) / 2
+
+
+def from_flat(scan: Acquisition, iterations: int, device: torch.device) -> Reconstruction:
+    """Return what the iterations make of a flat object."""
+    return iterate(scan, device=device, refinement=Refinement(iterations)).final
+
+
+@cache
+def machine(device: torch.device) -> str:
+    """Return a line about the machine and the versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads of CPU"
+    return f"{name}; Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}"
+
+
+def done(jobs: list[Job], workers: int) -> Iterator[list[Row]]:
+    """Yield the rows of every job as they come."""
+    if workers == 1:
+        yield from map(measure, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for finished in as_completed([pool.submit(measure, job) for job in jobs]):
+            yield finished.result()
+
+
+def main() -> None:
+    """Print the tables, and write them, the raw rows and the pictures where ``--out`` says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", choices=list(SETS), default="cpu")
+    parser.add_argument("--scans", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, help="processes that share the machine; by the set where left out")
+    parser.add_argument("--only", nargs="+", default=[], metavar="CASE")
+    parser.add_argument("--rows", nargs="+", default=[], type=Path, metavar="FILE")
+    parser.add_argument("--out", type=Path, metavar="FOLDER")
+    asked = parser.parse_args()
+    chosen = SETS[asked.set]
+    names = [case.name for case in chosen.cases]
+    if unknown := set(asked.only) - set(names):
+        parser.error(f"found {', '.join(sorted(unknown))}; --only takes cases of the set: {'; '.join(names)}")
+    rows = [row for file in asked.rows for row in from_json(file.read_text(encoding="utf-8"))]
+    if asked.out:
+        asked.out.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        Job(asked.set, case, seed, asked.scans, asked.out)
+        for seed in range(max(asked.seeds, *(case.fewest_seeds for case in chosen.cases)))
+        for case in chosen.cases
+        if (not asked.only or case.name in asked.only) and seed < max(asked.seeds, case.fewest_seeds)
+    ]
+    started = time.perf_counter()
+    for found in done(jobs, asked.workers or chosen.workers):
+        rows += found
+        print(f"{time.perf_counter() - started:5.0f} s: {found[0].case}, seed {found[0].seed}", flush=True)
+        report = written(rows, headlines(asked.set), time.perf_counter() - started, asked.out)
+    print(report)
+
+
+def written(rows: list[Row], goals: list[Headline], seconds: float, folder: Path | None) -> str:
+    """Return the report so far, and keep it with the raw rows: a run that is cut off leaves what it has measured."""
+    machines = "\n".join(dict.fromkeys(row.machine for row in rows))
+    report = (
+        f"$ {' '.join(['python', *sys.argv])}\n{machines}\n{seconds:.0f} s; {time.strftime('%Y-%m-%d')}\n"
+        f"PSNR with peak 1 and 1 rad; FRC as a fraction of Nyquist; times of one method on one scan\n\n"
+        f"{tables(rows, goals)}"
+    )
+    if folder:
+        write_text(folder / "table.txt", report)
+        write_text(folder / "rows.csv", as_csv(rows))
+        write_text(folder / "rows.json", as_json(rows))
+    return report
+
+
+if __name__ == "__main__":
+    main()
