@@ -25,7 +25,7 @@ def counted(expected):
 
 
 def refined(acquisition, iterations=40, **spans):
-    return iterate(acquisition, device=CPU, refinement=Refinement(iterations, **spans)).final
+    return iterate(acquisition, device=CPU, refinement=Refinement(iterations, total_variation=0.0, **spans)).final
 
 
 def error(found):

@@ -66,7 +66,7 @@ def refinement_of(arguments: Namespace) -> Refinement:
     asked += ["probe_variations"] if arguments.probe_variations else []
     if asked and not iterations:
         raise ConfigError(f"--{asked[0]} without iterations; expected --refine K beside it; add --refine 60")
-    spans = {
+    spans: dict[str, Any] = {
         PARTS[flag][0]: _after(PARTS[flag][1], iterations) if arguments[flag] == BARE else _span(arguments[flag])
         for flag in asked
         if flag in PARTS
