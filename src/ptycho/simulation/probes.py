@@ -19,7 +19,6 @@ CENTRAL_STOP = 0.4  # of the pupil's radius
 def aperture(N: int, photons: float, rim: float = 0.25, phase: float = APERTURE_PHASE) -> Probe:
     """Defocused circular aperture: a disk of radius ``rim`` N px with a soft edge, and ``phase`` (r / rim N)^2 rad."""
     radius = _radius(N)
-    radius = _radius(N)
     disk = 0.5 * (1 - np.tanh(radius - rim * N))
     return normalised(disk * np.exp(1j * phase * np.square(radius / (rim * N))), photons)
 
