@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--architecture", choices=["lean", "unrolled"], default="lean")
     parser.add_argument("--lean_width", type=int, default=32)
     parser.add_argument("--gridsize", type=int, default=1)
     parser.add_argument("--canvas_size", type=int, default=64)
@@ -55,7 +56,12 @@ def main() -> None:
     for seed in range(asked.seeds):
         with tempfile.TemporaryDirectory() as folder:
             config = TrainingConfig(
-                ModelConfig(N=scans["trained on"].size, lean_width=asked.lean_width, gridsize=asked.gridsize),
+                ModelConfig(
+                    N=scans["trained on"].size,
+                    architecture=asked.architecture,
+                    lean_width=asked.lean_width,
+                    gridsize=asked.gridsize,
+                ),
                 nepochs=asked.epochs,
                 batch_size=asked.batch_size,
                 canvas_size=asked.canvas_size,

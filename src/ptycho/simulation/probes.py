@@ -16,11 +16,11 @@ PUPIL_RADIUS = 0.15  # cycles/px, outer radius of the zone plate
 CENTRAL_STOP = 0.4  # of the pupil's radius
 
 
-def aperture(N: int, photons: float) -> Probe:
-    """Defocused circular aperture: a disk of radius N / 4 px with a soft rim and a phase of 2 (4 r / N)^2 rad."""
+def aperture(N: int, photons: float, rim: float = 0.25, phase: float = APERTURE_PHASE) -> Probe:
+    """Defocused circular aperture: a disk of radius ``rim`` N px with a soft edge, and ``phase`` (r / rim N)^2 rad."""
     radius = _radius(N)
-    disk = 0.5 * (1 - np.tanh(radius - N / 4))
-    return normalised(disk * np.exp(1j * APERTURE_PHASE * np.square(4 * radius / N)), photons)
+    disk = 0.5 * (1 - np.tanh(radius - rim * N))
+    return normalised(disk * np.exp(1j * phase * np.square(radius / (rim * N))), photons)
 
 
 def zone_plate(N: int, photons: float) -> Probe:
