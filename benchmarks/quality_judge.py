@@ -73,14 +73,15 @@ class Judge:
         self.rows.append(Row(self.case, self.object_, BOUND, self.seed, self.machine, scores | times))
         self.measure(LIKELIHOOD, lambda: maximum_likelihood(self.scan, device=self.device))
 
-    def measure(self, method: str, run: Callable[[], Reconstruction], **further: float) -> None:
-        """Run a method, and add its row with the seconds that it took and further scores."""
+    def measure(self, method: str, run: Callable[[], Reconstruction], **further: float) -> Reconstruction:
+        """Run a method, add its row with the seconds that it took and further scores, and return what it found."""
         start, cpu_start = time.perf_counter(), time.process_time()
         found = run()
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         times = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu_start}
         self.add(method, found, times | further)
+        return found
 
     def add(self, method: str, found: Reconstruction, further: Mapping[str, float]) -> None:
         """Add the row of what a method found, and further scores."""

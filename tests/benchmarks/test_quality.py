@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from quality_rows import Headline, Row, as_csv, as_json, from_json, medians, tables
 
+from ptycho.simulation.probes import diameter, zone_plate
 from ptycho.simulation.simulate import Simulation, simulate
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "quality.py"
@@ -103,6 +104,27 @@ def test_a_flat_answer_shows_as_flat():
     assert scores["amplitude_pearson"] == 0
 
 
+def test_out_of_focus_and_back_is_the_same_probe_with_the_same_light():
+    from quality_repairs import out_of_focus, probe_error
+
+    probe = zone_plate(64, 1e4)
+    wrong = out_of_focus(probe, 0.3)
+    assert probe_error(wrong, probe) > 0.3
+    assert np.sum(np.abs(wrong) ** 2) == pytest.approx(1e4, rel=1e-4)
+    assert probe_error(out_of_focus(wrong, -0.3), probe) < 1e-5
+    assert probe_error(2j * probe, probe) < 1e-6
+    # Without its defocus the beam is smaller than with any: the sign and the unit are those of the zone plate.
+    assert diameter(out_of_focus(probe, -1.0)) < min(diameter(probe), diameter(wrong))
+
+
+def test_the_distance_of_positions_leaves_out_what_nothing_can_know():
+    from quality_repairs import distance
+
+    truth = np.random.default_rng(0).uniform(0, 100, (400, 2))
+    assert distance(truth + np.array([3.0, -5.0]), truth) < 1e-12
+    assert distance(truth + np.tile([[3.0, 0.0], [-3.0, 0.0]], (200, 1)), truth) == pytest.approx(3.0)
+
+
 def test_the_script_measures_every_method_and_judges_the_goals(tmp_path):
     pytest.importorskip("lightning")
     argv = [sys.executable, str(SCRIPT), "--set", "tiny", "--seeds", "1", "--out", str(tmp_path)]
@@ -119,7 +141,7 @@ def test_the_script_measures_every_method_and_judges_the_goals(tmp_path):
 def test_pty_chi_sees_the_scan_where_we_do():
     baseline = pytest.importorskip("iterative_baseline")
     if not baseline.is_installed():
-        pytest.skip('needs pty-chi: pip install "ptychopinn[baseline]"')
+        pytest.skip('needs pty-chi: pip install ".[baseline]"')
     import torch
 
     from ptycho.metrics.summary import compare
