@@ -1,7 +1,7 @@
 """Quality of every method beside what the photons allow: a benchmark that cannot flatter.
 
-    python benchmarks/quality.py [--set cpu|gpu] [--scans FOLDER] [--measured FILE] [--seeds 5] [--only CASE ...]
-                                 [--rows FILE ...] [--out FOLDER]
+    python benchmarks/quality.py [--set cpu|gpu] [--scans FOLDER] [--measured FILE] [--pretrained FILE ...]
+                                 [--seeds 5] [--only CASE ...] [--rows FILE ...] [--out FOLDER]
 
 For every case below and every seed (of object, noise and weights) a network learns from one scan for a stated time;
 then every method reconstructs that scan and one of another object, and is scored against the truth in the same way.
@@ -9,6 +9,7 @@ The table gives medians and the worst seed, and says of each goal whether it is 
 
 --scans: folder of lines_train.npz and lines_test_newobj.npz; without it such scans are simulated.
 --measured: siemens_star.npz, a measured scan without truth; without it that case is left out.
+--pretrained: bundles that `ptycho pretrain` wrote, one a pattern size; without one its cases are left out.
 --rows: rows.json of earlier runs, to be shown in one table with those measured now.
 Without pty-chi (extra "baseline") its rows are left out.
 """
@@ -49,6 +50,7 @@ from ptycho.simulation.probes import aperture
 from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.inference.reconstruct import reconstruct
+from ptycho_torch.persistence.bundle import read_bundle
 from ptycho_torch.training.fit import Fit, fit
 
 LEARNT, UNSEEN = "trained on", "unseen"
@@ -83,6 +85,8 @@ class Case:
         Iterations after the network, and from a flat start.
     epochs
         Epochs of pty-chi's engines, on the first seed; none where empty.
+    pretrained
+        Whether training starts from the network of ``--pretrained`` for this size of pattern.
     other_probes
         Names in ``OTHER_PROBES``: the network meets them too, beside one that was trained for each.
     checked
@@ -99,6 +103,7 @@ class Case:
     network: tuple[int, ...] = (10, 20)
     flat: tuple[int, ...] = (10, 20, 50)
     epochs: tuple[int, ...] = ()
+    pretrained: bool = False
     other_probes: tuple[str, ...] = ()
     checked: bool = False
     fewest_seeds: int = 1
@@ -138,6 +143,7 @@ OTHER_PROBES: dict[str, Callable[[Acquisition], Probe]] = {
     "another aperture": lambda scan: aperture(scan.size, float(np.sum(np.abs(scan.probe) ** 2))),
 }
 LOW_DOSE = {"realspace_weight": 0.1}
+TINY = Simulation("dead_leaves", N=32, n_positions=36, photons=1e4)
 ZONE_PLATE = Simulation(object="lines", probe="zone_plate", overlap=0.75)
 
 
@@ -167,6 +173,13 @@ def cases(lines: float, others: float, patterns: int) -> tuple[Case | Repair | S
             others,
             fewest_seeds=10,
         ),
+        Case(
+            "pictures, 128 px, 128 patterns",
+            Simulation("picture", "zone_plate", "raster", N=128, n_positions=128, photons=1e6),
+            others,
+            pretrained=True,
+            fewest_seeds=10,
+        ),
         Repair("wrong positions or probe", Simulation("dead_leaves", "zone_plate", "raster", 64, 144, 1e5), 150),
         Star(),
     )
@@ -183,14 +196,8 @@ SETS = {
     ),
     "tiny": Set(  # a trial of the script itself
         (
-            Case(
-                "tiny",
-                Simulation("dead_leaves", N=32, n_positions=36, photons=1e4),
-                0.1,
-                network=(20,),
-                flat=(1,),
-                checked=True,
-            ),
+            Case("tiny", TINY, 0.1, network=(20,), flat=(1,), checked=True),
+            Case("tiny, pre-trained", TINY, 0.1, network=(20,), flat=(1,), pretrained=True),
         ),
         {"lean_width": 4},
         {},
@@ -249,6 +256,8 @@ def headlines(which: str) -> list[Headline]:
             goals.append(Headline(claim, "another probe", name, ALONE, score, -2.0, minus=OWN))
     claim = "N = 128, every seed of ten"
     goals.append(Headline(claim, "pictures, 128 px", LEARNT, ALONE, "phase_pearson", 0.9, every_seed=True))
+    claim, case = "N = 128, 128 patterns after pre-training, every seed of ten", "pictures, 128 px, 128 patterns"
+    goals.append(Headline(claim, case, LEARNT, ALONE, "phase_pearson", 0.9, every_seed=True))
     claim = "68 % intervals cover 60 to 76 %"
     for case in SETS[which].cases:
         if isinstance(case, Case) and case.checked:
@@ -273,6 +282,7 @@ class Job:
     seed: int
     scans: Path | None
     measured: Path | None
+    bundles: dict[int, Path]
     pictures: Path | None
 
 
@@ -294,7 +304,7 @@ def measure(job: Job) -> list[Row]:
 def measure_network(job: Job, case: Case, device: torch.device) -> list[Row]:
     """Train on a scan, and return the rows of every method on it and on a scan of another object."""
     scans = scans_of(case, job)
-    trained = train(job.which, case, job.seed, scans[LEARNT])
+    trained = train(job, case, scans[LEARNT])
     rows = []
     for name, scan in scans.items():
         judge = Judge(case.name, name, job.seed, machine(device), scan, device)
@@ -333,7 +343,7 @@ def measure_network(job: Job, case: Case, device: torch.device) -> list[Row]:
         scan = exposed(other, case.scan.photons, np.random.default_rng([job.seed, 3, number]))
         judge = Judge(case.name, name, job.seed, machine(device), scan, device)
         judge.measure_limits()
-        for method, network in ((ALONE, trained), (OWN, train(job.which, case, job.seed, scan))):
+        for method, network in ((ALONE, trained), (OWN, train(job, case, scan))):
             refined = partial(reconstruct, network.pinn, scan, device=device)
             judge.measure(method, lambda run=refined: run().final, training_seconds=network.seconds)
         rows += judge.rows
@@ -353,14 +363,18 @@ def scans_of(case: Case, job: Job) -> dict[str, Acquisition]:
     }
 
 
-def train(which: str, case: Case, seed: int, scan: Acquisition) -> Fit:
+def train(job: Job, case: Case, scan: Acquisition) -> Fit:
     """Train for as many epochs as fit in the case's seconds, by the pace of epochs that were tried before."""
-    chosen = SETS[which]
+    chosen = SETS[job.which]
     execution = PyTorchExecutionConfig(enable_checkpointing=False, enable_progress_bar=False, **chosen.execution)
+    model, choices = ModelConfig(N=scan.size, **(chosen.model | case.model)), chosen.training | case.training
+    if case.pretrained:
+        model, choices = (
+            read_bundle(job.bundles[scan.size]).config.model,
+            choices | {"from_bundle": job.bundles[scan.size]},
+        )
     with tempfile.TemporaryDirectory() as folder:
-        model = ModelConfig(N=scan.size, **(chosen.model | case.model))
-        choices = chosen.training | case.training
-        config = TrainingConfig(model, subsample_seed=seed, output_dir=Path(folder), **choices)
+        config = TrainingConfig(model, subsample_seed=job.seed, output_dir=Path(folder), **choices)
         pace = epoch_seconds(config, execution, scan)
         return fit(replace(config, nepochs=max(1, int(case.seconds / pace))), execution, scan)
 
@@ -394,6 +408,7 @@ def main() -> None:
     parser.add_argument("--set", choices=list(SETS), default="cpu")
     parser.add_argument("--scans", type=Path)
     parser.add_argument("--measured", type=Path)
+    parser.add_argument("--pretrained", nargs="+", default=[], type=Path, metavar="FILE")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, help="processes that share the machine; by the set where left out")
     parser.add_argument("--only", nargs="+", default=[], metavar="CASE")
@@ -405,15 +420,17 @@ def main() -> None:
     if unknown := set(asked.only) - set(names):
         parser.error(f"found {', '.join(sorted(unknown))}; --only takes cases of the set: {'; '.join(names)}")
     rows = [row for file in asked.rows for row in from_json(file.read_text(encoding="utf-8"))]
+    bundles = {read_bundle(file).config.model.N: file for file in asked.pretrained}
     if asked.out:
         asked.out.mkdir(parents=True, exist_ok=True)
     jobs = [
-        Job(asked.set, case, seed, asked.scans, asked.measured, asked.out)
+        Job(asked.set, case, seed, asked.scans, asked.measured, bundles, asked.out)
         for seed in range(max(asked.seeds, *(case.fewest_seeds for case in chosen.cases)))
         for case in chosen.cases
         if (not asked.only or case.name in asked.only)
         and seed < (1 if isinstance(case, Star) else max(asked.seeds, case.fewest_seeds))
         and not (isinstance(case, Star) and asked.measured is None)
+        and not (isinstance(case, Case) and case.pretrained and case.scan.N not in bundles)
     ]
     started = time.perf_counter()
     for found in done(jobs, asked.workers or chosen.workers):
