@@ -1,64 +1,50 @@
 """Scans whose file is wrong about the positions or the probe, and what the iterations put right."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
+from corrections import (
+    ERROR,
+    OUT_OF_FOCUS,
+    POSITIONS_FROM,
+    PROBE_FROM,
+    misplaced,
+    out_of_focus,
+    position_error,
+    probe_error,
+)
 from quality_judge import Judge
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
-from ptycho.base.arrays import Positions, Probe
-from ptycho.config.refinement import Refinement, Span
-from ptycho.simulation.probes import PUPIL_RADIUS
+from ptycho.config.refinement import Refinement
 from ptycho_torch.inference.iterate import iterate
 
-MISPLACED = 3.0  # px rms, over both axes together
-OUT_OF_FOCUS = 0.3  # of the zone plate's defocus, added to it
 HELD, REFINED = "held", "refined"
 
 
-def measure_repairs(judge: Judge, iterations: int, rng: np.random.Generator) -> None:
-    """Add rows of iterations from a flat object, with wrong positions and with a wrong probe, held and refined."""
-    scan = judge.scan
+def measure_repair(
+    judge: Judge, what: Literal["positions", "probe"], iterations: int, rng: np.random.Generator
+) -> None:
+    """Add rows of iterations from a flat object with wrong positions or a wrong probe, which they hold or refine."""
+    truth = judge.scan
     judge.measure_limits()
-    misplaced = replace(scan, positions=scan.positions + rng.normal(0, MISPLACED / np.sqrt(2), scan.positions.shape))
-    defocused = replace(scan, probe=out_of_focus(scan.probe, OUT_OF_FOCUS))
-    for what, wrong, refinement in (
-        ("positions", misplaced, Refinement(iterations, positions=Span())),
-        ("probe", defocused, Refinement(iterations, probe=Span())),
-    ):
-        for how, asked in ((HELD, Refinement(iterations)), (REFINED, refinement)):
-            found = judge.measure(f"{what} {how}", lambda w=wrong, a=asked: solved(w, a, judge.device))
-            positions = wrong.positions if found.corrected_positions is None else found.corrected_positions
-            errors = {
-                "position_error": distance(positions, scan.positions),
-                "probe_error": probe_error(found.probe, scan.probe),
-            }
-            judge.rows[-1].scores.update(errors)
+    if what == "positions":
+        wrong, refinement = misplaced(truth, ERROR, rng), Refinement(iterations, positions=POSITIONS_FROM)
+    else:
+        wrong = replace(truth, probe=out_of_focus(truth.probe, OUT_OF_FOCUS))
+        refinement = Refinement(iterations, probe=PROBE_FROM)
+    for how, asked in ((HELD, Refinement(iterations)), (REFINED, refinement)):
+        found = judge.measure(f"{what} {how}", lambda chosen=asked: solved(wrong, chosen, judge.device))
+        if what == "positions":
+            used = found.positions if found.corrected_positions is None else found.corrected_positions
+            judge.rows[-1].scores["position_error"] = position_error(used, truth.positions)
+        else:
+            judge.rows[-1].scores["probe_error"] = probe_error(found.probe, truth.probe)
 
 
 def solved(scan: Acquisition, refinement: Refinement, device: torch.device) -> Reconstruction:
     """Return what the iterations make of a flat object."""
     return iterate(scan, device=device, refinement=refinement).final
-
-
-def out_of_focus(probe: Probe, fraction: float) -> Probe:
-    """Return the probe of a zone plate with a fraction of its defocus added to it, f (q / q_max)^2 rad in all."""
-    size = probe.shape[-1]
-    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size)))
-    phase = fraction * np.pi * PUPIL_RADIUS * size / 4 * np.square(frequency / PUPIL_RADIUS)
-    moved: Probe = np.fft.ifft2(np.fft.fft2(probe) * np.exp(1j * phase)).astype(np.complex64)
-    return moved
-
-
-def distance(positions: Positions, truth: Positions) -> float:
-    """Return the rms distance in px, over both axes together, less a common shift, which nothing can know."""
-    difference = positions - truth
-    return float(np.sqrt(np.mean(np.sum(np.square(difference - difference.mean(axis=0)), axis=1))))
-
-
-def probe_error(probe: Probe, truth: Probe) -> float:
-    """Return ||c P - P_true|| / ||P_true|| with the best complex factor c, which object and probe share."""
-    inside = np.vdot(probe, truth) / np.vdot(probe, probe)
-    return float(np.linalg.norm(inside * probe - truth) / np.linalg.norm(truth))
