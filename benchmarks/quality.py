@@ -1,7 +1,7 @@
 """Quality of every method beside what the photons allow: a benchmark that cannot flatter.
 
-    python benchmarks/quality.py [--set cpu|gpu] [--scans FOLDER] [--measured FILE] [--seeds 5] [--only CASE ...]
-                                 [--rows FILE ...] [--out FOLDER]
+    python benchmarks/quality.py [--set cpu|gpu] [--scans FOLDER] [--measured FILE] [--pretrained FILE ...]
+                                 [--seeds 5] [--only CASE ...] [--rows FILE ...] [--out FOLDER]
 
 For every case below and every seed (of object, noise and weights) a network learns from one scan for a stated time;
 then every method reconstructs that scan and one of another object, and is scored against the truth in the same way.
@@ -9,6 +9,7 @@ The table gives medians and the worst seed, and says of each goal whether it is 
 
 --scans: folder of lines_train.npz and lines_test_newobj.npz; without it such scans are simulated.
 --measured: siemens_star.npz, a measured scan without truth; without it that case is left out.
+--pretrained: bundles that `ptycho pretrain` wrote, one a pattern size; without one its cases are left out.
 --rows: rows.json of earlier runs, to be shown in one table with those measured now.
 Without pty-chi (extra "baseline") its rows are left out.
 """
@@ -18,37 +19,44 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import iterative_baseline
 import numpy as np
 import torch
-from quality_judge import LIKELIHOOD, Judge, exposed
+from corrections import OUT_OF_FOCUS, out_of_focus
+from quality_judge import LIKELIHOOD, Judge, covered, exposed
+from quality_measured import CASE as STAR
+from quality_measured import OBJECT as MEASURED
+from quality_measured import OURS, measure_star
+from quality_repairs import REFINED, measure_repair, solved
 from quality_rows import Headline, Row, as_csv, as_json, from_json, tables
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.readers import read
-from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.base.arrays import Probe
 from ptycho.base.atomic import write_text
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.refinement import Refinement
 from ptycho.config.training import TrainingConfig
 from ptycho.report.demo_page import save_demo_page
+from ptycho.simulation.probes import aperture
 from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
-from ptycho_torch.inference.iterate import iterate
 from ptycho_torch.inference.reconstruct import reconstruct
-from ptycho_torch.training.fit import Fit, fit
+from ptycho_torch.persistence.bundle import read_bundle
+from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.training.fit import fit
 
 LEARNT, UNSEEN = "trained on", "unseen"
-ALONE = "network alone"
+ALONE, OWN, CHECKED = "network alone", "network trained for it", "network + 20, checked"
 BRIGHT = 1e5  # photons a frame, from which on the likelihood solution is the honest goal
 CLOSE = 0.6  # overlap, from which on a scan determines its object
 
@@ -79,6 +87,12 @@ class Case:
         Iterations after the network, and from a flat start.
     epochs
         Epochs of pty-chi's engines, on the first seed; none where empty.
+    pretrained
+        Whether training starts from the network of ``--pretrained`` for this size of pattern.
+    other_probes
+        Names in ``OTHER_PROBES``: the network meets them too, beside one that was trained for each.
+    checked
+        Whether the result after the most iterations also says how far it can be trusted, and is held to it.
     fewest_seeds
         Seeds even where fewer are asked for.
     """
@@ -91,6 +105,28 @@ class Case:
     network: tuple[int, ...] = (10, 20)
     flat: tuple[int, ...] = (10, 20, 50)
     epochs: tuple[int, ...] = ()
+    pretrained: bool = False
+    other_probes: tuple[str, ...] = ()
+    checked: bool = False
+    fewest_seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A simulated scan whose file is wrong about positions or probe, and iterations that may put that right."""
+
+    name: str
+    what: Literal["positions", "probe"]
+    scan: Simulation
+    iterations: int
+    fewest_seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Star:
+    """The measured scan of ``--measured``: no truth, one seed."""
+
+    name: str = STAR
     fewest_seeds: int = 1
 
 
@@ -98,26 +134,38 @@ class Case:
 class Set:
     """Cases for a kind of machine, and how its networks are trained."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[Case | Repair | Star, ...]
     model: dict[str, Any]
     training: dict[str, Any]
     execution: dict[str, Any]
     workers: int  # processes that share the machine: a training of small batches leaves most of a GPU idle
 
 
+OTHER_PROBES: dict[str, Callable[[Acquisition], Probe]] = {
+    "another focus": lambda scan: out_of_focus(scan.probe, -OUT_OF_FOCUS),
+    "another aperture": lambda scan: aperture(scan.size, float(np.sum(np.abs(scan.probe) ** 2))),
+}
 LOW_DOSE = {"realspace_weight": 0.1}
-ZONE_PLATE = Simulation(object="lines", probe="zone_plate", overlap=0.75)
+TINY = Simulation("dead_leaves", N=32, n_positions=36, photons=1e4)
+ZONE_PLATE = Simulation(object="lines", probe="zone_plate", photons=1e9)  # as published figures for such scans
 
 
-def cases(lines: float, others: float, patterns: int) -> tuple[Case, ...]:
+def cases(lines: float, others: float, patterns: int) -> tuple[Case | Repair | Star, ...]:
     """Return the cases: seconds of training on the bright lines and on the others, patterns of the largest scan."""
     return (
-        Case("lines 1e6", Lines(), lines, epochs=(10, 20, 40)),
-        Case("lines 1e5", Lines(1e5), others),
-        Case("lines 1e4", Lines(1e4), others, training=LOW_DOSE, epochs=(10, 20, 40)),
+        Case("lines 1e6", Lines(), lines, epochs=(10, 20, 40), checked=True),
+        Case("lines 1e5", Lines(1e5), others, checked=True),
+        Case("lines 1e4", Lines(1e4), others, training=LOW_DOSE, epochs=(10, 20, 40), checked=True),
         Case("lines 1e3", Lines(1e3), others, training=LOW_DOSE),
         Case("zone plate, groups of 4", ZONE_PLATE, others, model={"gridsize": 2}),
         Case("zone plate, each pattern alone", ZONE_PLATE, others, model={"object_big": False}),
+        Case(
+            "another probe",
+            ZONE_PLATE,
+            others,
+            model={"architecture": "unrolled"},
+            other_probes=("another focus", "another aperture"),
+        ),
         Case("Siemens 1e9", Simulation("siemens", n_positions=patterns, photons=1e9), others),
         Case(
             "dead leaves, 128 patterns", Simulation("dead_leaves", scan="spiral", n_positions=128, photons=1e5), others
@@ -128,6 +176,16 @@ def cases(lines: float, others: float, patterns: int) -> tuple[Case, ...]:
             others,
             fewest_seeds=10,
         ),
+        Case(
+            "pictures, 128 px, 128 patterns",
+            Simulation("picture", "zone_plate", "raster", N=128, n_positions=128, photons=1e6),
+            others,
+            pretrained=True,
+            fewest_seeds=10,
+        ),
+        Repair("wrong positions", "positions", Simulation(n_positions=256, photons=1e5), 150),
+        Repair("wrong probe", "probe", Simulation(probe="zone_plate", n_positions=256, photons=1e5), 150),
+        Star(),
     )
 
 
@@ -141,7 +199,10 @@ SETS = {
         6,
     ),
     "tiny": Set(  # a trial of the script itself
-        (Case("tiny", Simulation("dead_leaves", N=32, n_positions=36, photons=1e4), 0.1, network=(20,), flat=(1,)),),
+        (
+            Case("tiny", TINY, 0.1, network=(20,), flat=(1,), checked=True),
+            Case("tiny, pre-trained", TINY, 0.1, network=(20,), flat=(1,), pretrained=True),
+        ),
         {"lean_width": 4},
         {},
         {},
@@ -177,6 +238,8 @@ def headlines(which: str) -> list[Headline]:
     ):
         goals.append(Headline(claim, case, LEARNT, ALONE, score, goal))
     for case in SETS[which].cases:
+        if not isinstance(case, Case):
+            continue
         for object_ in (LEARNT, UNSEEN):
             for score in ("amplitude_below_likelihood", "phase_below_likelihood"):
                 if case.scan.photons >= BRIGHT and case.scan.overlap >= CLOSE:
@@ -191,8 +254,26 @@ def headlines(which: str) -> list[Headline]:
                     goals.append(
                         Headline(claim, case.name, object_, "network + 20", score, 0.0, minus=ALONE, every_seed=True)
                     )
+    claim = "a probe not seen: within 2 dB of a network trained for it"
+    for name in OTHER_PROBES:
+        for score in ("amplitude_psnr", "phase_psnr"):
+            goals.append(Headline(claim, "another probe", name, ALONE, score, -2.0, minus=OWN))
     claim = "N = 128, every seed of ten"
     goals.append(Headline(claim, "pictures, 128 px", LEARNT, ALONE, "phase_pearson", 0.9, every_seed=True))
+    claim, case = "N = 128, 128 patterns after pre-training, every seed of ten", "pictures, 128 px, 128 patterns"
+    goals.append(Headline(claim, case, LEARNT, ALONE, "phase_pearson", 0.9, every_seed=True))
+    claim = "68 % intervals cover 60 to 76 %"
+    for case in SETS[which].cases:
+        if isinstance(case, Case) and case.checked:
+            for score in ("amplitude_cover_error", "phase_cover_error"):
+                goals.append(Headline(claim, case.name, UNSEEN, CHECKED, score, 0.08))
+    claim, score = "positions off by 3 px rms, to 0.3 px", "position_error"
+    goals.append(Headline(claim, "wrong positions", LEARNT, f"positions {REFINED}", score, 0.3))
+    claim = "probe 30 % out of focus, recovered"
+    goals.append(Headline(claim, "wrong probe", LEARNT, f"probe {REFINED}", "probe_error", 0.05))
+    claim = "Siemens star, measured"
+    for score, goal in (("r_factor", 0.155), ("frc_half", 0.48), ("cpu_share", 0.2)):
+        goals.append(Headline(claim, STAR, MEASURED, OURS, score, goal))
     return goals
 
 
@@ -201,27 +282,49 @@ class Job:
     """One case with one seed, and where scans are read from and pictures go."""
 
     which: str
-    case: Case
+    case: Case | Repair | Star
     seed: int
     scans: Path | None
+    measured: Path | None
+    bundles: dict[int, Path]
     pictures: Path | None
 
 
 def measure(job: Job) -> list[Row]:
-    """Train on a scan, and return the rows of every method on it and on a scan of another object."""
+    """Return the rows of a case with one seed."""
     device = resolve_device("auto")
-    case, scans = job.case, scans_of(job)
-    trained = train(job, scans[LEARNT])
+    match job.case:
+        case Star():
+            return measure_star(job.measured, machine(device), device)
+        case Repair() as case:
+            scan = simulate(case.scan, np.random.default_rng(job.seed))
+            judge = Judge(case.name, LEARNT, job.seed, machine(device), scan, device)
+            measure_repair(judge, case.what, case.iterations, np.random.default_rng([job.seed, 1]))
+            return judge.rows
+        case Case() as case:
+            return measure_network(job, case, device)
+
+
+def measure_network(job: Job, case: Case, device: torch.device) -> list[Row]:
+    """Train on a scan, and return the rows of every method on it and on a scan of another object."""
+    scans = scans_of(case, job)
+    pinn, training_seconds = train(job, case, scans[LEARNT])
     rows = []
     for name, scan in scans.items():
         judge = Judge(case.name, name, job.seed, machine(device), scan, device)
         judge.measure_limits()
         for iterations in (0, *case.network):
             method = f"network + {iterations}" if iterations else ALONE
-            refined = partial(reconstruct, trained.pinn, scan, device=device, refinement=Refinement(iterations))
-            judge.measure(method, lambda run=refined: run().final, training_seconds=trained.seconds)
+            refined = partial(reconstruct, pinn, scan, device=device, refinement=Refinement(iterations))
+            judge.measure(method, lambda run=refined: run().final, training_seconds=training_seconds)
+        if case.checked:
+            start = time.perf_counter()
+            result = reconstruct(*(pinn, scan), device=device, refinement=Refinement(case.network[-1]), check=True)
+            times = {"seconds": time.perf_counter() - start, "training_seconds": training_seconds}
+            judge.add(CHECKED, result.final, times)
+            judge.rows[-1].scores.update(covered(judge.comparisons[CHECKED], result.final, result.check))
         for iterations in case.flat:
-            judge.measure(f"flat + {iterations}", partial(from_flat, scan, iterations, device))
+            judge.measure(f"flat + {iterations}", partial(solved, scan, Refinement(iterations), device))
         if job.seed == 0 and case.epochs and iterative_baseline.is_installed():
             for engine in iterative_baseline.ENGINES:
                 for found in iterative_baseline.after_epochs(engine, scan, case.epochs, device=device):
@@ -236,46 +339,56 @@ def measure(job: Job) -> list[Row]:
                 comparisons={method: judge.comparisons[method] for method in shown},
             )
         rows += judge.rows
+    for number, name in enumerate(case.other_probes):
+        scan = simulate(case.scan, np.random.default_rng([job.seed, 2, number]))
+        other = replace(scan, probe=OTHER_PROBES[name](scan))
+        scan = exposed(other, case.scan.photons, np.random.default_rng([job.seed, 3, number]))
+        judge = Judge(case.name, name, job.seed, machine(device), scan, device)
+        judge.measure_limits()
+        for method, (network, seconds) in ((ALONE, (pinn, training_seconds)), (OWN, train(job, case, scan))):
+            refined = partial(reconstruct, network, scan, device=device)
+            judge.measure(method, lambda run=refined: run().final, training_seconds=seconds)
+        rows += judge.rows
     return rows
 
 
-def scans_of(job: Job) -> dict[str, Acquisition]:
+def scans_of(case: Case, job: Job) -> dict[str, Acquisition]:
     """Return the scan to learn from and one of another object; noise and simulated objects depend on the seed."""
-    wanted = job.case.scan
-    names = (LEARNT, UNSEEN)
+    wanted, names = case.scan, (LEARNT, UNSEEN)
+    if isinstance(wanted, Lines) and job.scans is None:
+        wanted = Simulation(photons=wanted.photons, overlap=wanted.overlap)
     if isinstance(wanted, Simulation):
         return {name: simulate(wanted, np.random.default_rng([job.seed, i])) for i, name in enumerate(names)}
-    if job.scans is None:
-        choices = Simulation(photons=wanted.photons, overlap=wanted.overlap)
-        return {name: simulate(choices, np.random.default_rng([job.seed, i])) for i, name in enumerate(names)}
-    files = ("lines_train.npz", "lines_test_newobj.npz")
     return {
         name: exposed(read(job.scans / file), wanted.photons, np.random.default_rng([job.seed, i]))
-        for i, (name, file) in enumerate(zip(names, files, strict=True))
+        for i, (name, file) in enumerate(zip(names, ("lines_train.npz", "lines_test_newobj.npz"), strict=True))
     }
 
 
-def train(job: Job, scan: Acquisition) -> Fit:
-    """Train for as many epochs as fit in the case's seconds, by the pace of the second of two epochs tried before."""
+def train(job: Job, case: Case, scan: Acquisition) -> tuple[PtychoPINN, float]:
+    """Train for as many epochs as fit in the case's seconds, by the pace of epochs tried before; return what it took.
+
+    On a CPU seconds are those of the process over its threads, so that others on the machine do not count.
+    """
     chosen = SETS[job.which]
     execution = PyTorchExecutionConfig(enable_checkpointing=False, enable_progress_bar=False, **chosen.execution)
-    with tempfile.TemporaryDirectory() as folder:
-        model = ModelConfig(N=scan.size, **(chosen.model | job.case.model))
-        choices = chosen.training | job.case.training
-        config = TrainingConfig(model, subsample_seed=job.seed, output_dir=Path(folder), **choices)
-        pace = epoch_seconds(config, execution, scan)
-        return fit(replace(config, nepochs=max(1, int(job.case.seconds / pace))), execution, scan)
+    model, choices = ModelConfig(N=scan.size, **(chosen.model | case.model)), chosen.training | case.training
+    if case.pretrained:
+        bundle = job.bundles[scan.size]
+        model, choices = read_bundle(bundle).config.model, choices | {"from_bundle": bundle}
 
+    def epochs(n: int) -> tuple[PtychoPINN, float]:
+        start = time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            config = TrainingConfig(model, nepochs=n, subsample_seed=job.seed, output_dir=Path(folder), **choices)
+            done = fit(config, execution, scan)
+        cpu_seconds = (time.process_time() - start) / torch.get_num_threads()
+        return done.pinn, cpu_seconds if resolve_device("auto").type == "cpu" else done.seconds
 
-def epoch_seconds(config: TrainingConfig, execution: PyTorchExecutionConfig, scan: Acquisition) -> float:
-    """Return the seconds of an epoch, by the difference of runs of three and of one: the first steps are slower."""
-    one, three = (fit(replace(config, nepochs=n), execution, scan).seconds for n in (1, 3))
-    return max(three - one, 0.1 * three) / 2
-
-
-def from_flat(scan: Acquisition, iterations: int, device: torch.device) -> Reconstruction:
-    """Return what the iterations make of a flat object."""
-    return iterate(scan, device=device, refinement=Refinement(iterations)).final
+    # The first steps are slower than those that follow.
+    one, three = (epochs(n)[1] for n in (1, 3))
+    pace = max(three - one, 0.1 * three) / 2
+    return epochs(max(1, int((case.seconds - (one - pace)) / pace)))
 
 
 @cache
@@ -300,6 +413,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", choices=list(SETS), default="cpu")
     parser.add_argument("--scans", type=Path)
+    parser.add_argument("--measured", type=Path)
+    parser.add_argument("--pretrained", nargs="+", default=[], type=Path, metavar="FILE")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, help="processes that share the machine; by the set where left out")
     parser.add_argument("--only", nargs="+", default=[], metavar="CASE")
@@ -311,13 +426,17 @@ def main() -> None:
     if unknown := set(asked.only) - set(names):
         parser.error(f"found {', '.join(sorted(unknown))}; --only takes cases of the set: {'; '.join(names)}")
     rows = [row for file in asked.rows for row in from_json(file.read_text(encoding="utf-8"))]
+    bundles = {read_bundle(file).config.model.N: file for file in asked.pretrained}
     if asked.out:
         asked.out.mkdir(parents=True, exist_ok=True)
     jobs = [
-        Job(asked.set, case, seed, asked.scans, asked.out)
+        Job(asked.set, case, seed, asked.scans, asked.measured, bundles, asked.out)
         for seed in range(max(asked.seeds, *(case.fewest_seeds for case in chosen.cases)))
         for case in chosen.cases
-        if (not asked.only or case.name in asked.only) and seed < max(asked.seeds, case.fewest_seeds)
+        if (not asked.only or case.name in asked.only)
+        and seed < (1 if isinstance(case, Star) else max(asked.seeds, case.fewest_seeds))
+        and not (isinstance(case, Star) and asked.measured is None)
+        and not (isinstance(case, Case) and case.pretrained and case.scan.N not in bundles)
     ]
     started = time.perf_counter()
     for found in done(jobs, asked.workers or chosen.workers):

@@ -109,7 +109,14 @@ def test_the_script_measures_every_method_and_judges_the_goals(tmp_path):
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = from_json((tmp_path / "rows.json").read_text())
-    methods = {"shot-noise bound", "ML from truth", "network alone", "network + 20", "flat + 1"}
+    methods = {
+        "shot-noise bound",
+        "ML from truth",
+        "network alone",
+        "network + 20",
+        "network + 20, checked",
+        "flat + 1",
+    }
     assert {(row.object_, row.method) for row in rows} == {(o, m) for o in ("trained on", "unseen") for m in methods}
     assert (tmp_path / "table.txt").read_text() in done.stdout
     assert "never worse than the network alone" in done.stdout
@@ -119,7 +126,7 @@ def test_the_script_measures_every_method_and_judges_the_goals(tmp_path):
 def test_pty_chi_sees_the_scan_where_we_do():
     baseline = pytest.importorskip("iterative_baseline")
     if not baseline.is_installed():
-        pytest.skip('needs pty-chi: pip install "ptychopinn[baseline]"')
+        pytest.skip('needs pty-chi: pip install ".[baseline]"')
     import torch
 
     from ptycho.metrics.summary import compare
