@@ -26,6 +26,7 @@ def test_every_part_has_a_flag_and_every_flag_its_part():
     given = asked(
         *("--refine", "50", "--refine_probe", "2:", "--refine_positions", "5:40", "--refine_flux", ":7"),
         *("--refine_background", "1:2", "--probe_variations", "3"),
+        *("--coarse_passes", "8", "--passes", "4", "--probe_modes", "2"),
     )
     assert given == Refinement(
         50,
@@ -35,7 +36,14 @@ def test_every_part_has_a_flag_and_every_flag_its_part():
         background=Span(1, 2),
         probe_variation=Span(10),
         n_variations=3,
+        coarse_passes=8,
+        passes=4,
+        n_modes=2,
     )
+
+
+def test_passes_improve_the_probe_without_iterations():
+    assert asked("--passes", "4", "--refine_probe") == Refinement(passes=4, probe=Span())
 
 
 def test_a_flag_alone_begins_where_it_is_good_and_earlier_where_iterations_are_few():
@@ -53,6 +61,10 @@ def test_a_flag_alone_begins_where_it_is_good_and_earlier_where_iterations_are_f
         (["--probe_variations", "2"], "--probe_variations without iterations"),
         (["--refine", "9", "--refine_flux", "9:"], "--refine_flux begins at iteration 9 of 9"),
         (["--refine", "9", "--probe_variations", "-1"], "--probe_variations is -1"),
+        (["--passes", "4", "--refine_flux"], "--refine_flux without iterations"),
+        (["--passes", "4", "--refine_probe", "1:"], "--refine_probe begins at iteration 1 of 0"),
+        (["--coarse_passes", "-1"], "--coarse_passes is -1"),
+        (["--probe_modes", "0"], "--probe_modes is 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(argv, says):
@@ -80,6 +92,9 @@ def test_the_summary_says_how_far_the_corrections_went():
     )  # fmt: skip
     assert refined(Refinement(3, probe=Span(1)), plain) == {
         "spans": {"object": "0:", "probe": "1:"},
+        "coarse_passes": 0,
+        "passes": 0,
+        "probe_modes": 1,
         "position_correction": None,
         "flux": None,
         "background": None,

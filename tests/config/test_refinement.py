@@ -25,6 +25,12 @@ def test_a_span_is_written_as_it_is_typed(span, text):
         (lambda: Span(0, 2.5), "stop is 2.5"),
         (lambda: Refinement(-3), "iterations is -3"),
         (lambda: Refinement(3, n_variations=1), "n_variations is 1 with probe_variation None"),
+        (lambda: Refinement(passes=-1), "passes is -1"),
+        (lambda: Refinement(coarse_passes=1.5), "coarse_passes is 1.5"),
+        (lambda: Refinement(n_modes=0), "n_modes is 0"),
+        (lambda: Refinement(9, n_modes=2), "n_modes is 2 with a probe held fixed"),
+        (lambda: Refinement(passes=1, object=None), "passes with the object's span None"),
+        (lambda: Refinement(3, coarse_passes=1, object=Span(1)), "passes with the object's span 1:"),
         (lambda: Refinement(3, probe_variation=Span(1)), "n_variations is 0 with probe_variation 1:"),
     ],
 )

@@ -23,6 +23,12 @@ PARTS = {
     "refine_background": ("background", 0, "find one constant background"),
 }
 VARIATION_START = 10
+# Flag -> field, least value, and what it asks for.
+PASSES = {
+    "coarse_passes": ("coarse_passes", 0, "passes in batches over the middle half of the detector, before all else"),
+    "passes": ("passes", 0, "passes in batches over the whole detector, before the iterations"),
+    "probe_modes": ("n_modes", 1, "incoherent modes of the probe, at least"),
+}
 
 
 def add_refinement(parser: VerbParser) -> None:
@@ -50,6 +56,10 @@ def add_refinement(parser: VerbParser) -> None:
         metavar="K",
         help="modes in which the probe changes from frame to frame [0]",
     )
+    for flag, (_, least, words) in PASSES.items():
+        parser.add_argument(
+            f"--{flag}", type=reader(f"--{flag}", int), default=least, metavar="K", help=f"{words} [{least}]"
+        )
 
 
 def refinement_of(arguments: Namespace) -> Refinement:
@@ -60,20 +70,22 @@ def refinement_of(arguments: Namespace) -> Refinement:
     ConfigError
         A number is outside its range, or something is to be refined in no iteration.
     """
-    at_least(arguments, refine=0, probe_variations=0)
+    at_least(arguments, refine=0, probe_variations=0, **{flag: least for flag, (_, least, _) in PASSES.items()})
     iterations = arguments.refine
+    passes = arguments.passes + arguments.coarse_passes
     asked = [flag for flag in PARTS if arguments[flag] is not None]
     asked += ["probe_variations"] if arguments.probe_variations else []
-    if asked and not iterations:
-        raise ConfigError(f"--{asked[0]} without iterations; expected --refine K beside it; add --refine 60")
+    idle = [flag for flag in asked if not iterations and not (flag == "refine_probe" and passes)]
+    if idle:
+        raise ConfigError(f"--{idle[0]} without iterations; expected --refine K beside it; add --refine 60")
     spans: dict[str, Any] = {
         PARTS[flag][0]: _after(PARTS[flag][1], iterations) if arguments[flag] == BARE else _span(arguments[flag])
         for flag in asked
         if flag in PARTS
     }
     for flag in asked:
-        span = spans.get(PARTS[flag][0]) if flag in PARTS else None
-        if span is not None and span.start >= iterations:
+        span: Span | None = spans.get(PARTS[flag][0]) if flag in PARTS else None
+        if span is not None and span.start >= max(iterations, 1):
             raise ConfigError(
                 f"--{flag} begins at iteration {span.start} of {iterations}, counted from 0; expected an earlier one; "
                 f"give --refine {span.start + 20} or more, or begin earlier"
@@ -84,6 +96,7 @@ def refinement_of(arguments: Namespace) -> Refinement:
         **spans,
         probe_variation=_after(VARIATION_START, iterations) if varies else None,
         n_variations=varies,
+        **{field: arguments[flag] for flag, (field, _, _) in PASSES.items()},
     )
 
 
@@ -113,7 +126,7 @@ def _span(text: str) -> Span:
 
 
 def refined(asked: Refinement, found: Reconstruction) -> dict[str, Any]:
-    """Return what the summary says of the iterations: what they could change when, and how far that went.
+    """Return what the summary says of passes and iterations: what they could change when, and how far that went.
 
     Corrections of positions in px, their mean being zero; smallest and largest flux of a frame, the mean being one;
     background in counts a pixel; root mean square weights of the variations of the probe.
@@ -125,6 +138,9 @@ def refined(asked: Refinement, found: Reconstruction) -> dict[str, Any]:
         "spans": {
             field.name: str(span) for field in fields(asked) if isinstance(span := getattr(asked, field.name), Span)
         },
+        "coarse_passes": asked.coarse_passes,
+        "passes": asked.passes,
+        "probe_modes": len(found.probe),
         "position_correction": None
         if moved is None
         else {

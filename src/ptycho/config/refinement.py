@@ -58,11 +58,18 @@ class Refinement:
         Modes of that change.
     total_variation
         Strength of the edge-preserving prior on the object, 0 or more; about 1 at any dose, 0 for the likelihood alone.
+    coarse_passes, passes
+        Passes over the scan in batches before the first iteration: over the middle half of the detector, whose pixels
+        on the object are twice as large, and over all of it. They change the object, and the probe where its span
+        begins at 0; for starts that are far from the solution.
+    n_modes
+        Incoherent modes that the probe has at least; those that the scan does not know begin as its main mode times
+        y, x, y^2 and so on.
 
     Raises
     ------
     ConfigError
-        A number is outside its range, or modes and span of the probe's change come without each other.
+        A number is outside its range, or choices come without those they need.
     """
 
     iterations: int = 0
@@ -74,13 +81,37 @@ class Refinement:
     probe_variation: Span | None = None
     n_variations: int = 0
     total_variation: float = 1.0
+    coarse_passes: int = 0
+    passes: int = 0
+    n_modes: int = 1
 
     def __post_init__(self) -> None:
         """Refuse choices that do not fit together."""
-        whole(self, "iterations", "n_variations", least=0)
+        whole(self, "iterations", "n_variations", "coarse_passes", "passes", least=0)
+        whole(self, "n_modes", least=1)
         number(self, "total_variation", least=0)
+        if (self.coarse_passes or self.passes) and (self.object is None or 0 not in self.object):
+            raise ConfigError(
+                f"passes with the object's span {self.object}; expected one from 0 on, as passes change the object; "
+                "give such a span, or no passes"
+            )
+        if self.n_modes > 1 and self.probe is None:
+            raise ConfigError(
+                f"n_modes is {self.n_modes} with a probe held fixed; expected a span of the probe, as the modes begin "
+                "as a guess; give that span, or one mode"
+            )
         if (self.probe_variation is None) != (self.n_variations == 0):
             raise ConfigError(
                 f"n_variations is {self.n_variations} with probe_variation {self.probe_variation}; expected both or "
                 "neither; give the number of modes and the span of iterations that changes them"
             )
+
+    @property
+    def approaches(self) -> bool:
+        """Whether anything is done before the first iteration."""
+        return bool(self.passes or self.coarse_passes or self.n_modes > 1)
+
+    @property
+    def works(self) -> bool:
+        """Whether there is any pass or iteration."""
+        return bool(self.iterations or self.passes or self.coarse_passes)

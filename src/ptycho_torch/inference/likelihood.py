@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex64, Float32, Float64, Int64
+from jaxtyping import Bool, Complex64, Float32, Float64, Int64
 from torch import Tensor
 
+from ptycho_torch.base.complex_numbers import squared_modulus
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
@@ -94,11 +95,16 @@ class Likelihood:
         device = scan.positions.device
         self.frames = torch.arange(len(scan), device=device) if frames is None else frames
         self._cut(placement)
-        generator = torch.Generator(device=device).manual_seed(seed)
-        draw = torch.rand(len(self.frames), scan.size, scan.size, generator=generator, device=device)
-        self.held = (draw < held_out_fraction) & scan.mask
+        held = torch.zeros(len(self.frames), scan.size, scan.size, dtype=torch.bool, device=device)
+        if held_out_fraction > 0:
+            generator = torch.Generator(device=device).manual_seed(seed)
+            held = torch.rand(held.shape, generator=generator, device=device) < held_out_fraction
+        self._hold(held)
+
+    def _hold(self, held: Bool[Tensor, "frame y x"]) -> None:
+        self.held = held & self.scan.mask
         self.n_held = int(self.held.sum())
-        self.n_used = len(self.frames) * int(scan.mask.sum()) - self.n_held
+        self.n_used = len(self.frames) * int(self.scan.mask.sum()) - self.n_held
 
     def _cut(self, placement: Placement) -> None:
         self.placement = placement
@@ -114,6 +120,20 @@ class Likelihood:
         """Return the same likelihood with other parts free."""
         other = copy.copy(self)
         other.free = frozenset(free)
+        return other
+
+    def holding_out(self, held: Bool[Tensor, "frame y x"]) -> "Likelihood":
+        """Return the same likelihood with other pixels held out."""
+        other = copy.copy(self)
+        other._hold(held)
+        return other
+
+    def part(self, rows: Int64[Tensor, " some"]) -> "Likelihood":
+        """Return the likelihood of some of the frames, given by their rows among those that take part."""
+        other = copy.copy(self)
+        other.frames = self.frames[rows]
+        other._cut(self.placement)
+        other._hold(self.held[rows])
         return other
 
     def recut(self, positions: Float64[Tensor, "frame 2"]) -> "Likelihood":
@@ -138,7 +158,7 @@ class Likelihood:
 
     def expected(self, at: Estimate, field: Complex64[Tensor, "patch mode y x"]) -> Float32[Tensor, "patch y x"]:
         """Return the counts to expect of fields on the detector."""
-        counts = torch.view_as_real(field).square().sum(dim=(1, -1))
+        counts = squared_modulus(field).sum(dim=1)
         return counts if at.haze is None else counts + at.haze.square()
 
     def __call__(self, at: Estimate) -> Value:
@@ -228,14 +248,14 @@ class Likelihood:
         """Return sum_j |P_j|^2 on every canvas pixel: how much the scan can know of it, counts."""
         seen = torch.zeros(self.object_shape, device=at.object_.device)
         for chunk, probes in self.probes(at):
-            seen += chunk.look.adjoint(torch.view_as_real(probes.fields).square().sum(dim=(1, -1)))
+            seen += chunk.look.adjoint(squared_modulus(probes.fields).sum(dim=1))
         return seen
 
     def transparency(self, at: Estimate) -> Float32[Tensor, "y x"]:
         """Return sum_j |O_j|^2 on every probe pixel: how much the scan can know of it."""
         seen = torch.zeros(at.probe.shape[-2:], device=at.probe.device)
         for chunk in self.chunks:
-            seen += torch.view_as_real(chunk.look(at.object_)).square().sum(dim=(0, -1))
+            seen += squared_modulus(chunk.look(at.object_)).sum(dim=0)
         return seen
 
     def stiffness(self, at: Estimate) -> dict[str, Tensor]:
@@ -263,16 +283,16 @@ class Likelihood:
         patches: Tensor,
         field: Tensor,
     ) -> None:
-        transmission = torch.view_as_real(patches).square().sum(dim=-1)
+        transmission = squared_modulus(patches)
         if "positions" in found:
-            slopes = torch.view_as_real(probes.slopes()).square().sum(dim=(2, -1))
+            slopes = squared_modulus(probes.slopes()).sum(dim=2)
             found["positions"][chunk.frames] = (slopes * transmission).sum(dim=(2, 3)).T.double()
         if "weights" in found:
-            power = torch.view_as_real(at.variations).square().sum(dim=-1)
+            power = squared_modulus(at.variations)
             known = torch.einsum("vyx,fyx->fv", power, transmission)
             found["weights"][chunk.frames] = known if probes.gain is None else known * probes.gain[:, :, 0, 0].square()
         if "gain" in found:
-            light = torch.view_as_real(field).square().sum(dim=(1, 2, 3, 4))
+            light = squared_modulus(field).sum(dim=(1, 2, 3))
             found["gain"][chunk.frames] = 2 * light / at.gain[chunk.frames].square()
         if "haze" in found:
             found["haze"] += 2 * (self.scan.mask * at.haze.square() / self.expected(at, field).clamp_min(FLOOR)).sum()

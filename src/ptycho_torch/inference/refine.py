@@ -13,6 +13,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood, Value
 from ptycho_torch.inference.parts import entered, settled
+from ptycho_torch.inference.passes import approach
 from ptycho_torch.inference.prior import Prior
 from ptycho_torch.inference.quasi_newton import QuasiNewton
 from ptycho_torch.inference.search import Tries, search, within
@@ -36,7 +37,7 @@ CURVES = {"deviance": "deviance", "held_out_deviance": "deviance of held-out pix
 class Refined:
     """The best estimate, the light on its canvas, where its patches lie, and one value an iteration of each curve.
 
-    The first value of a curve is that of the start.
+    The first value of a curve is that of the start, before any passes.
     """
 
     at: Estimate
@@ -59,7 +60,8 @@ def refine(
 ) -> Refined:
     """Maximise the Poisson likelihood of a scan, and what a prior adds, over what is free of an estimate.
 
-    Limited-memory BFGS, with every part scaled by what the scan can know of it, which makes all values equally stiff.
+    Passes in batches first, where they are asked for. Then limited-memory BFGS, with every part scaled by what the
+    scan can know of it, which makes all values equally stiff.
     The step along a direction follows from the Fisher information and is halved until the objective does not grow.
     Pixels held out decide when more iterations would only fit noise; the estimate counts that is best for them, be it
     the start.
@@ -87,6 +89,10 @@ def refine(
     best, stopping = start, Stopping(walk.value.held_out)
     history: dict[str, list[float]] = {"deviance": [], "held_out_deviance": [], "r_factor": []}
     _note(history, walk.value)
+    if refinement.approaches:
+        walk.stand(approach(start, likelihood, refinement, watcher=watcher))
+        best = walk.at if stopping.is_best(walk.value.held_out) else best
+        stopping.wait()
     changes = _changes(refinement)
     stage = Stage(watcher, "iterations", refinement.iterations, measure="deviance", unit="iterations")
     for iteration in range(refinement.iterations):
@@ -136,7 +142,7 @@ class _Walk:
             at = search(self.likelihood, at, self.home, tries)
         self.likelihood = self.likelihood.freeing(free)
         self._newton = QuasiNewton(_held_back(self.likelihood.stiffness(at)))
-        self._stand(at)
+        self.stand(at)
 
     def step(self) -> bool:
         """Go one step, and return whether there was one that does not lead up."""
@@ -157,9 +163,10 @@ class _Walk:
         """Cut patches anew where positions have moved far in them, and keep all positions on the canvas."""
         at = replace(self.at, positions=within(self.at.positions, self.home))
         if self.likelihood.placement.remainder_of(at.positions).sub(0.5).abs().amax() > RECUT:
-            self._stand(at)
+            self.stand(at)
 
-    def _stand(self, at: Estimate) -> None:
+    def stand(self, at: Estimate) -> None:
+        """Go on from an estimate."""
         if at.positions is not None:
             self.likelihood = self.likelihood.recut(at.positions)
         self.at, self.value = at, self.likelihood(at)

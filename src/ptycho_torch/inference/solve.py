@@ -117,7 +117,7 @@ class Solver:
         """
         done = self._iterated(sums, frames)
         # What is known already was found by a whole reconstruction, and so was whether the iterations help.
-        if not self.refinement.iterations or self.known is not None:
+        if not self.refinement.works or self.known is not None:
             return done
         if self._beyond_doubt(done, frames) or self._helps(frames):
             return done
@@ -138,7 +138,7 @@ class Solver:
 
     def _iterated(self, sums: Sums, frames: Frames) -> Solved:
         begun = self._begun(sums, frames)
-        if not self.refinement.iterations:
+        if not self.refinement.works:
             return begun
         done = refine(
             *(begun.end, self.scan, self.placement, self.refinement),
@@ -191,12 +191,11 @@ class Solver:
 
     def with_known(self, solved: Solved) -> "Solver":
         """Return a solver that takes from a solution all but the object and the probe, and leaves it as it is."""
-        of_object_and_probe = Refinement(
-            0 if solved.network_kept else self.refinement.iterations,
-            object=self.refinement.object,
-            probe=self.refinement.probe,
-            total_variation=self.refinement.total_variation,
-        )
+        of_object_and_probe = Refinement()
+        if not solved.network_kept:
+            of_object_and_probe = replace(
+                self.refinement, positions=None, flux=None, background=None, probe_variation=None, n_variations=0
+            )
         return replace(self, placement=solved.placement, refinement=of_object_and_probe, known=solved.end)
 
 

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Complex64, Float32
 from torch import Tensor
 
+from ptycho_torch.base.complex_numbers import squared_modulus
 from ptycho_torch.physics.operator import Operator
 from ptycho_torch.physics.propagation import FarField
 
@@ -31,9 +32,9 @@ class BackProjection(Operator):
         super().__init__()
         self.far_field = FarField()
         field = self.far_field(probe)
-        self.modulus = torch.view_as_real(field).square().sum(dim=(-4, -1)).sqrt()
+        self.modulus = squared_modulus(field).sum(dim=-3).sqrt()
         self.direction = field / self.modulus.unsqueeze(-3).clamp_min(torch.finfo(torch.float32).tiny)
-        light = torch.view_as_real(probe).square().sum(dim=(-4, -1))
+        light = squared_modulus(probe).sum(dim=-3)
         damped = light + DAMPING * light.amax(dim=(-2, -1), keepdim=True)
         self.back = probe.conj() / damped.unsqueeze(-3)
 
@@ -75,7 +76,7 @@ class ResidualProjection(Operator):
     def forward(self, x: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Return the residual of the patches."""
         field = self.far_field(self.probe * x[:, None])
-        modulus = (torch.view_as_real(field).square().sum(dim=(1, -1)) + FAINT).sqrt()
+        modulus = (squared_modulus(field).sum(dim=1) + FAINT).sqrt()
         missing = self.amplitude / modulus - 1
         if self.mask is not None:
             missing = torch.where(self.mask, missing, 0)

@@ -1,9 +1,9 @@
 """From the field at the detector to expected counts."""
 
-import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from ptycho_torch.base.complex_numbers import squared_modulus
 from ptycho_torch.physics.operator import Operator
 
 
@@ -25,4 +25,4 @@ class Intensity(Operator):
 
     def forward(self, x: Complex[Tensor, "patch mode y x"]) -> Float[Tensor, "patch y x"]:
         """Return the counts to expect in every pixel."""
-        return self.flux * torch.view_as_real(x).square().sum(dim=(1, -1)) + self.background
+        return self.flux * squared_modulus(x).sum(dim=1) + self.background

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
 from torch import Tensor
 
+from ptycho_torch.base.complex_numbers import squared_modulus
 from ptycho_torch.physics.detection import Intensity
 from ptycho_torch.physics.illumination import Illumination
 from ptycho_torch.physics.operator import Operator
@@ -104,7 +105,7 @@ def detector(
 
 def probe_weight(probe: Complex64[Tensor, "*patch mode y x"]) -> Float32[Tensor, "*patch y x"]:
     """Return the illumination w = sum_m |P_m|^2 that says how much a patch knows of each of its pixels."""
-    return torch.view_as_real(probe).square().sum(dim=(-4, -1))
+    return squared_modulus(probe).sum(dim=-3)
 
 
 def weighted_sums(
