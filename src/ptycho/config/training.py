@@ -73,7 +73,8 @@ class TrainingConfig:
     probe_trainable
         Improve the probe while the network learns.
     intensity_scale_trainable
-        Solve the global flux scale in closed form over the scan; false: it is fixed at 1.
+        Solve the global flux scale in closed form over the scan; false: it is fixed at 1, as it is for the "unrolled"
+        network, whose object says how bright it is.
     output_dir
         Folder for everything that training writes.
     sequential_sampling
