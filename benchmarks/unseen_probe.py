@@ -4,10 +4,12 @@
 
 Every scan is simulated: lines, N = 64, 512 frames, 1e6 photons. A network trained for a probe learns from one object
 behind it and is scored on another; one trained behind the usual probe, and one pre-trained (``ptycho pretrain``), are
-scored on the same scan.
+scored on the same scan. The lean network is given as many times the epochs as the unrolled one makes passes, which
+takes about the same time.
 """
 
 import argparse
+import platform
 import sys
 import tempfile
 import time
@@ -15,14 +17,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from reconstruction import machine, score
+import torch
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.atomic import write_text
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.refinement import Refinement
 from ptycho.config.training import TrainingConfig
+from ptycho.metrics.summary import compare
 from ptycho.report.tables import text_table
 from ptycho.simulation.probes import PROBES, aperture
 from ptycho.simulation.simulate import Simulation, simulate
@@ -65,6 +69,7 @@ def main() -> None:
             alone, refined = (reconstruct(pinn, scan, device=device, refinement=Refinement(n)) for n in (0, 10))
             took = "" if seconds is None else f"{seconds:.0f}"
             rows.append([probe, method, took, *score(alone.final, scan), *score(refined.final, scan)])
+            print(*rows[-1], flush=True)
 
         for kind in ARCHITECTURES:
             done = elsewhere[kind] if probe == USUAL else trained(kind, probe, asked)
@@ -92,13 +97,26 @@ def scan_of(probe: str, seed: int) -> Acquisition:
     return simulate(Simulation(probe=probe), np.random.default_rng(seed))
 
 
+def score(reconstruction: Reconstruction, scan: Acquisition) -> tuple[float, float]:
+    """Return the PSNR of amplitude and phase over the region that the scan covers, less the ambiguities."""
+    found = compare(reconstruction, scan.object_)
+    return found.amplitude_psnr, found.phase_psnr
+
+
+def machine(device: torch.device) -> str:
+    """Return a line about the machine and the versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads of CPU"
+    return f"{name}; Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}"
+
+
 def trained(architecture: str, probe: str, asked: argparse.Namespace) -> Fit:
     """Return a network trained on a scan behind a probe."""
     scan = scan_of(probe, LEARNT)
+    model = ModelConfig(N=scan.size, architecture=architecture)
     with tempfile.TemporaryDirectory() as folder:
         config = TrainingConfig(
-            ModelConfig(N=scan.size, architecture=architecture),
-            nepochs=asked.epochs,
+            model,
+            nepochs=asked.epochs * (model.passes if architecture == "lean" else 1),
             batch_size=asked.batch_size,
             output_dir=Path(folder),
         )
