@@ -1,6 +1,6 @@
 """Positions and a probe that the scan has wrong, and what the likelihood iterations make of them without a network.
 
-    python benchmarks/corrections.py [--seeds 5] [--positions 512] [--iterations 150] [--out FILE]
+    python benchmarks/corrections.py [--seeds 5] [--positions 512] [--iterations 100] [--out FILE]
 
 Simulated scans of lines, 64 x 64 px, 1e5 photons a frame, from a transparent object. Positions: normal errors of 3 px
 rms (y and x together), known probe; the error is the rms distance from the true ones less the shift that all share.
@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--positions", type=int, default=512)
-    parser.add_argument("--iterations", type=int, default=150)
+    parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     device = resolve_device("auto")

@@ -36,7 +36,7 @@ def test_the_flux_of_every_frame_is_found():
     flux = RNG.uniform(0.7, 1.3, 100)
     scan = counted(COUNTS * flux[:, None, None])
     found = refined(scan, flux=Span())
-    np.testing.assert_allclose(found.flux, flux / flux.mean(), rtol=0.02)
+    np.testing.assert_allclose(found.flux, flux / flux.mean(), rtol=0.03)
     assert error(found) < 0.3 * error(refined(scan))
 
 

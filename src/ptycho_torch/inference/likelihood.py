@@ -24,6 +24,8 @@ from ptycho_torch.physics.subpixel import SubpixelShift
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
 # Mean square of the weights of a variation that is assumed as long as they are smaller: they begin at zero.
 WEAK = 1e-2
+# Share of the stiffness that a position has in a known object: one that is made from the same frames follows them.
+LOOSE = 0.03
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,8 @@ class Likelihood:
     def stiffness(self, at: Estimate) -> dict[str, Tensor]:
         """Return, for every part, how much can be known of each of its values: half the Fisher information.
 
-        Light, and what the prior adds, for the object; transparency for the probe; sum |dP_j O_j|^2 for a position.
+        Light, and what the prior adds, for the object; transparency for the probe; a share of
+        sum |dP_j O_j|^2 for a position.
         """
         light = self.light(at)
         known = light if self.prior is None else light + self.prior.stiffness(at.object_)
@@ -286,7 +289,7 @@ class Likelihood:
         transmission = squared_modulus(patches)
         if "positions" in found:
             slopes = squared_modulus(probes.slopes()).sum(dim=2)
-            found["positions"][chunk.frames] = (slopes * transmission).sum(dim=(2, 3)).T.double()
+            found["positions"][chunk.frames] = LOOSE * (slopes * transmission).sum(dim=(2, 3)).T.double()
         if "weights" in found:
             power = squared_modulus(at.variations)
             known = torch.einsum("vyx,fyx->fv", power, transmission)

@@ -28,7 +28,7 @@ MAX_HALVINGS = 8
 # Distance of a position from the middle of its pixel, px, at which its patch is cut anew.
 RECUT = 1.5
 # Iterations after the first that frees positions -> places where every frame is tried before them.
-SEARCHES = {0: Tries(2, 1.0), 5: Tries(2, 1.0), 10: Tries(2, 1.0), 15: Tries(4, 1.0), 20: Tries(2, 0.5)}
+SEARCHES = {0: Tries(2, 1.0), 5: Tries(2, 1.0), 10: Tries(2, 1.0), 20: Tries(4, 1.0), 40: Tries(4, 1.0)}
 # Name of a curve in the history -> its name for those who watch.
 CURVES = {"deviance": "deviance", "held_out_deviance": "deviance of held-out pixels", "r_factor": "R-factor"}
 
