@@ -93,6 +93,6 @@ def test_a_network_behind_its_own_probe_needs_not_be_told():
     one = simulated.probe[:1].expand(2, -1, -1, -1)
     model = ModelConfig(N=32, lean_width=8)
     pinn = build(model, TrainingConfig(model, intensity_scale_trainable=False), Constants.of_probe(one[0])).eval()
-    told, own = pinn(simulated.batch, one).counts, pinn(simulated.batch).counts
-    # Sums of single precision: exact to about 1e-6 of the largest.
-    torch.testing.assert_close(told, own, rtol=1e-3, atol=1e-5 * float(own.max()))
+    told, own = pinn(simulated.batch, one), pinn(simulated.batch)
+    lit = own.coverage > 1e-3 * own.coverage.amax()
+    torch.testing.assert_close(told.canvas[lit], own.canvas[lit], atol=1e-4, rtol=1e-4)
