@@ -50,7 +50,7 @@ def is_typed_as_null(value):
 @settings(max_examples=15, deadline=None)
 @given(any_config(TrainingConfig), any_config(PyTorchExecutionConfig))
 def test_every_field_can_be_set_by_a_flag(config, execution):
-    for path in ("train_data_file", "test_data_file"):
+    for path in ("train_data_file", "test_data_file", "from_bundle"):
         if is_typed_as_null(getattr(config, path)):
             setattr(config, path, None)
     argv = [*flags(to_dict(config)), *flags({"execution": to_dict(execution)})]

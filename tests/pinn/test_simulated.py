@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from ptycho.config.model import ModelConfig
+from ptycho.config.training import TrainingConfig
 from ptycho.simulation.simulate import expected_counts
+from ptycho_torch.data.batch import Batch
 from ptycho_torch.data.stream import Draw, Pictures, SimulationStream
 from ptycho_torch.physics.forward import stack_regions
+from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.pinn.pinn import Prediction
 from ptycho_torch.pinn.simulated import distance, relative_errors, simulate
 
@@ -61,3 +65,34 @@ def test_the_canvas_of_a_region_is_the_one_that_the_network_fills():
     drawn = draw(1)
     truth = simulate(drawn, Pictures()).truth
     assert (len(truth) * truth.shape[1], truth.shape[2]) == stack_regions(drawn.positions, 32).object_shape
+
+
+@pytest.mark.parametrize("architecture", ["lean", "unrolled"])
+def test_regions_of_any_exposure_do_not_disturb_each_other(architecture):
+    """One region at a ten-millionth of the light of the other: each has the canvas that it has alone."""
+    model = ModelConfig(N=32, lean_width=8, architecture=architecture)
+    torch.manual_seed(0)
+    drawn = draw()
+    faint = torch.tensor([1.0, 10**-3.5])[:, None, None, None] * drawn.probe
+    simulated = simulate(dataclasses.replace(drawn, probe=faint), Pictures())
+    batch, probe, truth = simulated.batch, simulated.probe, simulated.truth
+    pinn = build(model, TrainingConfig(model, intensity_scale_trainable=False), Constants.of_probe(probe[0])).eval()
+    together = pinn(batch, probe).canvas.view(truth.shape)
+    counts, light = batch.counts.view(2, 6, 32, 32), pinn(batch, probe).coverage.view(truth.shape)
+    for region in range(2):
+        alone = pinn(Batch(counts[region], batch.positions[region : region + 1]), probe[region : region + 1])
+        height, width = alone.canvas.shape
+        lit = light[region] > 1e-3 * light[region].amax()
+        assert not lit[height:].any()
+        found, expected = together[region, :height, :width], alone.canvas
+        torch.testing.assert_close(found[lit[:height, :width]], expected[lit[:height, :width]], atol=1e-4, rtol=1e-4)
+
+
+def test_a_network_behind_its_own_probe_needs_not_be_told():
+    simulated = simulate(draw(), Pictures())
+    one = simulated.probe[:1].expand(2, -1, -1, -1)
+    model = ModelConfig(N=32, lean_width=8)
+    pinn = build(model, TrainingConfig(model, intensity_scale_trainable=False), Constants.of_probe(one[0])).eval()
+    told, own = pinn(simulated.batch, one), pinn(simulated.batch)
+    lit = own.coverage > 1e-3 * own.coverage.amax()
+    torch.testing.assert_close(told.canvas[lit], own.canvas[lit], atol=1e-4, rtol=1e-4)

@@ -47,5 +47,5 @@ def test_contrasts_are_faint_and_strong():
     drawn = [draw_contrast(rng) for _ in range(200)]
     assert 0 <= min(each.absorption for each in drawn) < 0.02
     assert 1 < max(each.absorption for each in drawn) <= 1.5
-    assert -3 <= min(each.phase for each in drawn) < -2
-    assert 2 < max(each.phase for each in drawn) <= 3
+    assert -2 <= min(each.phase for each in drawn) < -1.5
+    assert 1.5 < max(each.phase for each in drawn) <= 2

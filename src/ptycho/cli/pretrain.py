@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # The bundle is written last: where it is, the run is finished, or was ended in order.
 PRODUCTS = (BUNDLE, "pretraining.json", CONFIG, "logs/metrics.csv")
+# Choices that the verb makes itself.
+FILLED = ("output_dir", "from_bundle")
 # Of the choices of the machine these are read; the others are no flags here.
 READ = ("accelerator", "precision", "deterministic", "learning_rate", "gradient_clip_val", "enable_progress_bar")
 UNREAD = tuple(field.name for field in fields(PyTorchExecutionConfig) if field.name not in READ)
@@ -34,20 +36,24 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--output_dir", type=Path, required=not printing, metavar="RUN", help="folder for everything written"
     )
+    parser.add_argument(
+        "--from", type=Path, metavar="BUNDLE", help="start from the weights of a trained or pre-trained network"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
     parser.add_argument(
         "--print_config", action="store_true", help="print all choices as a YAML file with comments, and train nothing"
     )
-    parser.add_config(PretrainingConfig, skip=("output_dir",), presets=False)
+    parser.add_config(PretrainingConfig, skip=FILLED, presets=False)
     parser.add_config(PyTorchExecutionConfig, "execution", skip=UNREAD)
     # jsonargparse has a flag of this name itself and would rewrite it.
     given = parser.read([word for word in argv if word != "--print_config"])
     asked = given.arguments
-    own = {} if asked.output_dir is None else {"output_dir": asked.output_dir}
+    named = {"output_dir": asked.output_dir, "from_bundle": asked["from"]}
+    own = {name: path for name, path in named.items() if path is not None}
     config, execution = given.config(PretrainingConfig, own), given.config(PyTorchExecutionConfig)
     validate_pretraining(config, execution)
     if printing:
-        sys.stdout.write(commented_yaml(config, execution, verb="pretrain", left_out=("output_dir", *UNREAD), open_=()))
+        sys.stdout.write(commented_yaml(config, execution, verb="pretrain", left_out=(*FILLED, *UNREAD), open_=()))
         return 0
     execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
     with output_folder(config.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
@@ -68,7 +74,7 @@ def _pretrain(
     rate = done.n_patterns / max(done.seconds, 1e-9)
     report = {"history": done.history, "seconds": done.seconds, "patterns_per_second": rate, **provenance(command)}
     write_text(folder / "pretraining.json", json.dumps(report, indent=2))
-    write_bundle(folder / BUNDLE, done.pinn, done.config)
+    write_bundle(folder / BUNDLE, done.pinn, done.config, done.began_from)
     forget_earlier(folder, PRODUCTS)
     if done.ended is not None:
         raise Interruption(done.ended, f"interrupted; what was learnt in {done.seconds:.0f} s is in {folder / BUNDLE}")

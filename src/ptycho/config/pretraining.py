@@ -48,6 +48,8 @@ class PretrainingConfig:
         Processes that simulate beside the one that learns; 0 for none, null for one a core, up to 8.
     seed
         Of every draw: experiments and first weights; 0 or more.
+    from_bundle
+        Trained or pre-trained network whose weights pre-training starts from; null for random ones.
     output_dir
         Folder for everything that pre-training writes.
     """
@@ -67,6 +69,7 @@ class PretrainingConfig:
     check_every: int = 500
     n_workers: int | None = None
     seed: int = 42
+    from_bundle: Path | None = None
     output_dir: Path = Path("pretraining_outputs")
 
     @property

@@ -24,7 +24,7 @@ OFF_CENTRE = 0.03
 MODE_POWER = (0.05, 0.5)
 MOST_MODES = 3
 ABSORPTION = 1.5  # -log of the smallest amplitude
-PHASE_RANGE = 3.0  # rad
+PHASE_RANGE = 2.0  # rad
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Contrast:
 
 
 def draw_contrast(rng: np.random.Generator) -> Contrast:
-    """Draw a contrast, weak ones as often as strong ones: absorption to 1.5, phase to 3 rad of either sign."""
+    """Draw a contrast, weak ones as often as strong ones: absorption to 1.5, phase to 2 rad of either sign."""
     absorption, phase = rng.uniform(0, 1, 2) ** 2 * (ABSORPTION, PHASE_RANGE)
     return Contrast(float(absorption), float(phase * rng.choice((-1, 1))))
 

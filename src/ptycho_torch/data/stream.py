@@ -14,7 +14,7 @@ from ptycho.simulation.variety import draw_contrast, draw_pictures, draw_positio
 # Side of a picture in units of N: a region of neighbouring patches is cut from a random place of it.
 PICTURE = 2.5
 # Regions of a step for each picture that is made for it; the others are cut from pictures of earlier steps.
-REUSE = 32
+REUSE = 64
 # Pictures that regions are cut from.
 KEPT = 256
 # Share of steps with one probe mode; the others have 2 or 3.

@@ -23,6 +23,7 @@ from ptycho.config.training import TrainingConfig
 from ptycho.live.terminal import progress_line
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.data.stream import Draw, Pictures, SimulationStream
+from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.simulated import distance, simulate
@@ -46,7 +47,8 @@ END_RATE = 0.02
 class Pretrained:
     """A pre-trained network with its curves (one value a check), the seconds it took and the patterns it saw.
 
-    ``ended`` is the signal that ended the run before its steps were done; None where none did.
+    ``began_from`` is the hash of the weights that it started from, empty where they were random; ``ended`` the signal
+    that ended the run before its steps were done, None where none did.
     """
 
     pinn: PtychoPINN
@@ -54,6 +56,7 @@ class Pretrained:
     history: dict[str, list[float]]
     seconds: float
     n_patterns: int
+    began_from: str
     ended: int | None
 
 
@@ -84,7 +87,9 @@ def pretrain(
     Raises
     ------
     ConfigError
-        The device is not there, or training diverged.
+        The device is not there, ``config.from_bundle`` holds another network, or training diverged.
+    BundleError
+        ``config.from_bundle`` can't be used.
     """
     execution = execution or PyTorchExecutionConfig()
     lightning.seed_everything(config.seed, verbose=False)
@@ -92,6 +97,7 @@ def pretrain(
     choices = TrainingConfig(config.model, subsample_seed=config.seed, output_dir=config.output_dir)
     first = simulate(data.held_out[0], Pictures())
     pinn = build(config.model, choices, Constants.of_probe(first.probe[0]))
+    began_from = "" if config.from_bundle is None else start_from(config.from_bundle, pinn, config.model)
     module = PretrainingModule(pinn, config, execution)
     curves, ends = Curves(None if folder is None else folder / "logs" / "metrics.csv"), EndsInTime(config.minutes)
     if folder is not None:
@@ -116,7 +122,7 @@ def pretrain(
         )
         trainer.fit(module, data)
     require_finite(curves.history["train_loss"], execution.learning_rate)
-    return Pretrained(pinn.eval(), choices, curves.history, curves.seconds, curves.n_patterns, ends.asked)
+    return Pretrained(pinn.eval(), choices, curves.history, curves.seconds, curves.n_patterns, began_from, ends.asked)
 
 
 class PretrainingModule(lightning.LightningModule):
