@@ -25,10 +25,10 @@ from ptycho_torch.inference.iterate import iterate
 from ptycho_torch.inference.passes import with_modes
 
 CASE, OBJECT = "Siemens star, measured", "measured"
-OURS = "flat, passes, probe of 3 modes refined"
-BASELINE, BASELINE_WITH_MODES = "pty-chi LSQML, best of 40 epochs", "pty-chi LSQML, probe of 3 modes"
+OURS = "flat, passes, probe of 2 modes refined"
+BASELINE, BASELINE_WITH_MODES = "pty-chi LSQML, best of 40 epochs", "pty-chi LSQML, probe of 2 modes"
 EPOCHS = (10, 20, 30, 40)
-REFINEMENT = Refinement(probe=Span(), coarse_passes=6, passes=6, n_modes=3)
+REFINEMENT = Refinement(probe=Span(), coarse_passes=6, passes=8, n_modes=2)
 CENTRE = 192  # px, the side of the square in the middle whose phases are correlated too
 
 Solve = Callable[[Acquisition], Reconstruction]
