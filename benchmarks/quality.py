@@ -333,10 +333,10 @@ def measure_network(job: Job, case: Case, device: torch.device) -> list[Row]:
                 for found in iterative_baseline.after_epochs(engine, scan, case.epochs, device=device):
                     times = {"seconds": found.seconds, "cpu_seconds": found.cpu_seconds}
                     judge.add(f"pty-chi {engine}, {found.epochs} epochs", found.reconstruction, times)
-        if job.pictures and job.seed == 0:
+        if job.pictures and job.seed == 0 and name == UNSEEN:
             shown = (ALONE, f"network + {case.network[-1]}", LIKELIHOOD)
             save_demo_page(
-                job.pictures / f"{case.name}, {name}.png".replace(" ", "-").replace(",", ""),
+                job.pictures / f"{case.name}.png".replace(" ", "-").replace(",", ""),
                 title=f"{case.name}, {name}",
                 scan=scan,
                 comparisons={method: judge.comparisons[method] for method in shown},
