@@ -21,6 +21,7 @@ SCORES = {
     "phase_pearson": "phase r",
     "frc_half": "FRC .5",
     "frc_half_bit": "FRC 1/2 bit",
+    "phase_frc_half": "phase FRC .5",
     "frc_of_limit": "FRC/max",
     "amplitude_spread": "amp std/true",
     "phase_spread": "phase std/true",
