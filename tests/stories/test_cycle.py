@@ -13,7 +13,7 @@ from ptycho.acquisition.writers import write_npz
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
-from ptycho.config.refinement import Refinement
+from ptycho.config.refinement import Refinement, Span
 from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import compare
 from ptycho_torch.inference.reconstruct import reconstruct
@@ -82,3 +82,21 @@ def test_a_new_scan_of_the_same_beam_needs_no_training(story):
     network = compare(found, other.object_)
     flat = compare(dataclasses.replace(found, object_=np.ones_like(found.object_)), other.object_)
     assert network.complex_nrmse < 0.7 * flat.complex_nrmse
+
+
+def test_a_network_and_iterations_find_frames_that_are_not_where_the_scan_says(story):
+    folder, pinn = story
+    scan = read(folder / "scan.npz")
+    errors = np.random.default_rng(0).normal(size=scan.positions.shape)
+    wrong = dataclasses.replace(scan, positions=scan.positions + errors)
+    refinement = Refinement(40, positions=Span(5))
+    found = reconstruct(pinn, wrong, device=torch.device("cpu"), refinement=refinement, check=True)
+    off = found.final.corrected_positions - scan.positions
+    before, after = (np.median(np.hypot(*(each - np.median(each, axis=0)).T)) for each in (errors, off))
+    assert before > 1
+    assert after < 0.2
+    assert np.array_equal(found.final.positions, wrong.positions)
+    assert found.stitched.corrected_positions is None
+    assert compare(found.final, scan.object_).complex_nrmse < 0.3 * compare(found.stitched, scan.object_).complex_nrmse
+    # The halves are laid on each other where the whole has them.
+    assert found.check.as_dict()["frc_crossings"]["half_bit"] > 0.5

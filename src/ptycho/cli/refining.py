@@ -47,7 +47,7 @@ def add_refinement(parser: VerbParser) -> None:
             const=BARE,
             type=_span_reader(flag),
             metavar="START:STOP",
-            help=f"let the iterations {words}, all from START ({start}) to before STOP (the last), or those given",
+            help=f"let the iterations {words}: those from START to before STOP, or from {start} on",
         )
     parser.add_argument(
         "--probe_variations",
