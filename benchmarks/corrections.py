@@ -118,8 +118,13 @@ CASES = (
 
 
 def corrections(seeds: int, n_positions: int, iterations: int, device: torch.device) -> dict[str, list[Found]]:
-    """Return what became of every case with every seed."""
-    return {name: [solved(name, seed, device, n_positions, iterations) for seed in range(seeds)] for name in CASES}
+    """Return what became of every case with every seed, told on stderr as it comes."""
+    found: dict[str, list[Found]] = {name: [] for name in CASES}
+    for seed in range(seeds):
+        for name, results in found.items():
+            results.append(solved(name, seed, device, n_positions, iterations))
+            print(f"seed {seed}, {name}: {results[-1]}", file=sys.stderr, flush=True)
+    return found
 
 
 def main() -> None:
