@@ -1,8 +1,9 @@
 """Positions and a probe that the scan has wrong, and what the likelihood iterations make of them without a network.
 
-    python benchmarks/corrections.py [--seeds 5] [--positions 512] [--iterations 100] [--out FILE]
+    python benchmarks/corrections.py [--seeds 5] [--positions 512] [--iterations 100] [--photons 1e5]
+        [--out FILE]
 
-Simulated scans of lines, 64 x 64 px, 1e5 photons a frame, from a transparent object. Positions: normal errors of 3 px
+Simulated scans of lines, 64 x 64 px, from a transparent object. Positions: normal errors of 3 px
 rms (y and x together), known probe; the error is the rms distance from the true ones less the shift that all share.
 Probe: a zone plate 30 % out of focus, known positions; the error is ||P - truth|| / ||truth|| after the factor, the
 shift and the phase ramp that no scan can tell. About four minutes a seed on two quiet cores, seconds on a GPU.
@@ -79,10 +80,12 @@ def probe_error(found: Probe, truth: Probe) -> float:
     return complex_nrmse(laid.image, truth[0], everywhere)
 
 
-def solved(name: str, seed: int, device: torch.device, n_positions: int, iterations: int) -> Found:
+def solved(
+    name: str, seed: int, device: torch.device, n_positions: int, iterations: int, photons: float = PHOTONS
+) -> Found:
     """Return what iterations make of a scan with wrong positions, of one with a wrong probe, or of a true one."""
     kind = "aperture" if "positions" in name else "zone_plate"
-    choices = Simulation(N=64, n_positions=n_positions, photons=PHOTONS, probe=kind)
+    choices = Simulation(N=64, n_positions=n_positions, photons=photons, probe=kind)
     truth = simulate(choices, np.random.default_rng(seed))
     scan = truth
     if "wrong positions" in name:
@@ -109,6 +112,7 @@ def solved(name: str, seed: int, device: torch.device, n_positions: int, iterati
 
 CASES = (
     "true positions",
+    "true positions, corrected",
     "wrong positions",
     "wrong positions, corrected",
     "true probe",
@@ -117,12 +121,14 @@ CASES = (
 )
 
 
-def corrections(seeds: int, n_positions: int, iterations: int, device: torch.device) -> dict[str, list[Found]]:
+def corrections(
+    seeds: int, n_positions: int, iterations: int, photons: float, device: torch.device
+) -> dict[str, list[Found]]:
     """Return what became of every case with every seed, told on stderr as it comes."""
     found: dict[str, list[Found]] = {name: [] for name in CASES}
     for seed in range(seeds):
         for name, results in found.items():
-            results.append(solved(name, seed, device, n_positions, iterations))
+            results.append(solved(name, seed, device, n_positions, iterations, photons))
             print(f"seed {seed}, {name}: {results[-1]}", file=sys.stderr, flush=True)
     return found
 
@@ -133,6 +139,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--positions", type=int, default=512)
     parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--photons", type=float, default=PHOTONS)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     device = resolve_device("auto")
@@ -147,15 +154,15 @@ def main() -> None:
             f"{median(each.phase for each in found):.1f}",
             f"{median(each.seconds for each in found):.1f}",
         ]
-        for name, found in corrections(asked.seeds, asked.positions, asked.iterations, device).items()
+        for name, found in corrections(asked.seeds, asked.positions, asked.iterations, asked.photons, device).items()
     ]
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     report = (
         f"$ {' '.join(['python', *sys.argv])}\n"
         f"{machine}; Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}; "
         f"{time.strftime('%Y-%m-%d')}\n"
-        f"{asked.seeds} seeds, medians; {asked.positions} frames; errors of positions in px rms, of the probe "
-        f"relative; PSNR with peak 1 and 1 rad\n\n{text_table(HEADERS, rows)}\n"
+        f"{asked.seeds} seeds, medians; {asked.positions} frames of {asked.photons:.0e} photons; errors of positions in "
+        f"px rms, of the probe relative; PSNR with peak 1 and 1 rad\n\n{text_table(HEADERS, rows)}\n"
     )
     print(report)
     if asked.out:
