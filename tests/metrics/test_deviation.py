@@ -22,8 +22,9 @@ def found_with(bias, gain=1.0, size=1.0, seed=0):
         for half, apart in zip(halves, (halves[0] - halves[1], halves[1] - halves[0]), strict=True)
     ]
     difference = halves[0] - halves[1]
-    difference[:4] = np.nan
-    return deviations(difference, examined, np.full(SHAPE, size, dtype=np.complex64))
+    mask = np.ones(SHAPE, dtype=bool)
+    mask[:4] = False
+    return deviations(difference, mask, np.full(SHAPE, 0.25), examined, np.full(SHAPE, size, dtype=np.complex64))
 
 
 def rms(deviation):
