@@ -12,7 +12,7 @@ from ptycho_torch.inference.limit import Fields, Fisher, inner
 # Counts that are added to the expected ones in the weight of a detector pixel.
 EXTRA = 1.0
 # Steps towards the solution end where what is found, of amplitudes and of phases, is less than so many times its noise.
-LEAST_SIGNAL, MOST_STEPS = 1.3, 30
+LEAST_SIGNAL, MOST_STEPS = 1.4, 20
 
 
 @torch.no_grad()
