@@ -119,7 +119,7 @@ def covered(comparison: Comparison, found: Reconstruction, check: SelfCheck) -> 
     image, truth = comparison.aligned.image, comparison.reference
     scores = {}
     for name, error, deviation in (
-        ("amplitude", np.abs(image) - np.abs(truth), check.amplitude_deviation),
+        ("amplitude", np.abs(image) - np.abs(truth), check.amplitude_deviation / comparison.aligned.scale),
         ("phase", np.angle(image * truth.conj()), check.phase_deviation),
     ):
         known = comparison.mask & np.isfinite(deviation[box])

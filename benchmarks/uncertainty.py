@@ -66,8 +66,10 @@ def row(pinn: PtychoPINN, choices: Simulation, iterations: int, seed: int) -> li
     found = compare(made.final, scan.object_)
     first = np.round(found.origin - made.final.origin).astype(int)
     box = tuple(slice(start, start + n) for start, n in zip(first, found.mask.shape, strict=True))
+    # The deviation is of the amplitude as it was found, and a factor on it is free.
+    of_amplitude = made.check.amplitude_deviation[box] / found.aligned.scale
     pairs = (
-        (np.abs(found.aligned.image) - np.abs(found.reference), made.check.amplitude_deviation[box]),
+        (np.abs(found.aligned.image) - np.abs(found.reference), of_amplitude),
         (np.angle(found.aligned.image * found.reference.conj()), made.check.phase_deviation[box]),
     )
     scores = []

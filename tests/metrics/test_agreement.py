@@ -3,7 +3,7 @@ import pytest
 
 from ptycho.assembly.reference import Reference
 from ptycho.base.errors import DataError
-from ptycho.metrics.agreement import agreement
+from ptycho.metrics.agreement import agreement, filled
 from ptycho.metrics.frc import fourier_ring_correlation
 
 SIDE, SIGMA = 128, 0.05  # px; standard deviation of a complex pixel of the whole
@@ -53,10 +53,11 @@ def test_their_difference_is_of_amplitudes_and_phases(truth):
     other = half(truth, 2)
     other.object_[60:70, 40:50] *= 1.5
     other.object_[20:30, 40:50] *= np.exp(0.5j)
-    found = agreement(half(truth, 1, 2.0), other, drawn(truth)).difference
-    seen = np.isfinite(found)
-    assert not seen[0].any(), "the rim is not compared"
-    assert seen[8:-8, 8:-8].all()
+    agreed = agreement(half(truth, 1, 2.0), other, drawn(truth))
+    found = agreed.difference
+    assert not agreed.mask[0].any(), "the rim is not judged"
+    assert agreed.mask[8:-8, 8:-8].all()
+    assert not found[~agreed.mask].any()
     louder, turned = found[60:70, 40:50].mean(), found[20:30, 40:50].mean()
     assert louder.real == pytest.approx(-0.5 * np.abs(truth[60:70, 40:50]).mean(), rel=0.15)
     assert abs(louder.imag) < 0.1 * abs(louder.real)
@@ -75,3 +76,16 @@ def test_halves_that_share_nothing_are_refused(truth):
     away = Reference(half(truth, 2).object_, np.array([500.0, 0.0]), np.ones(truth.shape, np.float32))
     with pytest.raises(DataError, match="share no covered pixel"):
         agreement(half(truth, 1), away, drawn(truth))
+
+
+def test_outside_a_mask_the_whole_goes_on_in_the_phase_and_ramp_of_the_half(truth):
+    y, x = np.mgrid[:SIDE, :SIDE]
+    turn = (1.1 * np.exp(1j * (0.4 + 0.003 * y - 0.002 * x))).astype(np.complex64)
+    ones = np.ones(truth.shape, np.float32)
+    mask = np.zeros(truth.shape, dtype=bool)
+    mask[20:-20, 20:-20] = True
+    wild = np.where(mask, truth * turn, 1000)
+    half_, whole = Reference(wild.astype(np.complex64), np.zeros(2), np.where(mask, ones, 0)), half(truth, 3)
+    found = filled(half_, whole, mask)
+    assert np.array_equal(found[mask], half_.object_[mask])
+    np.testing.assert_allclose(found[~mask], (whole.object_ * turn)[~mask], atol=0.02)

@@ -6,6 +6,8 @@ import pytest
 from ptycho.metrics.deviation import UNKNOWN, Examined, deviations
 
 SHAPE = (96, 96)
+# +1 and -1 in turn: neither a factor nor a ramp, which are not judged.
+STRIPES = np.where(np.arange(SHAPE[1]) // 12 % 2, 1.0, -1.0) * np.ones(SHAPE)
 RANDOM, NOISE = 0.02, 0.05  # standard deviation of each part of the whole's random error, and of what the counts add
 
 
@@ -22,8 +24,9 @@ def found_with(bias, gain=1.0, size=1.0, seed=0):
         for half, apart in zip(halves, (halves[0] - halves[1], halves[1] - halves[0]), strict=True)
     ]
     difference = halves[0] - halves[1]
-    difference[:4] = np.nan
-    return deviations(difference, examined, np.full(SHAPE, size, dtype=np.complex64))
+    mask = np.ones(SHAPE, dtype=bool)
+    mask[:4] = False
+    return deviations(difference, mask, np.full(SHAPE, 0.25), examined, np.full(SHAPE, size, dtype=np.complex64))
 
 
 def rms(deviation):
@@ -32,7 +35,7 @@ def rms(deviation):
 
 @pytest.mark.parametrize("gain", [1.0, 0.3])
 def test_random_and_systematic_errors_both_count(gain):
-    bias = np.full(SHAPE, 0.06 + 0.03j)
+    bias = (0.06 + 0.03j) * STRIPES
     amplitude, phase = found_with(bias, gain)
     assert np.isnan(amplitude[:4]).all()
     assert np.isnan(phase[:4]).all()
@@ -49,7 +52,7 @@ def test_without_systematic_errors_the_halves_decide():
 
 def test_a_systematic_error_shows_where_it_is():
     bias = np.zeros(SHAPE, dtype=complex)
-    bias[60:, 60:] = 0.2
+    bias[60:, 60:] = 0.2 * STRIPES[60:, 60:]
     amplitude, phase = found_with(bias)
     assert rms(amplitude[70:, 70:]) > 5 * rms(amplitude[10:40, 10:40])
     assert rms(phase[70:, 70:]) < 2 * rms(phase[10:40, 10:40])
@@ -60,3 +63,10 @@ def test_a_darker_object_has_a_less_certain_phase():
     np.testing.assert_allclose(dark, 4 * bright)
     black = found_with(np.zeros(SHAPE), size=0.0)[1]
     assert np.nanmin(black) == np.nanmax(black) == UNKNOWN
+
+
+def test_a_factor_and_a_ramp_are_not_judged():
+    y, x = np.indices(SHAPE)
+    ambiguous = 0.3 + 0.2j + 0.01j * y - 0.004j * x
+    for one, other in zip(found_with(ambiguous), found_with(np.zeros(SHAPE)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)

@@ -53,7 +53,7 @@ def check(scan, result):
     z = rng.normal(size=60)
     worst = np.argsort(z)[::-1][:6]
     counts = scan.counts(worst)
-    agreement = Agreement(frc, deviation + 0j, 0.9 * frc.correlation, frc.correlation)
+    agreement = Agreement(frc, deviation + 0j, deviation > 0, 0.9 * frc.correlation, frc.correlation)
     ssnr = np.ones_like(frc.frequency)
     limit = Limit(40.0, 30.0, frc.frequency, ssnr, (1 + 1 / ssnr) ** -0.5, deviation, deviation, 2)
     frames = (1 + 0.1 * z**2, z, WorstFrames(worst, counts, counts))

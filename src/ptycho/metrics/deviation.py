@@ -7,13 +7,14 @@ import numpy as np
 from jaxtyping import Complex, Float
 from numpy import ndarray
 
+from ptycho.base.arrays import Mask
 from ptycho.metrics.image import local_mean
 
 Map = Float[ndarray, "height width"]
 ComplexMap = Complex[ndarray, "height width"]
 
-# px: noise is alike over a few pixels, and what is systematic is told from noise only over more.
-NEAR, FAR = 2.0, 8.0
+# px over which squares are averaged: one pixel's alone says little.
+WIDTH = 4.0
 # rad, the standard deviation of a phase of which nothing is known.
 UNKNOWN = float(np.pi / np.sqrt(3))
 
@@ -39,35 +40,58 @@ class Examined:
     difference: ComplexMap
 
 
-def deviations(difference: ComplexMap, examined: Sequence[Examined], object_: ComplexMap) -> tuple[Map, Map]:
+def deviations(
+    difference: ComplexMap, mask: Mask, share: Map, examined: Sequence[Examined], object_: ComplexMap
+) -> tuple[Map, Map]:
     """Return the standard deviations of amplitude and phase (rad) of the object of a whole scan; NaN where not known.
 
-    With V the variance of the whole's random error and B^2 its systematic one, each half has the variance 2 V. The
-    halves differ by 4 V. The counts of one half find B^2 + 2 V wrong with the object of the other, which had no part
-    in them. Hence the factor (B^2 + V) / V on what the difference says, taken where both have passed the same filter:
-    4 <error^2 - noise^2> / <difference^2> - 1, at least 1. It is averaged over 8 px, the difference over 2 px.
+    Let V be the variance of the whole's random error, B its systematic one, and L_a, L_b the light of the halves. Their
+    variances are V (L_a + L_b) / L_a and V (L_a + L_b) / L_b, so that <difference^2> share = V with
+    share = L_a L_b / (L_a + L_b)^2, a quarter where both have the same light. The counts of one half find B^2 and its
+    variance wrong with the object of the other, which had no part in them. Hence the factor (B^2 + V) / V on what the
+    difference says, taken where all have passed the same filter:
+    (<error^2 - noise^2> / <difference^2> - 1/2) / share + 1, at least 1.
 
     Parameters
     ----------
     difference
         Between the objects of the halves, in the phase of one: real part of amplitudes, imaginary part of phases times
-        amplitude; NaN where they can't be compared.
+        amplitude.
+    mask
+        Where that is known.
+    share
+        Of the light, as above.
     examined
         The object of each half.
     object_
         Of the whole scan.
     """
-    mask = np.isfinite(difference)
-    known = np.where(mask, difference, 0)
+    size = np.abs(object_)
+    fields = {
+        "error": [_judged(each.error, size, mask) for each in examined],
+        "noise": [each.noise for each in examined],
+        "difference": [each.difference for each in examined],
+    }
     found = []
     for part in (np.real, np.imag):
         error, noise, differs = (
-            local_mean(np.mean([part(getattr(each, name)) ** 2 for each in examined], axis=0), mask, FAR)
-            for name in ("error", "noise", "difference")
+            local_mean(np.mean([part(each) ** 2 for each in several], axis=0), mask, WIDTH)
+            for several in fields.values()
         )
-        ratio = np.divide(4 * (error - noise), differs, out=np.ones_like(differs), where=differs > 0) - 1
-        found.append(np.sqrt(local_mean(part(known) ** 2 / 4, mask, NEAR) * np.maximum(ratio, 1)))
+        excess = np.divide(error - noise, differs, out=np.full_like(differs, 0.5), where=differs > 0) - 0.5
+        random = local_mean(part(difference) ** 2 * share, mask, WIDTH)
+        found.append(np.sqrt(random * np.maximum(excess / share + 1, 1)))
     amplitude, phase = found
-    size = np.abs(object_)
     turned = np.divide(phase, size, out=np.full_like(phase, UNKNOWN), where=size > 0)
     return amplitude, np.where(mask, np.minimum(turned, UNKNOWN), np.nan)
+
+
+def _judged(error: ComplexMap, size: Map, mask: Mask) -> ComplexMap:
+    """Return an error less a factor and a phase ramp, which are removed before an object is judged."""
+    y, x = np.indices(mask.shape)
+    kinds = [size, 1j * size, 1j * y * size, 1j * x * size]
+    columns = np.stack([np.concatenate([kind[mask].real, kind[mask].imag]) for kind in kinds], axis=1)
+    inside = np.concatenate([error[mask].real, error[mask].imag])
+    amounts = np.linalg.lstsq(columns, inside, rcond=None)[0]
+    rest: ComplexMap = error - sum(amount * kind for amount, kind in zip(amounts, kinds, strict=True))
+    return rest

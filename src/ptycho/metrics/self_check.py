@@ -44,7 +44,8 @@ class SelfCheck:
         scan covers too little.
     amplitude_deviation, phase_deviation
         (height, width) standard deviation of a pixel's amplitude, and of its phase in rad, so that the error of two
-        pixels in three is smaller, after `ptycho.metrics.deviation`; NaN where two halves can't be compared.
+        pixels in three is smaller, after `ptycho.metrics.deviation`; NaN where two halves can't be compared. A factor
+        on the object, which is free, is on the deviation of its amplitude too.
     shot_noise
         (height, width) least standard deviation of a complex pixel of the object that the photons allow, probe and
         neighbours known: 1 / sqrt(information), dimensionless; NaN where no light fell.

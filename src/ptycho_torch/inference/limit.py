@@ -73,7 +73,7 @@ class Fisher:
         """Return fields on the support, less what they have of the global phase, which nothing can know."""
         turn = 1j * self.at.object_ * self.support
         inside = fields * self.support
-        return inside - turn * (_dot(turn[None], inside) / _dot(turn[None], turn[None]))[:, None, None]
+        return inside - turn * (inner(turn[None], inside) / inner(turn[None], turn[None]))[:, None, None]
 
     @torch.no_grad()
     def __call__(self, directions: Fields) -> Fields:
@@ -135,17 +135,17 @@ class Fisher:
         stiffness = self.stiffness
         found, rest = torch.zeros_like(right), right
         ready = rest / stiffness
-        direction, squares = ready, _dot(rest, ready)
+        direction, squares = ready, inner(rest, ready)
         enough = residual**2 * squares
         for _ in range(most):
             if bool((squares <= enough).all()):
                 break
             image = self(direction)
             # A solution that counts is not touched again: its residual would be rounding.
-            length = torch.where(squares > enough, squares / _dot(direction, image), 0)[:, None, None]
+            length = torch.where(squares > enough, squares / inner(direction, image), 0)[:, None, None]
             found, rest = found + length * direction, rest - length * image
             ready = rest / stiffness
-            before, squares = squares, _dot(rest, ready)
+            before, squares = squares, inner(rest, ready)
             direction = ready + (squares / before)[:, None, None] * direction
         return found
 
@@ -206,7 +206,7 @@ def shot_noise_limit(
     return limit_of(errors.cpu().numpy(), canvas)
 
 
-def _dot(one: Tensor, other: Tensor) -> Float32[Tensor, " sample"]:
+def inner(one: Tensor, other: Tensor) -> Float32[Tensor, " sample"]:
     """Return the real inner products Re <one, other> of fields."""
     product = torch.view_as_real(one) * torch.view_as_real(other)
     return product.sum(dim=(1, 2, 3), dtype=torch.float64).to(torch.float32)

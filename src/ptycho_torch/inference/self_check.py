@@ -11,7 +11,7 @@ from torch import Tensor
 from ptycho.assembly.reference import Reference
 from ptycho.base.errors import DataError
 from ptycho.base.watching import Aside
-from ptycho.metrics.agreement import Agreement, agreement
+from ptycho.metrics.agreement import Agreement, agreement, filled
 from ptycho.metrics.deviation import deviations
 from ptycho.metrics.limit import Limit, limit_of
 from ptycho.metrics.self_check import Map, SelfCheck
@@ -104,15 +104,22 @@ def _deviations(
     object_ = solved.end.object_.cpu().numpy()
     if agreed is None:
         return np.full(object_.shape, np.nan), np.full(object_.shape, np.nan)
-    known = np.where(np.isfinite(agreed.difference), agreed.difference, 0).astype(np.complex64)
-    difference = torch.as_tensor(known, device=solved.end.object_.device)
+    difference = torch.as_tensor(agreed.difference.astype(np.complex64), device=solved.end.object_.device)
     # What belongs to single frames was found from all of them: a half does not know that of the other's.
     of_frames = {name: getattr(solved.end, name) for name in ("positions", "gain", "variations", "weights")}
-    examined = [
-        examine(solver.likelihood(others, solved.placement), replace(half.end, **of_frames), difference, generator)
-        for half, others in zip(halves, reversed(frames), strict=True)
+    one, other = (half.light.cpu().numpy() for half in halves)
+    share = np.divide(one * other, (one + other) ** 2, out=np.full(one.shape, 0.25, one.dtype), where=agreed.mask)
+    # Where hardly any light fell a half is wild, and all that light there could say of would be that.
+    objects = [filled(_on_canvas(half), _on_canvas(solved), agreed.mask) for half in halves]
+    ends = [
+        replace(half.end, object_=torch.as_tensor(found, device=difference.device), **of_frames)
+        for half, found in zip(halves, objects, strict=True)
     ]
-    return deviations(agreed.difference, examined, object_)
+    examined = [
+        examine(solver.likelihood(others, solved.placement), end, difference, generator)
+        for end, others in zip(ends, reversed(frames), strict=True)
+    ]
+    return deviations(agreed.difference, agreed.mask, share, examined, object_)
 
 
 def _shot_noise(information: Tensor) -> Map:
