@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 # A canvas pixel with less than this share of the median light is held back to where its neighbours leave it.
 DIM = 1e-2
 MAX_HALVINGS = 8
+# Iteration before which values are scaled anew: a prior is soft at edges, and from a flat start they appear by then.
+RESCALED = 5
 # Distance of a position from the middle of its pixel, px, at which its patch is cut anew.
 RECUT = 1.5
 # Iterations after the first that frees positions -> places where every frame is tried before them.
@@ -94,6 +96,8 @@ def refine(
         best = walk.at if stopping.is_best(walk.value.held_out) else best
         stopping.wait()
     changes = _changes(refinement)
+    if prior is not None and refinement.iterations > RESCALED:
+        changes.setdefault(RESCALED, None)
     stage = Stage(watcher, "iterations", refinement.iterations, measure="deviance", unit="iterations")
     for iteration in range(refinement.iterations):
         if iteration in changes:
