@@ -65,8 +65,8 @@ def refine(
     Passes in batches first, where they are asked for. Then limited-memory BFGS, with every part scaled by what the
     scan can know of it, which makes all values equally stiff.
     The step along a direction follows from the Fisher information and is halved until the objective does not grow.
-    Pixels held out decide when more iterations would only fit noise; the estimate counts that is best for them, be it
-    the start.
+    Pixels held out decide when more iterations would only fit noise; the last estimate counts that is as good for
+    them as the best one, be it the start.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def refine(
             watcher.add(CURVES[name], curve[-1])
         if watcher.wants_picture:
             show(watcher, at.object_, light)
-        best = at if stopping.is_best(value.held_out) else best
+        best = at if stopping.is_as_good(value.held_out) else best
         if (stopping.ended or not moved) and iteration >= max(changes):
             break
     best = settled(best, likelihood.frames)
