@@ -93,7 +93,7 @@ def refine(
     _note(history, walk.value)
     if refinement.approaches:
         walk.stand(approach(start, likelihood, refinement, watcher=watcher))
-        best = walk.at if stopping.is_best(walk.value.held_out) else best
+        best = walk.at if stopping.is_as_good(walk.value.held_out) else best
         stopping.wait()
     changes = _changes(refinement)
     if prior is not None and refinement.iterations > RESCALED:
