@@ -26,7 +26,7 @@ def test_every_part_has_a_flag_and_every_flag_its_part():
     given = asked(
         *("--refine", "50", "--refine_probe", "2:", "--refine_positions", "5:40", "--refine_flux", ":7"),
         *("--refine_background", "1:2", "--probe_variations", "3"),
-        *("--coarse_passes", "8", "--passes", "4", "--probe_modes", "2"),
+        *("--coarse_passes", "8", "--passes", "4", "--probe_modes", "2", "--total_variation", "0.4"),
     )
     assert given == Refinement(
         50,
@@ -39,6 +39,7 @@ def test_every_part_has_a_flag_and_every_flag_its_part():
         coarse_passes=8,
         passes=4,
         n_modes=2,
+        total_variation=0.4,
     )
 
 
@@ -65,6 +66,7 @@ def test_a_flag_alone_begins_where_it_is_good_and_earlier_where_iterations_are_f
         (["--passes", "4", "--refine_probe", "1:"], "--refine_probe begins at iteration 1 of 0"),
         (["--coarse_passes", "-1"], "--coarse_passes is -1"),
         (["--probe_modes", "0"], "--probe_modes is 0"),
+        (["--refine", "9", "--total_variation", "-1"], "total_variation is -1.0; expected a number, 0 or more"),
     ],
 )
 def test_what_makes_no_sense_is_refused(argv, says):
@@ -95,6 +97,7 @@ def test_the_summary_says_how_far_the_corrections_went():
         "coarse_passes": 0,
         "passes": 0,
         "probe_modes": 1,
+        "total_variation": 1.0,
         "position_correction": None,
         "flux": None,
         "background": None,

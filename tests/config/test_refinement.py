@@ -24,6 +24,7 @@ def test_a_span_is_written_as_it_is_typed(span, text):
         (lambda: Span(5, 5), "the span 5:5 has no iteration"),
         (lambda: Span(0, 2.5), "stop is 2.5"),
         (lambda: Refinement(-3), "iterations is -3"),
+        (lambda: Refinement(3, total_variation=float("inf")), "total_variation is inf"),
         (lambda: Refinement(3, n_variations=1), "n_variations is 1 with probe_variation None"),
         (lambda: Refinement(passes=-1), "passes is -1"),
         (lambda: Refinement(coarse_passes=1.5), "coarse_passes is 1.5"),

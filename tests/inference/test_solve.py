@@ -57,7 +57,7 @@ def test_what_can_be_made_better_is_though_photons_must_decide(photons):
 
 
 def test_where_there_is_no_doubt_nothing_is_judged(monkeypatch):
-    monkeypatch.delattr(Solver, "_helps")
+    monkeypatch.delattr(Solver, "_judged")
     _, found = solved(1e7, blur=0.5)
     assert not found.network_kept
 

@@ -24,7 +24,7 @@ def curve(means, noise=0.01, seed=0):
 def best_and_end(deviances):
     stopping, best = Stopping(deviances[0]), 0
     for iteration, deviance in enumerate(deviances[1:], start=1):
-        best = iteration if stopping.is_best(deviance) else best
+        best = iteration if stopping.is_as_good(deviance) else best
         if stopping.ended:
             return best, iteration
     return best, None
@@ -50,9 +50,9 @@ def test_what_is_not_clearly_worse_ends_nothing():
     assert end is None or end > 0
     stopping = Stopping(curve([1.0])[0])
     worse = curve([1.0, 1.01])[1]
-    assert [stopping.is_best(worse), stopping.is_best(worse), stopping.ended] == [False, False, False]
+    assert [stopping.is_as_good(worse), stopping.is_as_good(worse), stopping.ended] == [False, False, False]
     stopping.wait()
-    assert [stopping.is_best(worse), stopping.is_best(worse), stopping.ended] == [False, False, False]
+    assert [stopping.is_as_good(worse), stopping.is_as_good(worse), stopping.ended] == [False, False, False]
 
 
 def test_without_held_out_pixels_the_last_is_the_best():

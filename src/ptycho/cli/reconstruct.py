@@ -210,6 +210,7 @@ def summary(made: Made, *, data: str, train: str, command: str, finished: str, m
         "iterations": result.iterations,
         "stopped_early": result.stopped_early,
         "refined": refined(made.refinement, result.final),
+        "network_weight": result.network_weight,
         "network_kept": result.network_kept,
         "seconds": result.seconds,
         "patterns_per_second": made.scan.n_positions / sum(result.seconds.values()),

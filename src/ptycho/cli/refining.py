@@ -60,6 +60,13 @@ def add_refinement(parser: VerbParser) -> None:
         parser.add_argument(
             f"--{flag}", type=reader(f"--{flag}", int), default=least, metavar="K", help=f"{words} [{least}]"
         )
+    parser.add_argument(
+        "--total_variation",
+        type=reader("--total_variation", float),
+        default=Refinement().total_variation,
+        metavar="S",
+        help="strength of the edge-preserving prior of the iterations, 0 for the likelihood alone [1]",
+    )
 
 
 def refinement_of(arguments: Namespace) -> Refinement:
@@ -97,6 +104,7 @@ def refinement_of(arguments: Namespace) -> Refinement:
         probe_variation=_after(VARIATION_START, iterations) if varies else None,
         n_variations=varies,
         **{field: arguments[flag] for flag, (field, _, _) in PASSES.items()},
+        total_variation=arguments.total_variation,
     )
 
 
@@ -141,6 +149,7 @@ def refined(asked: Refinement, found: Reconstruction) -> dict[str, Any]:
         "coarse_passes": asked.coarse_passes,
         "passes": asked.passes,
         "probe_modes": len(found.probe),
+        "total_variation": asked.total_variation,
         "position_correction": None
         if moved is None
         else {

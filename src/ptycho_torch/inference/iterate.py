@@ -13,7 +13,7 @@ from ptycho.config.refinement import Refinement
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
-from ptycho_torch.inference.prior import TotalVariation
+from ptycho_torch.inference.prior import edge_preserving
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.result import Clock, Result, reconstruction_of
 from ptycho_torch.inference.search import margin
@@ -58,7 +58,7 @@ def iterate(
     clock.lap("start")
     done = refine(
         *(at, scan, placement, refinement),
-        prior=TotalVariation(refinement.total_variation, light),
+        prior=edge_preserving(refinement.total_variation, light),
         held_out_fraction=held_out_fraction,
         watcher=watcher,
     )
@@ -73,6 +73,7 @@ def iterate(
         clock.seconds,
         iterations=len(done.history["deviance"]) - 1,
         stopped_early=done.stopped_early,
+        network_weight=0.0,
         network_kept=False,
     )
 

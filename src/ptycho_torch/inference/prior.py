@@ -94,6 +94,13 @@ class TotalVariation:
         return rows, columns, norm, self.strength * self.light.clamp_min(DIM * self._typical_light).sqrt()
 
 
+def edge_preserving(
+    strength: float, light: Float[Tensor, "height width"], centre: Canvas | None = None
+) -> Prior | None:
+    """Return the prior of a strength; None for none. Parameters are those of `TotalVariation`."""
+    return TotalVariation(strength, light, centre) if strength else None
+
+
 def _square(field: Tensor) -> Tensor:
     return torch.view_as_real(field).square().sum(dim=-1)
 

@@ -99,6 +99,7 @@ def reconstruct(
         clock.seconds,
         iterations=max(0, len(solved.history.get("deviance", [])) - 1),
         stopped_early=solved.stopped_early,
+        network_weight=solved.network_weight,
         network_kept=solved.network_kept,
         check=self_check(solver, solved, every, halves) if check else None,
     )

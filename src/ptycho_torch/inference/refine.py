@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 # A canvas pixel with less than this share of the median light is held back to where its neighbours leave it.
 DIM = 1e-2
 MAX_HALVINGS = 8
+# Iteration before which values are scaled anew: a prior is soft at edges, and from a flat start they appear by then.
+RESCALED = 5
 # Distance of a position from the middle of its pixel, px, at which its patch is cut anew.
 RECUT = 1.5
 # Iterations after the first that frees positions -> places where every frame is tried before them.
@@ -63,8 +65,8 @@ def refine(
     Passes in batches first, where they are asked for. Then limited-memory BFGS, with every part scaled by what the
     scan can know of it, which makes all values equally stiff.
     The step along a direction follows from the Fisher information and is halved until the objective does not grow.
-    Pixels held out decide when more iterations would only fit noise; the estimate counts that is best for them, be it
-    the start.
+    Pixels held out decide when more iterations would only fit noise; the last estimate counts that is as good for
+    them as the best one, be it the start.
 
     Parameters
     ----------
@@ -91,9 +93,11 @@ def refine(
     _note(history, walk.value)
     if refinement.approaches:
         walk.stand(approach(start, likelihood, refinement, watcher=watcher))
-        best = walk.at if stopping.is_best(walk.value.held_out) else best
+        best = walk.at if stopping.is_as_good(walk.value.held_out) else best
         stopping.wait()
     changes = _changes(refinement)
+    if prior is not None and refinement.iterations > RESCALED:
+        changes.setdefault(RESCALED, None)
     stage = Stage(watcher, "iterations", refinement.iterations, measure="deviance", unit="iterations")
     for iteration in range(refinement.iterations):
         if iteration in changes:
@@ -107,7 +111,7 @@ def refine(
             watcher.add(CURVES[name], curve[-1])
         if watcher.wants_picture:
             show(watcher, at.object_, light)
-        best = at if stopping.is_best(value.held_out) else best
+        best = at if stopping.is_as_good(value.held_out) else best
         if (stopping.ended or not moved) and iteration >= max(changes):
             break
     best = settled(best, likelihood.frames)

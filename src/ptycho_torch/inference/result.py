@@ -34,6 +34,9 @@ class Result:
         Iterations that were made.
     stopped_early
         Whether held-out pixels ended the iterations.
+    network_weight
+        How much the prior of the iterations relied on the network: its strength against any but sudden differences from
+        what the network says, in units of ``total_variation``; 0 where the network was but the start.
     network_kept
         Whether the iterations were dismissed, because photons that neither they nor the network saw did not find the
         object better for them: ``final`` is ``stitched``.
@@ -48,6 +51,7 @@ class Result:
     seconds: dict[str, float]
     iterations: int
     stopped_early: bool
+    network_weight: float
     network_kept: bool
     check: SelfCheck | None = None
 

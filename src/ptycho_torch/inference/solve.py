@@ -17,7 +17,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.predict import summed_patches
-from ptycho_torch.inference.prior import TotalVariation
+from ptycho_torch.inference.prior import edge_preserving
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.stopping import paired
 from ptycho_torch.physics.forward import Placement, divide
@@ -25,8 +25,10 @@ from ptycho_torch.pinn.pinn import PtychoPINN
 
 logger = logging.getLogger(__name__)
 
-# Share of the photons that neither network nor iterations see when it is judged whether the iterations help.
+# Share of the photons that neither network nor iterations see when it is judged what the iterations shall do.
 UNSEEN = 0.1
+# Weights of the network in the prior that are tried one after the other, the most cautious first.
+WEIGHTS = (3.0, 1.0, 0.0)
 # Times what noise alone could account for, beyond which there is nothing to judge.
 CLEAR = 2.0
 
@@ -38,8 +40,8 @@ Sums = Complex64[Tensor, "2 height width"]
 class Solved:
     """The stitched estimate and the last one, the light on the canvas of each, and how it came about.
 
-    ``placement`` says where the patches of the last one are cut; ``network_kept`` that the iterations made nothing
-    better, so that both are the same.
+    ``placement`` says where the patches of the last one are cut; ``network_weight`` how much the prior relied on the
+    first one; ``network_kept`` that the iterations made nothing better, so that both are the same.
     """
 
     start: Estimate
@@ -49,6 +51,7 @@ class Solved:
     placement: Placement
     history: dict[str, list[float]] = field(default_factory=dict)
     stopped_early: bool = False
+    network_weight: float = 0.0
     network_kept: bool = False
 
 
@@ -66,6 +69,9 @@ class Solver:
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     known
         An estimate whose positions, flux, background and variations hold; None where there is none.
+    network_weight
+        0: the object shall be flat but for edges; above: its difference from what the network says shall be, with
+        this factor on the strength of the prior.
     """
 
     pinn: PtychoPINN
@@ -77,6 +83,7 @@ class Solver:
     refinement: Refinement
     watcher: Watcher = NOBODY
     known: Estimate | None = None
+    network_weight: float = 0.0
 
     @property
     def light_scale(self) -> float:
@@ -113,15 +120,17 @@ class Solver:
     def solve(self, sums: Sums, frames: Frames) -> Solved:
         """Bring stitched patches to the counts of some frames, and let iterations over these finish it.
 
-        What the network says is kept where the iterations do not make it better beyond doubt.
+        Unless the counts leave no doubt that they tell more than the network does, it is judged how far to trust it:
+        how much weight it has in the prior, or whether the iterations are dismissed altogether.
         """
         done = self._iterated(sums, frames)
-        # What is known already was found by a whole reconstruction, and so was whether the iterations help.
-        if not self.refinement.works or self.known is not None:
+        # What is known already was found by a whole reconstruction, and so was how far the network is trusted.
+        if not self.refinement.works or self.known is not None or self._beyond_doubt(done, frames):
             return done
-        if self._beyond_doubt(done, frames) or self._helps(frames):
-            return done
-        return replace(self._begun(sums, frames), history=done.history, network_kept=True)
+        weight = self._judged(frames)
+        if weight is None:
+            return replace(self._begun(sums, frames), history=done.history, network_kept=True)
+        return done if weight == self.network_weight else replace(self, network_weight=weight)._iterated(sums, frames)
 
     def _begun(self, sums: Sums, frames: Frames) -> Solved:
         object_, coverage = divide(*sums)
@@ -140,9 +149,14 @@ class Solver:
         begun = self._begun(sums, frames)
         if not self.refinement.works:
             return begun
+        strength = self.refinement.total_variation
+        if self.network_weight:
+            prior = edge_preserving(strength * self.network_weight, begun.light, begun.start.object_)
+        else:
+            prior = edge_preserving(strength, begun.light)
         done = refine(
             *(begun.end, self.scan, self.placement, self.refinement),
-            prior=TotalVariation(self.refinement.total_variation, begun.light),
+            prior=prior,
             frames=frames,
             watcher=self.watcher,
         )
@@ -153,6 +167,7 @@ class Solver:
             placement=done.placement,
             history=done.history,
             stopped_early=done.stopped_early,
+            network_weight=self.network_weight,
         )
 
     def _beyond_doubt(self, done: Solved, frames: Frames) -> bool:
@@ -165,25 +180,30 @@ class Solver:
         n_counts = len(frames) * int(self.scan.mask.sum())
         return (before - after) * n_counts > CLEAR * 2 * 2 * done.light.numel()
 
-    def _helps(self, frames: Frames) -> bool:
-        """Return whether iterations make better what the network says, judged by photons that neither of them saw.
+    def _judged(self, frames: Frames) -> float | None:
+        """Return the weight of the network in the prior by which the iterations help most; None where by none they do.
 
-        A share of the photons is taken out before the network looks at the patterns: it would know their noise.
+        Some photons are taken out before the network looks at the patterns, for it would know their noise. What makes
+        the deviance of these lower than anything before, by more than the standard error of the difference, is better.
         """
         seen, unseen = self.scan.split(UNSEEN)
         blind = replace(self, scan=seen, flux=self.flux * (1 - UNSEEN), watcher=Aside(self.watcher, "judge"))
-        done = blind._iterated(blind.sums(frames), frames)
-        deviances = [
-            Likelihood(unseen, placement, held_out_fraction=0.0, frames=frames).frame_deviances(
-                at.exposed(UNSEEN / (1 - UNSEEN))
-            )
-            for at, placement in ((done.start, self.placement), (done.end, done.placement))
-        ]
-        gain, error = paired(*deviances)
-        logger.info(
-            "photons that were kept apart: the iterations lower the deviance of a frame by %.3g +- %.2g", gain, error
-        )
-        return gain > error
+        sums = blind.sums(frames)
+
+        def deviance(at: Estimate, placement: Placement) -> Tensor:
+            law = Likelihood(unseen, placement, held_out_fraction=0.0, frames=frames)
+            return law.frame_deviances(at.exposed(UNSEEN / (1 - UNSEEN)))
+
+        begun = blind._begun(sums, frames)
+        best, lowest = None, deviance(begun.start, self.placement)
+        for weight in WEIGHTS if self.refinement.total_variation else (0.0,):
+            done = replace(blind, network_weight=weight)._iterated(sums, frames)
+            found = deviance(done.end, done.placement)
+            gain, error = paired(lowest, found)
+            logger.info("weight %g of the network: photons kept apart gain %.3g +- %.2g a frame", weight, gain, error)
+            if gain > error:
+                best, lowest = weight, found
+        return best
 
     def likelihood(self, frames: Frames, placement: Placement) -> Likelihood:
         """Return the likelihood of some frames, no pixel held out."""
@@ -196,7 +216,13 @@ class Solver:
             of_object_and_probe = replace(
                 self.refinement, positions=None, flux=None, background=None, probe_variation=None, n_variations=0
             )
-        return replace(self, placement=solved.placement, refinement=of_object_and_probe, known=solved.end)
+        return replace(
+            self,
+            placement=solved.placement,
+            refinement=of_object_and_probe,
+            known=solved.end,
+            network_weight=solved.network_weight,
+        )
 
 
 def groups_of(positions: Positions, channels: int, n_neighbours: int) -> Int64[Tensor, "group member"]:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 # Iterates in a row that must be worse than the best one before the iterations end.
 PATIENCE = 3
-# Standard errors by which a mean difference must be worse to count.
+# Standard errors by which a mean difference must be worse to bring the end nearer.
 CLEARLY = 2.0
 
 
@@ -25,14 +25,20 @@ class Stopping:
         self._best = start
         self._worse = 0
 
-    def is_best(self, deviance: Float[Tensor, " pixel"]) -> bool:
-        """Return whether an estimate is the best so far, from the deviance of every held-out pixel under it."""
+    def is_as_good(self, deviance: Float[Tensor, " pixel"]) -> bool:
+        """Return whether an estimate is as good as the best so far, within the error of their difference.
+
+        Of two that are the later counts: it is nearer to convergence where these pixels do not look.
+
+        Parameters
+        ----------
+        deviance
+            Deviance of every held-out pixel under the estimate.
+        """
         gain, error = paired(self._best, deviance)
-        if gain >= 0:
-            self._best, self._worse = deviance, 0
-            return True
+        self._best = deviance if gain >= 0 else self._best
         self._worse = self._worse + 1 if gain < -CLEARLY * error else 0
-        return False
+        return gain >= -error
 
     def wait(self) -> None:
         """Count anew: something else is free to change now."""
