@@ -24,6 +24,8 @@ MOMENTUM = 0.8
 LENGTH = 0.5
 # Passes after which steps are half as long: what one batch says against another averages out.
 SLOWING = 5.0
+# Share of the brightest light below which an object is no start: it was divided by next to nothing there.
+DIM = 1e-2
 # Counts of a mode of the probe over those of the mode before it, where the scan knows fewer than are asked for.
 POWER = 0.2
 
@@ -42,7 +44,9 @@ def approach(start: Estimate, likelihood: Likelihood, refinement: Refinement, *,
     watcher
         Who is told how it goes.
     """
-    at = replace(start, probe=with_modes(start.probe, refinement.n_modes))
+    light = likelihood.light(start)
+    object_ = torch.where(light < DIM * light.amax(), 1, start.object_)
+    at = replace(start, object_=object_, probe=with_modes(start.probe, refinement.n_modes))
     probe_free = refinement.probe is not None and 0 in refinement.probe
     if refinement.coarse_passes:
         begun = coarser(at)
