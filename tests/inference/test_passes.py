@@ -138,3 +138,24 @@ def test_coarse_passes_alone_improve_the_coarse_scan():
     acquisition = small_scan(n_positions=80)
     found = approached(acquisition, Refinement(coarse_passes=5))
     assert deviance(acquisition, found) < deviance(acquisition, flat_start(acquisition))
+
+
+@pytest.mark.parametrize("iterations", [0, 3])
+def test_the_curve_begins_before_the_passes_and_goes_on_after_them(iterations):
+    acquisition = small_scan(n_positions=80)
+    result = iterate(acquisition, device=CPU, refinement=Refinement(iterations, passes=4))
+    curve = result.final.history["deviance"]
+    assert len(curve) == iterations + 2
+    assert result.iterations == iterations
+    assert curve[1] < 0.2 * curve[0]
+
+
+def test_what_lies_in_the_dark_at_the_start_does_no_harm():
+    acquisition = small_scan(n_positions=80)
+    scan, placement, _ = on_device(acquisition)
+    flat = flat_start(acquisition)
+    light = Likelihood(scan, placement, held_out_fraction=0.0).light(flat)
+    wild = dataclasses.replace(flat, object_=torch.where(light < 3e-3 * light.max(), 300.0, flat.object_))
+    passes = Refinement(passes=6, probe=Span())
+    ours, theirs = (deviance(acquisition, approached(acquisition, passes, start)) for start in (flat, wild))
+    assert theirs == pytest.approx(ours, rel=0.01)

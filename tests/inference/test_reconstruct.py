@@ -11,7 +11,7 @@ from torch import nn
 from ptycho.assembly.stitch import stitch as numpy_stitch
 from ptycho.base.errors import DataError
 from ptycho.config.model import ModelConfig
-from ptycho.config.refinement import Refinement
+from ptycho.config.refinement import Refinement, Span
 from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import compare
 from ptycho.optics.probe import probe_intensity
@@ -257,3 +257,16 @@ def test_a_scan_too_small_for_halves_is_judged_without():
     assert few.agreement is None
     assert few.as_dict()["frc_crossings"] == {"half_bit": None, "one_bit": None, "one_seventh": None}
     assert len(few.worst.indices) == 6
+
+
+@pytest.mark.parametrize("iterations", [0, 2])
+def test_passes_bring_what_the_network_says_nearer_to_the_counts_in_the_halves_too(iterations):
+    pinn = pinn_of()
+    asked = Refinement(iterations, probe=Span(), coarse_passes=3, passes=3, n_modes=2)
+    alone = reconstruct(pinn, SCAN, device=CPU)
+    done = reconstruct(pinn, SCAN, device=CPU, refinement=asked, check=True)
+    assert done.deviance < 0.5 * alone.deviance
+    assert done.iterations == iterations
+    assert len(done.final.probe) == 2
+    np.testing.assert_array_equal(done.stitched.object_, alone.stitched.object_)
+    assert done.check.agreement is not None

@@ -71,7 +71,7 @@ def iterate(
         value.deviance,
         value.r_factor,
         clock.seconds,
-        iterations=len(done.history["deviance"]) - 1,
+        iterations=len(done.history["deviance"]) - 1 - refinement.approaches,
         stopped_early=done.stopped_early,
         network_weight=0.0,
         network_kept=False,

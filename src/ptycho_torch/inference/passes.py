@@ -19,8 +19,13 @@ from ptycho_torch.objectives.poisson import FLOOR
 N_BATCHES = 16
 # Share of the brightest light on the object, and of the largest transparency under the probe, that damps a step.
 DAMPING = 0.1
+# Share of its step so far that an estimate goes on with, and length of a step in the first pass.
+MOMENTUM = 0.8
+LENGTH = 0.5
 # Passes after which steps are half as long: what one batch says against another averages out.
 SLOWING = 5.0
+# Share of the brightest light below which an object is no start: it was divided by next to nothing there.
+DIM = 1e-2
 # Counts of a mode of the probe over those of the mode before it, where the scan knows fewer than are asked for.
 POWER = 0.2
 
@@ -39,7 +44,9 @@ def approach(start: Estimate, likelihood: Likelihood, refinement: Refinement, *,
     watcher
         Who is told how it goes.
     """
-    at = replace(start, probe=with_modes(start.probe, refinement.n_modes))
+    light = likelihood.light(start)
+    object_ = torch.where(light < DIM * light.amax(), 1, start.object_)
+    at = replace(start, object_=object_, probe=with_modes(start.probe, refinement.n_modes))
     probe_free = refinement.probe is not None and 0 in refinement.probe
     if refinement.coarse_passes:
         begun = coarser(at)
@@ -63,7 +70,8 @@ def passed(
     After every batch, with its fields psi_jm on the detector brought to the amplitudes that were measured,
     d psi = A^H[(sqrt(n / I) - 1) A psi], the object grows by sum P* d psi / (sum |P|^2 + share of its maximum) and
     the probe by sum O* d psi / (sum |O|^2 + share of its maximum): ePIE's step, preconditioned and in batches
-    (DOI 10.1016/j.ultramic.2009.05.012, 10.1364/OPTICA.4.000736). Steps grow shorter from pass to pass.
+    (DOI 10.1016/j.ultramic.2009.05.012, 10.1364/OPTICA.4.000736), with Nesterov's momentum from batch to batch, which
+    brings coarse shape forward. Steps grow shorter from pass to pass.
 
     Parameters
     ----------
@@ -74,17 +82,18 @@ def passed(
     seed
         Of the draws of the batches.
     """
-    at = start
+    at, velocity = start, start.times(0.0)
     n_frames, device = len(likelihood.frames), likelihood.frames.device
     generator = torch.Generator().manual_seed(seed)
     name = f"passes at {likelihood.scan.size} px"
     stage = Stage(watcher, name, n_passes, measure="R-factor", unit="passes")
     for number in range(n_passes):
-        length = 1 / (1 + number / SLOWING)
+        length = LENGTH / (1 + number / SLOWING)
         sums = torch.zeros(2, device=device)
         order = torch.randperm(n_frames, generator=generator).to(device)
         for rows in order.tensor_split(min(N_BATCHES, n_frames)):
-            at = _step(likelihood.part(rows), at, probe_free, sums, length)
+            moved = _step(likelihood.part(rows), at.plus(MOMENTUM, velocity), probe_free, sums, length)
+            at, velocity = moved, moved.plus(-1, at)
         difference, total = sums.tolist()
         stage.advance(number + 1, 1, difference / total)
     return at

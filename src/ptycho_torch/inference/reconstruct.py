@@ -97,7 +97,7 @@ def reconstruct(
         value.deviance,
         value.r_factor,
         clock.seconds,
-        iterations=max(0, len(solved.history.get("deviance", [])) - 1),
+        iterations=max(0, len(solved.history.get("deviance", [])) - 1 - refinement.approaches),
         stopped_early=solved.stopped_early,
         network_weight=solved.network_weight,
         network_kept=solved.network_kept,

@@ -39,7 +39,7 @@ CURVES = {"deviance": "deviance", "held_out_deviance": "deviance of held-out pix
 class Refined:
     """The best estimate, the light on its canvas, where its patches lie, and one value an iteration of each curve.
 
-    The first value of a curve is that of the start, before any passes.
+    The first value of a curve is that of the start, and the next one that after the passes where there are any.
     """
 
     at: Estimate
@@ -93,6 +93,7 @@ def refine(
     _note(history, walk.value)
     if refinement.approaches:
         walk.stand(approach(start, likelihood, refinement, watcher=watcher))
+        _note(history, walk.value)
         best = walk.at if stopping.is_as_good(walk.value.held_out) else best
         stopping.wait()
     changes = _changes(refinement)
