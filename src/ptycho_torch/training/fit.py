@@ -113,12 +113,11 @@ def prepare(
         The package of the logger is not there.
     """
     check_sizes(config, training, validation)
-    if learns_from_labels(config.model):
-        require_labels(training, "training scan")
-        if validation is not None:
-            require_labels(validation, "validation scan")
-    if config.thinning:
-        require_whole_counts(training, "training scan")
+    for scan, name in ((training, "training scan"), (validation, "validation scan")):
+        if scan is not None and learns_from_labels(config.model):
+            require_labels(scan, name)
+        if scan is not None and config.thinning:
+            require_whole_counts(scan, name)
     _require_logger(execution)
     tell_engine(config)
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
