@@ -30,7 +30,7 @@ from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build, learns_from_labels, probe_support
 from ptycho_torch.pinn.pinn import PtychoPINN
-from ptycho_torch.training.callbacks import Curves, Watched, averaged_weights
+from ptycho_torch.training.callbacks import AveragedWeights, Curves, Watched
 from ptycho_torch.training.checkpoints import FOLDER, LAST, WholeCheckpoints, keepers, read_state
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.interruptions import Ended, Interruptions
@@ -272,7 +272,7 @@ def _trainer(
     *,
     validates: bool,
 ) -> lightning.Trainer:
-    callbacks: list[Callback] = [curves, averaged_weights(n_steps)]
+    callbacks: list[Callback] = [curves, AveragedWeights(n_steps)]
     keeps = execution.enable_checkpointing and folder is not None
     callbacks.append(Interruptions(folder / FOLDER / LAST if keeps else None))
     if keeps:
