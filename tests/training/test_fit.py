@@ -163,19 +163,24 @@ def test_labels_are_learned_from_and_held_out_ones_judge(tmp_path, gridsize):
         assert 0 < losses[-1] < 0.5 * losses[0] < 0.5
 
 
-def test_counts_are_split_anew_in_every_step(tmp_path):
+def test_counts_are_split_anew_in_every_step_of_training_and_alike_in_every_validation(tmp_path):
     """One batch again and again: only what is drawn can make its loss differ while nothing is learnt."""
-    choices = {"batch_size": 40, "nepochs": 4, "validation_fraction": 0.0, "sequential_sampling": True}
+    choices = {"batch_size": 40, "nepochs": 4, "validation_fraction": 0.25, "sequential_sampling": True}
+    choices["intensity_scale_trainable"] = False
     still = execution_of(learning_rate=1e-12)
-    thinned, whole = (fit(config_of(tmp_path / str(t), thinning=t, **choices), still, SCAN) for t in (0.3, 0.0))
-    assert len(set(thinned.history["train_loss"])) == 4
-    assert np.ptp(whole.history["train_loss"][1:]) < 0.01 * np.ptp(thinned.history["train_loss"][1:])
+    thinned, whole = (fit(config_of(tmp_path / str(t), thinning=t, **choices), still, SCAN).history for t in (0.3, 0.0))
+    assert len(set(thinned["train_loss"])) == 4
+    assert thinned["val_loss"][0] != whole["val_loss"][0]
+    for unchanging in (whole["train_loss"], whole["val_loss"], thinned["val_loss"]):
+        assert np.ptp(unchanging) < 0.01 * np.ptp(thinned["train_loss"])
 
 
 def test_what_is_no_number_of_photons_is_not_split(tmp_path):
     fractions = dataclasses.replace(SCAN, patterns=1.7 * SCAN.patterns.astype(np.float32))
     with pytest.raises(DataError, match=r"found .* counts in a pixel of the training scan.*set thinning to 0"):
         fit(config_of(tmp_path / "run", thinning=0.2), execution_of(), fractions)
+    with pytest.raises(DataError, match=r"found .* counts in a pixel of the validation scan"):
+        fit(config_of(tmp_path / "run", thinning=0.2), execution_of(), SCAN, fractions)
     assert not (tmp_path / "run").exists()
     amplitudes = dataclasses.replace(
         SCAN, patterns=np.sqrt(SCAN.patterns.astype(np.float32)) / 7, quantity="amplitude", count_scale=7.0

@@ -30,7 +30,7 @@ from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build, learns_from_labels, probe_support
 from ptycho_torch.pinn.pinn import PtychoPINN
-from ptycho_torch.training.callbacks import Curves, Watched, averaged_weights
+from ptycho_torch.training.callbacks import AveragedWeights, Curves, Watched
 from ptycho_torch.training.checkpoints import FOLDER, LAST, WholeCheckpoints, keepers, read_state
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.interruptions import Ended, Interruptions
@@ -113,12 +113,11 @@ def prepare(
         The package of the logger is not there.
     """
     check_sizes(config, training, validation)
-    if learns_from_labels(config.model):
-        require_labels(training, "training scan")
-        if validation is not None:
-            require_labels(validation, "validation scan")
-    if config.thinning:
-        require_whole_counts(training, "training scan")
+    for scan, name in ((training, "training scan"), (validation, "validation scan")):
+        if scan is not None and learns_from_labels(config.model):
+            require_labels(scan, name)
+        if scan is not None and config.thinning:
+            require_whole_counts(scan, name)
     _require_logger(execution)
     tell_engine(config)
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
@@ -273,7 +272,7 @@ def _trainer(
     *,
     validates: bool,
 ) -> lightning.Trainer:
-    callbacks: list[Callback] = [curves, averaged_weights(n_steps)]
+    callbacks: list[Callback] = [curves, AveragedWeights(n_steps)]
     keeps = execution.enable_checkpointing and folder is not None
     callbacks.append(Interruptions(folder / FOLDER / LAST if keeps else None))
     if keeps:

@@ -57,7 +57,7 @@ class PtychoModule(lightning.LightningModule):
         self.draws = torch.Generator(self.device)
         thinning = Thinning(self.config.thinning, self.draws) if self.config.thinning else None
         self.training_loss = loss_of(model, data.training, data.training_scan, objective_of(self.config), thinning)
-        self.validation_loss = loss_of(model, data.validation, data.validation_scan, JUDGE)
+        self.validation_loss = loss_of(model, data.validation, data.validation_scan, JUDGE, thinning)
 
     def training_step(self, groups: Tensor, index: int) -> Tensor:
         """Return the loss of one batch (region, member) of pattern indices."""
@@ -70,8 +70,12 @@ class PtychoModule(lightning.LightningModule):
             self.seen = torch.zeros(2)
         return loss
 
-    def validation_step(self, groups: Tensor, _index: int) -> None:
-        """Log how well held-out patterns are explained, or how near their patches are to the labels."""
+    def validation_step(self, groups: Tensor, index: int) -> None:
+        """Log how well held-out patterns are explained, or how near their patches are to the labels.
+
+        Where counts are split, these are too, in every epoch alike: who repeats noise shall not look better for it.
+        """
+        self.draws.manual_seed(index)
         loss = self.validation_loss(self.pinn, groups)
         self.log("val_loss", loss, on_epoch=True, batch_size=groups.numel(), sync_dist=True)
 

@@ -27,7 +27,7 @@ from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.simulated import distance, simulate
-from ptycho_torch.training.callbacks import Curves, Watched, averaged_weights
+from ptycho_torch.training.callbacks import AveragedWeights, Curves, Watched
 from ptycho_torch.training.clipping import CLIP_NORM
 from ptycho_torch.training.fit import quietly, require_finite
 from ptycho_torch.training.interruptions import Interruptions
@@ -103,7 +103,7 @@ def pretrain(
     if folder is not None:
         write_yaml(folder / "config.yaml", config, execution)
     with quietly(), progress_line(shown=execution.enable_progress_bar) as line:
-        callbacks = [curves, averaged_weights(config.steps), ends, Watched(Watchers(line, watcher), curves)]
+        callbacks = [curves, AveragedWeights(config.steps), ends, Watched(Watchers(line, watcher), curves)]
         trainer = lightning.Trainer(
             max_epochs=-(-config.steps // config.check_every),
             max_steps=config.steps,
