@@ -7,7 +7,7 @@ from ptycho_torch.data.stream import KEPT, Draw, Pictures, SimulationStream
 
 
 def stream(seed: int = 0) -> SimulationStream:
-    return SimulationStream(32, 3, 4, ("clouds", "siemens"), (1e3, 1e9), (0.5, 0.8), seed=seed, n_steps=5)
+    return SimulationStream(32, 3, 4, ("clouds", "siemens"), (1e3, 1e9), (0.5, 0.8), reuse=2, seed=seed, n_steps=5)
 
 
 def same(one: Draw, other: Draw) -> bool:
@@ -61,6 +61,12 @@ def test_an_object_is_a_turned_cut_of_its_pictures(symmetry):
     cut = picture[top : top + 40, left : left + 50]
     flipped = cut.flip([axis for axis in (0, 1) if symmetry[axis]])
     torch.testing.assert_close(found, flipped, atol=1e-5, rtol=0)
+
+
+def test_a_picture_serves_as_many_regions_as_asked():
+    made = [len(stream()[step].pictures) for step in range(5)]
+    assert made[0] > 0
+    assert sum(made) == 8, "15 regions, two for each"
 
 
 def test_old_pictures_make_room():

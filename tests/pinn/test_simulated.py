@@ -16,7 +16,7 @@ from ptycho_torch.pinn.simulated import distance, relative_errors, simulate
 
 
 def draw(step: int = 0, photons: tuple[float, float] = (1e8, 1e9)) -> Draw:
-    return SimulationStream(32, 2, 6, ("clouds",), photons, (0.5, 0.8), seed=0, n_steps=9)[step]
+    return SimulationStream(32, 2, 6, ("clouds",), photons, (0.5, 0.8), reuse=2, seed=0, n_steps=9)[step]
 
 
 def test_counts_scatter_about_what_the_numpy_core_expects():

@@ -71,6 +71,15 @@ def test_it_learns():
     assert after < before, "nearer to objects that it has not seen"
 
 
+def test_pre_training_goes_on_from_a_bundle(bundle, tmp_path):
+    arguments = ["pretrain", "--output_dir", str(tmp_path), "--from", str(bundle), "--steps", "1", "--quiet", *FLAGS]
+    assert main([*arguments, "--execution.learning_rate", "1e-12"]) == 0
+    before, after = read_bundle(bundle), read_bundle(tmp_path)
+    for name, weights in before.pinn.network.state_dict().items():
+        torch.testing.assert_close(after.pinn.network.state_dict()[name], weights, atol=1e-6, rtol=0)
+    assert after.manifest.began_from == before.manifest.sha256["weights.safetensors"]
+
+
 def test_steps_go_on_from_one_check_to_the_next():
     steps = _Onwards(25, 10)
     seen = []

@@ -58,9 +58,9 @@ class PretrainingConfig:
     architecture: Literal["unrolled", "lean"] = "unrolled"
     lean_width: int = 32
     passes: int = 3
-    steps: int = 20_000
+    steps: int = 50_000
     minutes: float | None = None
-    n_regions: int = 32
+    n_regions: int = 8
     n_members: int = 16
     fewest_photons: float = 1e3
     most_photons: float = 1e9

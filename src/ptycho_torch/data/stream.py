@@ -13,8 +13,6 @@ from ptycho.simulation.variety import draw_contrast, draw_pictures, draw_positio
 
 # Side of a picture in units of N: a region of neighbouring patches is cut from a random place of it.
 PICTURE = 2.5
-# Regions of a step for each picture that is made for it; the others are cut from pictures of earlier steps.
-REUSE = 64
 # Pictures that regions are cut from.
 KEPT = 256
 # Share of steps with one probe mode; the others have 2 or 3.
@@ -30,7 +28,7 @@ class Draw:
     Attributes
     ----------
     pictures
-        Pairs of amplitude and phase from 0 to 1, fresh for this step.
+        Pairs of amplitude and phase from 0 to 1, fresh for this step; there may be none but in the first.
     probe
         (region, mode, y, x): the power of each is the counts of a frame behind a transparent object.
     positions
@@ -80,6 +78,8 @@ class SimulationStream(Dataset[Draw]):
     photons, overlap
         Least and largest: counts of a frame behind a transparent object (drawn evenly in their logarithm), and
         overlap of neighbouring positions.
+    reuse
+        Regions for each picture that is made; those of a step are cut from the pictures of earlier steps too.
     seed
         Of every draw.
     n_steps
@@ -95,6 +95,7 @@ class SimulationStream(Dataset[Draw]):
         photons: tuple[float, float],
         overlap: tuple[float, float],
         *,
+        reuse: int,
         seed: int,
         n_steps: int,
     ) -> None:
@@ -104,6 +105,7 @@ class SimulationStream(Dataset[Draw]):
         self.objects = objects
         self.photons = photons
         self.overlap = overlap
+        self.reuse = reuse
         self.seed = seed
         self.n_steps = n_steps
 
@@ -126,9 +128,11 @@ class SimulationStream(Dataset[Draw]):
         source = rng.random((n, 2))
         same = rng.random(n) < ONE_OBJECT
         source[same, 1] = source[same, 0]
-        pictures = [draw_pictures((side, side), self.objects, rng) for _ in range(-(-n // REUSE))]
+        # The first step begins with one.
+        n_fresh = -(-(step + 1) * n // self.reuse) - -(-step * n // self.reuse)
+        pictures = [draw_pictures((side, side), self.objects, rng) for _ in range(n_fresh)]
         return Draw(
-            torch.from_numpy(np.stack(pictures)),
+            torch.from_numpy(np.array(pictures, dtype=np.float32).reshape(n_fresh, 2, side, side)),
             torch.from_numpy((np.sqrt(dose)[:, None, None, None] * np.stack(probes)).astype(np.complex64)),
             torch.from_numpy(np.stack(positions)),
             torch.from_numpy(source),

@@ -36,6 +36,8 @@ from ptycho_torch.training.schedules import WARM_UP, warm_up_cosine
 # Objects that regions are cut from; photographs need another package and stay unseen.
 OBJECTS = ("lines", "dead_leaves", "siemens", "clouds")
 MOST_WORKERS = 8
+# Regions for each picture that is made: of the training, where making one takes longer than a step, and held out.
+REUSE, HELD_OUT_REUSE = 64, 2
 # Steps that are held out, and what sets their seeds apart from those of training.
 HELD_OUT = 8
 APART = 1_000_003
@@ -185,7 +187,7 @@ class StreamDataModule(lightning.LightningDataModule):
     def __init__(self, config: PretrainingConfig) -> None:
         super().__init__()
         self.config = config
-        held_out = self._stream(config.seed + APART, HELD_OUT)
+        held_out = self._stream(config.seed + APART, HELD_OUT, HELD_OUT_REUSE)
         self.held_out = [held_out[step] for step in range(HELD_OUT)]
 
     def train_dataloader(self) -> DataLoader[Draw]:
@@ -194,7 +196,7 @@ class StreamDataModule(lightning.LightningDataModule):
         asked = config.n_workers
         workers = min(MOST_WORKERS, (os.cpu_count() or 1) - 1) if asked is None else asked
         return DataLoader(
-            self._stream(config.seed, config.steps),
+            self._stream(config.seed, config.steps, REUSE),
             batch_size=None,
             sampler=_Onwards(config.steps, config.check_every),
             num_workers=workers,
@@ -206,7 +208,7 @@ class StreamDataModule(lightning.LightningDataModule):
         """Return the steps that are held out, the same every time."""
         return DataLoader(self.held_out, batch_size=None)
 
-    def _stream(self, seed: int, n_steps: int) -> SimulationStream:
+    def _stream(self, seed: int, n_steps: int, reuse: int) -> SimulationStream:
         config = self.config
         return SimulationStream(
             config.N,
@@ -215,6 +217,7 @@ class StreamDataModule(lightning.LightningDataModule):
             OBJECTS,
             (config.fewest_photons, config.most_photons),
             (config.least_overlap, config.most_overlap),
+            reuse=reuse,
             seed=seed,
             n_steps=n_steps,
         )
