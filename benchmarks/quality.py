@@ -34,7 +34,7 @@ from corrections import OUT_OF_FOCUS, out_of_focus
 from quality_judge import LIKELIHOOD, Judge, covered, exposed
 from quality_measured import CASE as STAR
 from quality_measured import OBJECT as MEASURED
-from quality_measured import OURS, measure_star
+from quality_measured import OURS, PRETRAINED, STAR_SIZE, TRAINED, measure_star, measure_time_to_image
 from quality_repairs import REFINED, measure_repair, solved
 from quality_rows import Headline, Row, as_csv, as_json, from_json, tables
 
@@ -128,8 +128,9 @@ class Repair:
 
 @dataclass(frozen=True)
 class Star:
-    """The measured scan of ``--measured``: no truth, one seed."""
+    """The measured scan of ``--measured``: no truth, one seed; beside pty-chi, or timed from file to image."""
 
+    epochs: int = 0  # of the training that is timed; none where pty-chi is what counts
     name: str = STAR
     fewest_seeds: int = 1
 
@@ -153,8 +154,9 @@ TINY = Simulation("dead_leaves", N=32, n_positions=36, photons=1e4)
 ZONE_PLATE = Simulation(object="lines", probe="zone_plate", photons=1e9)  # as published figures for such scans
 
 
-def cases(lines: float, others: float, patterns: int) -> tuple[Case | Repair | Star, ...]:
-    """Return the cases: seconds of training on the bright lines and on the others, patterns of the largest scan."""
+def cases(lines: float, others: float, patterns: int, star: Star) -> tuple[Case | Repair | Star, ...]:
+    """Return the cases: seconds of training on the bright lines and on the others, patterns of the largest scan,
+    and what is done with the measured one."""
     return (
         Case("lines 1e6", Lines(), lines, epochs=(10, 20, 40), checked=True),
         Case("lines 1e5", Lines(1e5), others, checked=True),
@@ -188,14 +190,14 @@ def cases(lines: float, others: float, patterns: int) -> tuple[Case | Repair | S
         ),
         Repair("wrong positions", "positions", Simulation(n_positions=256, photons=1e5), 150),
         Repair("wrong probe", "probe", Simulation(probe="zone_plate", n_positions=256, photons=1e5), 150),
-        Star(),
+        star,
     )
 
 
 SETS = {
-    "cpu": Set(cases(60, 15, 512), {}, {}, {}, 1),
+    "cpu": Set(cases(60, 15, 512, Star()), {}, {}, {}, 1),
     "gpu": Set(
-        cases(60, 20, 4096),
+        cases(60, 20, 4096, Star(epochs=20)),
         {"lean_width": 48},
         {"batch_size": 64},
         {"learning_rate": 5e-4, "precision": "bf16-mixed"},
@@ -274,9 +276,12 @@ def headlines(which: str) -> list[Headline]:
     goals.append(Headline(claim, "wrong positions", LEARNT, f"positions {REFINED}", score, 0.3))
     claim = "probe 30 % out of focus, recovered"
     goals.append(Headline(claim, "wrong probe", LEARNT, f"probe {REFINED}", "probe_error", 0.05))
-    claim = "Siemens star, measured"
-    for score, goal in (("r_factor", 0.155), ("frc_half", 0.48), ("phase_frc_half", 0.48), ("cpu_share", 0.2)):
-        goals.append(Headline(claim, STAR, MEASURED, OURS, score, goal))
+    if which == "cpu":
+        for score, goal in (("r_factor", 0.155), ("frc_half", 0.48), ("phase_frc_half", 0.48), ("cpu_share", 0.2)):
+            goals.append(Headline(STAR, STAR, MEASURED, OURS, score, goal))
+    else:
+        for method, goal in ((TRAINED, 30.0), (PRETRAINED, 5.0)):
+            goals.append(Headline(f"{STAR}, in {goal:g} s", STAR, MEASURED, method, "seconds", goal))
     return goals
 
 
@@ -297,8 +302,10 @@ def measure(job: Job) -> list[Row]:
     """Return the rows of a case with one seed."""
     device = resolve_device("auto")
     match job.case:
-        case Star():
+        case Star(epochs=0):
             return measure_star(job.measured, machine(device), device)
+        case Star() as case:
+            return measure_time_to_image(job.measured, networks(job, case.epochs), machine(device), device)
         case Repair() as case:
             scan = simulate(case.scan, np.random.default_rng(job.seed))
             judge = Judge(case.name, LEARNT, job.seed, machine(device), scan, device)
@@ -355,6 +362,19 @@ def measure_network(job: Job, case: Case, device: torch.device) -> list[Row]:
     return rows
 
 
+def networks(job: Job, epochs: int) -> dict[str, Callable[[Acquisition], PtychoPINN]]:
+    """Return where a network for the measured scan can come from: a training on it, and a bundle where there is one."""
+
+    def trained(scan: Acquisition) -> PtychoPINN:
+        with tempfile.TemporaryDirectory() as folder:
+            return fit(*choices_of(job, Case(STAR, Lines(), 0, "quick"), scan, epochs, Path(folder)), scan).pinn
+
+    found: dict[str, Callable[[Acquisition], PtychoPINN]] = {TRAINED: trained}
+    if STAR_SIZE in job.bundles:
+        found[PRETRAINED] = lambda _: read_bundle(job.bundles[STAR_SIZE]).pinn
+    return found
+
+
 def scans_of(case: Case, job: Job) -> dict[str, Acquisition]:
     """Return the scan to learn from and one of another object; noise and simulated objects depend on the seed."""
     wanted, names = case.scan, (LEARNT, UNSEEN)
@@ -373,6 +393,24 @@ def train(job: Job, case: Case, scan: Acquisition) -> tuple[PtychoPINN, float]:
 
     On a CPU seconds are those of the process over its threads, so that others on the machine do not count.
     """
+
+    def epochs(n: int) -> tuple[PtychoPINN, float]:
+        start = time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            done = fit(*choices_of(job, case, scan, n, Path(folder)), scan)
+        cpu_seconds = (time.process_time() - start) / torch.get_num_threads()
+        return done.pinn, cpu_seconds if resolve_device("auto").type == "cpu" else done.seconds
+
+    # The first steps are slower than those that follow.
+    one, three = (epochs(n)[1] for n in (1, 3))
+    pace = max(three - one, 0.1 * three) / 2
+    return epochs(max(1, int((case.seconds - (one - pace)) / pace)))
+
+
+def choices_of(
+    job: Job, case: Case, scan: Acquisition, epochs: int, folder: Path
+) -> tuple[TrainingConfig, PyTorchExecutionConfig]:
+    """Return the choices of a training: those of the case over those of the set over those of the preset."""
     chosen, preset = SETS[job.which], read_preset(case.preset)
     machine_choices = preset.pop("execution") | chosen.execution
     execution = PyTorchExecutionConfig(enable_checkpointing=False, enable_progress_bar=False, **machine_choices)
@@ -381,20 +419,8 @@ def train(job: Job, case: Case, scan: Acquisition) -> tuple[PtychoPINN, float]:
     if case.pretrained:
         bundle = job.bundles[scan.size]
         model, choices = read_bundle(bundle).config.model, choices | {"from_bundle": bundle}
-
-    def epochs(n: int) -> tuple[PtychoPINN, float]:
-        start = time.process_time()
-        with tempfile.TemporaryDirectory() as folder:
-            changes = {"nepochs": n, "subsample_seed": job.seed, "output_dir": Path(folder)}
-            config = TrainingConfig(model, **(choices | changes))
-            done = fit(config, execution, scan)
-        cpu_seconds = (time.process_time() - start) / torch.get_num_threads()
-        return done.pinn, cpu_seconds if resolve_device("auto").type == "cpu" else done.seconds
-
-    # The first steps are slower than those that follow.
-    one, three = (epochs(n)[1] for n in (1, 3))
-    pace = max(three - one, 0.1 * three) / 2
-    return epochs(max(1, int((case.seconds - (one - pace)) / pace)))
+    changes = {"nepochs": epochs, "subsample_seed": job.seed, "output_dir": folder}
+    return TrainingConfig(model, **(choices | changes)), execution
 
 
 @cache
