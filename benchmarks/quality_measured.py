@@ -23,12 +23,16 @@ from ptycho.metrics.frc import fourier_ring_correlation
 from ptycho.metrics.summary import Comparison, compare
 from ptycho_torch.inference.iterate import iterate
 from ptycho_torch.inference.passes import with_modes
+from ptycho_torch.inference.reconstruct import reconstruct
+from ptycho_torch.pinn.pinn import PtychoPINN
 
 CASE, OBJECT = "Siemens star, measured", "measured"
 OURS = "flat, passes, probe of 2 modes refined"
 BASELINE, BASELINE_WITH_MODES = "pty-chi LSQML, best of 40 epochs", "pty-chi LSQML, probe of 2 modes"
+TRAINED, PRETRAINED = "from file to image, trained", "from file to image, pre-trained"
 EPOCHS = (10, 20, 30, 40)
 REFINEMENT = Refinement(probe=Span(), coarse_passes=6, passes=8, n_modes=2)
+STAR_SIZE = 128  # px, of its patterns
 CENTRE = 192  # px, the side of the square in the middle whose phases are correlated too
 
 Solve = Callable[[Acquisition], Reconstruction]
@@ -69,6 +73,21 @@ def measure_star(file: Path, machine: str, device: torch.device) -> list[Row]:
             rows[0].scores["cpu_share"] = times["cpu_seconds"] / best.cpu_seconds
             scores |= agreement(scan, lambda part: theirs(part).reconstruction)
         rows.append(Row(CASE, OBJECT, method, 0, machine, scores))
+    return rows
+
+
+def measure_time_to_image(
+    file: Path, networks: dict[str, Callable[[Acquisition], PtychoPINN]], machine: str, device: torch.device
+) -> list[Row]:
+    """Return rows of the seconds from the file to the stitched and refined image, by where the network comes from."""
+    rows = []
+    for method, network_of in networks.items():
+        start, cpu_start = time.perf_counter(), time.process_time()
+        scan = read(file)
+        found = reconstruct(network_of(scan), scan, device=device, refinement=REFINEMENT).final
+        times = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu_start}
+        scores = {"r_factor": iterative_baseline.r_factor(scan, found, device=device)}
+        rows.append(Row(CASE, OBJECT, method, 0, machine, scores | times))
     return rows
 
 

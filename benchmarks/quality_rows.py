@@ -104,8 +104,8 @@ class Headline:
         Method whose score is subtracted, seed by seed; null for none.
     every_seed
         Whether the worst seed must meet it, not only the median.
-    less
-        Whether less is better; by the score where left out.
+    n_seeds
+        Seeds that a verdict needs; with fewer it says so.
     """
 
     claim: str
@@ -116,6 +116,7 @@ class Headline:
     goal: float
     minus: str | None = None
     every_seed: bool = False
+    n_seeds: int = 5
 
     def values(self, rows: Iterable[Row]) -> list[float]:
         """Return the measured values, one a seed."""
@@ -136,7 +137,10 @@ class Headline:
         median, worst = statistics.median(values), worst_of(self.score, values)
         judged = worst if self.every_seed else median
         met = judged <= self.goal if self.score in LESS_IS_BETTER else judged >= self.goal
-        return [*line, f"{median:.4g}", f"{worst:.4g}", str(len(values)), "met" if met else "NOT met"]
+        verdict = "met" if met else "NOT met"
+        if len(values) < self.n_seeds:
+            verdict += f" (needs {self.n_seeds} seeds)"
+        return [*line, f"{median:.4g}", f"{worst:.4g}", str(len(values)), verdict]
 
     def _by_seed(self, rows: Iterable[Row], method: str) -> dict[int, float]:
         return {

@@ -21,7 +21,7 @@ def rows_of(method, score, values):
 
 
 def goal(**changes):
-    base = Headline("as good as it gets", "lines", "unseen", "network", "phase_psnr", 30.0)
+    base = Headline("as good as it gets", "lines", "unseen", "network", "phase_psnr", 30.0, n_seeds=2)
     return replace(base, **changes)
 
 
@@ -51,6 +51,11 @@ def test_less_is_better_for_times_and_distances():
 def test_what_was_not_measured_is_not_met():
     assert goal().verdict([])[-1] == "not measured"
     assert goal().verdict(rows_of("another", "phase_psnr", (99.0,)))[-1] == "not measured"
+
+
+def test_a_verdict_of_too_few_seeds_says_so():
+    rows = rows_of("network", "phase_psnr", (31.0, 32.0))
+    assert goal(n_seeds=10).verdict(rows)[-1] == "met (needs 10 seeds)"
 
 
 def test_a_difference_is_taken_seed_by_seed():
