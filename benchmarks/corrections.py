@@ -161,8 +161,8 @@ def main() -> None:
         f"$ {' '.join(['python', *sys.argv])}\n"
         f"{machine}; Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}; "
         f"{time.strftime('%Y-%m-%d')}\n"
-        f"{asked.seeds} seeds, medians; {asked.positions} frames of {asked.photons:.0e} photons; position errors in "
-        f"px rms, of the probe relative; PSNR with peak 1 and 1 rad\n\n{text_table(HEADERS, rows)}\n"
+        f"{asked.seeds} seeds, medians; {asked.positions} frames of {asked.photons:.0e} photons; errors of positions "
+        f"in px rms, of the probe relative; PSNR with peak 1 and 1 rad\n\n{text_table(HEADERS, rows)}\n"
     )
     print(report)
     if asked.out:
