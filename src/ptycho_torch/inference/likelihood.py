@@ -101,12 +101,12 @@ class Likelihood:
         if held_out_fraction > 0:
             generator = torch.Generator(device=device).manual_seed(seed)
             held = torch.rand(held.shape, generator=generator, device=device) < held_out_fraction
-        self._hold(held)
+        self.held = held & scan.mask
 
-    def _hold(self, held: Bool[Tensor, "frame y x"]) -> None:
-        self.held = held & self.scan.mask
-        self.n_held = int(self.held.sum())
-        self.n_used = len(self.frames) * int(self.scan.mask.sum()) - self.n_held
+    @property
+    def n_used(self) -> int:
+        """Pixels that take part."""
+        return len(self.frames) * int(self.scan.mask.sum()) - int(self.held.sum())
 
     def _cut(self, placement: Placement) -> None:
         self.placement = placement
@@ -127,7 +127,7 @@ class Likelihood:
     def holding_out(self, held: Bool[Tensor, "frame y x"]) -> "Likelihood":
         """Return the same likelihood with other pixels held out."""
         other = copy.copy(self)
-        other._hold(held)
+        other.held = held & self.scan.mask
         return other
 
     def part(self, rows: Int64[Tensor, " some"]) -> "Likelihood":
@@ -135,7 +135,7 @@ class Likelihood:
         other = copy.copy(self)
         other.frames = self.frames[rows]
         other._cut(self.placement)
-        other._hold(self.held[rows])
+        other.held = self.held[rows]
         return other
 
     def recut(self, positions: Float64[Tensor, "frame 2"]) -> "Likelihood":
