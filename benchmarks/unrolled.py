@@ -1,8 +1,9 @@
-"""Networks behind a probe that they have not seen, beside networks trained for it.
+"""The unrolled network beside the lean one, behind the probe that they were trained for and behind others.
 
-    python benchmarks/unseen_probe.py [--pretrained BUNDLE] [--probes NAME ...] [--epochs 60] [--out FILE]
+    python benchmarks/unrolled.py [--probes NAME ...] [--N 64] [--photons 1e6] [--thinning 0] [--epochs 40]
+                                  [--pretrained BUNDLE] [--out FILE]
 
-Every scan is simulated: lines, N = 64, 512 frames, 1e6 photons. A network trained for a probe learns from one object
+Every scan is simulated: lines, 512 frames. A network trained for a probe learns from one object
 behind it and is scored on another; one trained behind the usual probe, and one pre-trained (``ptycho pretrain``), are
 scored on the same scan. The lean network is given as many times the epochs as the unrolled one makes passes, which
 takes about the same time.
@@ -48,7 +49,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pretrained", type=Path)
     parser.add_argument("--probes", nargs="+", choices=list(APERTURES), default=list(APERTURES))
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--N", type=int, default=64)
+    parser.add_argument("--photons", type=float, default=1e6)
+    parser.add_argument("--thinning", type=float, default=0.0)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--learning_rate", type=float, default=1e-3)
     parser.add_argument("--precision", default="32-true")
@@ -61,7 +65,7 @@ def main() -> None:
     pretrained = None if asked.pretrained is None else read_bundle(asked.pretrained).pinn
     rows: list[list[object]] = []
     for probe in asked.probes:
-        scan = scan_of(probe, SCORED)
+        scan = scan_of(probe, SCORED, asked)
 
         def add(
             method: str, seconds: float | None, pinn: PtychoPINN, probe: str = probe, scan: Acquisition = scan
@@ -92,9 +96,9 @@ def main() -> None:
         write_text(asked.out, report)
 
 
-def scan_of(probe: str, seed: int) -> Acquisition:
+def scan_of(probe: str, seed: int, asked: argparse.Namespace) -> Acquisition:
     """Return a scan of an object of its own behind a probe."""
-    return simulate(Simulation(probe=probe), np.random.default_rng(seed))
+    return simulate(Simulation(probe=probe, N=asked.N, photons=asked.photons), np.random.default_rng(seed))
 
 
 def score(reconstruction: Reconstruction, scan: Acquisition) -> tuple[float, float]:
@@ -111,13 +115,14 @@ def machine(device: torch.device) -> str:
 
 def trained(architecture: str, probe: str, asked: argparse.Namespace) -> Fit:
     """Return a network trained on a scan behind a probe."""
-    scan = scan_of(probe, LEARNT)
+    scan = scan_of(probe, LEARNT, asked)
     model = ModelConfig(N=scan.size, architecture=architecture)
     with tempfile.TemporaryDirectory() as folder:
         config = TrainingConfig(
             model,
             nepochs=asked.epochs * (model.passes if architecture == "lean" else 1),
             batch_size=asked.batch_size,
+            thinning=asked.thinning,
             output_dir=Path(folder),
         )
         execution = PyTorchExecutionConfig(
