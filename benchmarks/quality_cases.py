@@ -114,6 +114,7 @@ OTHER_PROBES: dict[str, Callable[[Acquisition], Probe]] = {
 }
 TINY = Simulation("dead_leaves", N=32, n_positions=36, photons=1e4)
 ZONE_PLATE = Simulation(object="lines", probe="zone_plate", photons=1e9)  # as published figures for such scans
+LEAN = {"architecture": "lean", "lean_width": 48}  # where the unrolled network can't be: groups, no shared canvas
 
 
 def cases(longer: float, others: float, star: Star) -> tuple[Case | Repair | Star, ...]:
@@ -123,15 +124,9 @@ def cases(longer: float, others: float, star: Star) -> tuple[Case | Repair | Sta
         Case("lines 1e5", Lines(1e5), others, checked=True),
         Case("lines 1e4", Lines(1e4), others, preset="low-dose", epochs=(10, 20, 40), checked=True),
         Case("lines 1e3", Lines(1e3), others, preset="low-dose"),
-        Case("zone plate, groups of 4", ZONE_PLATE, others, model={"gridsize": 2}),
-        Case("zone plate, each pattern alone", ZONE_PLATE, others, model={"object_big": False}),
-        Case(
-            "another probe",
-            ZONE_PLATE,
-            others,
-            model={"architecture": "unrolled"},
-            other_probes=("another focus", "another aperture"),
-        ),
+        Case("zone plate, groups of 4", ZONE_PLATE, others, model=LEAN | {"gridsize": 2}),
+        Case("zone plate, each pattern alone", ZONE_PLATE, others, model=LEAN | {"object_big": False}),
+        Case("another probe", ZONE_PLATE, others, other_probes=("another focus", "another aperture")),
         Case("Siemens 1e9", Simulation("siemens", n_positions=4096, photons=1e9), longer),
         Case(
             "dead leaves, 128 patterns", Simulation("dead_leaves", scan="spiral", n_positions=128, photons=1e5), others
@@ -156,11 +151,12 @@ def cases(longer: float, others: float, star: Star) -> tuple[Case | Repair | Sta
 
 
 FOR_TWO_CORES = ("lines 1e6", "lines 1e4", "dead leaves, 128 patterns", "wrong positions", STAR)  # half an hour
+SMALL = {"architecture": "unrolled", "lean_width": 16}
 SETS = {
-    "cpu": Set(tuple(case for case in cases(60, 15, Star()) if case.name in FOR_TWO_CORES), {}, {}, {}, 1),
+    "cpu": Set(tuple(case for case in cases(60, 15, Star()) if case.name in FOR_TWO_CORES), SMALL, {}, {}, 1),
     "gpu": Set(
         cases(60, 20, Star(epochs=20)),
-        {"lean_width": 48},
+        {"architecture": "unrolled"},
         {"batch_size": 64},
         {"learning_rate": 5e-4, "precision": "bf16-mixed"},
         6,
