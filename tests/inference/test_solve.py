@@ -8,6 +8,7 @@ import torch
 from ptycho.config.model import ModelConfig
 from ptycho.config.refinement import Refinement
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.inference import solve
 from ptycho_torch.inference.solve import Solver
 from ptycho_torch.physics.forward import probe_weight, weighted_sums
 from ptycho_torch.pinn.build import Constants, build
@@ -67,3 +68,17 @@ def test_halves_follow_the_whole():
     half = torch.arange(0, len(solver.scan), 2)
     again = solver.with_known(found).solve(solver.sums(half), half)
     assert torch.equal(again.end.object_, again.start.object_)
+
+
+def test_a_large_scan_is_judged_by_the_frames_in_its_middle(monkeypatch):
+    monkeypatch.setattr(solve, "ENOUGH", 30)
+    solver, found = solved(1e3)
+    assert found.network_kept
+    few = solver._amid(torch.arange(10, 80))
+    assert len(few) == 30
+    assert few.min() >= 10
+    middle = solver.scan.positions[10:].median(dim=0).values
+    distance = (solver.scan.positions - middle).norm(dim=1)
+    others = [frame for frame in range(10, 80) if frame not in few.tolist()]
+    assert distance[few].max() <= distance[others].min()
+    assert not solved(1e4, blur=0.7)[1].network_kept

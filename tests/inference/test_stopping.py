@@ -81,6 +81,9 @@ def test_split_counts_add_up_and_have_their_shares():
     assert torch.equal(first.counts(everything) + second.counts(everything), scan.counts(everything))
     total, part = (float(one.counts(everything).sum()) for one in (scan, second))
     assert part / total == pytest.approx(0.1, abs=5 * (0.09 / total) ** 0.5)
+    some = scan.split(0.1, torch.tensor([5, 2]))
+    assert torch.equal(some[0].counts(everything) + some[1].counts(everything), scan.counts(torch.tensor([5, 2])))
+    assert torch.equal(some[1].positions, scan.positions[[5, 2]])
     again, other = scan.split(0.1)[1], scan.split(0.1, seed=1)[1]
     assert torch.equal(again.patterns, second.patterns)
     assert not torch.equal(other.patterns, second.patterns)

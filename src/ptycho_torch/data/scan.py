@@ -12,6 +12,7 @@ from ptycho.acquisition.acquisition import Acquisition
 
 # CUDA gathers no unsigned integers of more than one byte: their bits travel as signed ones.
 TRAVELS_AS = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,19 @@ class Scan:
         counts = patterns if self.count_scale is None else (self.count_scale * patterns).square()
         return torch.where(self.mask, counts, 0)
 
-    def split(self, fraction: float, seed: int = 0) -> tuple["Scan", "Scan"]:
-        """Return two scans of counts: each photon is in the second with a probability, else in the first.
+    def split(
+        self, fraction: float, frames: Int64[Tensor, " frame"] | slice = ALL, seed: int = 0
+    ) -> tuple["Scan", "Scan"]:
+        """Return two scans of counts of some frames: each photon is in the second with a probability, or in the first.
 
         Poisson counts that are thinned so are two Poisson counts that know nothing of each other's noise, with means
         (1 - fraction) and fraction times the mean. Patterns that are no whole counts are rounded.
         """
-        counts = self.counts(slice(None)).round()
+        counts = self.counts(frames).round()
         generator = torch.Generator(device=counts.device).manual_seed(seed)
         second = torch.binomial(counts, torch.full_like(counts, fraction), generator=generator)
+        seen, positions = counts - second, self.positions[frames]
         return (
-            replace(self, patterns=counts - second, count_scale=None),
-            replace(self, patterns=second, count_scale=None),
+            replace(self, patterns=seen, positions=positions, count_scale=None),
+            replace(self, patterns=second, positions=positions, count_scale=None),
         )

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # Share of the photons that neither network nor iterations see when it is judged what the iterations shall do.
 UNSEEN = 0.1
+# Frames that are judged at most; those of a larger scan cost time and memory and would say the same.
+ENOUGH = 1024
 # Weights of the network in the prior that are tried one after the other, the most cautious first.
 WEIGHTS = (3.0, 1.0, 0.0)
 # Times what noise alone could account for, beyond which there is nothing to judge.
@@ -186,24 +188,37 @@ class Solver:
         Some photons are taken out before the network looks at the patterns, for it would know their noise. What makes
         the deviance of these lower than anything before, by more than the standard error of the difference, is better.
         """
-        seen, unseen = self.scan.split(UNSEEN)
-        blind = replace(self, scan=seen, flux=self.flux * (1 - UNSEEN), watcher=Aside(self.watcher, "judge"))
-        sums = blind.sums(frames)
+        frames = self._amid(frames)
+        seen, unseen = self.scan.split(UNSEEN, frames)
+        blind = replace(
+            self,
+            scan=seen,
+            placement=self.placement.part(frames),
+            flux=self.flux * (1 - UNSEEN),
+            watcher=Aside(self.watcher, "judge"),
+        )
+        every = torch.arange(len(frames), device=frames.device)
+        sums = blind.sums(every)
 
         def deviance(at: Estimate, placement: Placement) -> Tensor:
-            law = Likelihood(unseen, placement, held_out_fraction=0.0, frames=frames)
+            law = Likelihood(unseen, placement, held_out_fraction=0.0)
             return law.frame_deviances(at.exposed(UNSEEN / (1 - UNSEEN)))
 
-        begun = blind._begun(sums, frames)
-        best, lowest = None, deviance(begun.start, self.placement)
+        best, lowest = None, deviance(blind._begun(sums, every).start, blind.placement)
         for weight in WEIGHTS if self.refinement.total_variation else (0.0,):
-            done = replace(blind, network_weight=weight)._iterated(sums, frames)
+            done = replace(blind, network_weight=weight)._iterated(sums, every)
             found = deviance(done.end, done.placement)
             gain, error = paired(lowest, found)
             logger.info("weight %g of the network: photons kept apart gain %.3g +- %.2g a frame", weight, gain, error)
             if gain > error:
                 best, lowest = weight, found
         return best
+
+    def _amid(self, frames: Frames) -> Frames:
+        """Return as many of some frames as are enough to judge, those nearest to the middle of the scan."""
+        positions = self.scan.positions[frames]
+        distance = (positions - positions.median(dim=0).values).square().sum(dim=1)
+        return frames[distance.argsort()[:ENOUGH].sort().values]
 
     def likelihood(self, frames: Frames, placement: Placement) -> Likelihood:
         """Return the likelihood of some frames, no pixel held out."""
