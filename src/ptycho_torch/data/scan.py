@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho_torch.data.thinning import Thinning
 
 # CUDA gathers no unsigned integers of more than one byte: their bits travel as signed ones.
 TRAVELS_AS = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
@@ -59,14 +60,11 @@ class Scan:
     ) -> tuple["Scan", "Scan"]:
         """Return two scans of counts of some frames: each photon is in the second with a probability, or in the first.
 
-        Poisson counts that are thinned so are two Poisson counts that know nothing of each other's noise, with means
-        (1 - fraction) and fraction times the mean. Patterns that are no whole counts are rounded.
+        As `ptycho_torch.data.thinning.Thinning` does it; patterns that are no whole counts are rounded.
         """
-        counts = self.counts(frames).round()
-        generator = torch.Generator(device=counts.device).manual_seed(seed)
-        second = torch.binomial(counts, torch.full_like(counts, fraction), generator=generator)
-        seen, positions = counts - second, self.positions[frames]
-        return (
-            replace(self, patterns=seen, positions=positions, count_scale=None),
-            replace(self, patterns=second, positions=positions, count_scale=None),
+        thin = Thinning(fraction, torch.Generator(device=self.positions.device).manual_seed(seed))
+        first, second = (
+            replace(self, patterns=part, positions=self.positions[frames], count_scale=None)
+            for part in thin(self.counts(frames))
         )
+        return first, second
