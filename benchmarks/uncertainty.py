@@ -5,7 +5,7 @@
 A small network (preset "quick") learns from one simulated scan of every object and dose (N = 64), and another object
 of the same kind is reconstructed by it, alone and with at most 20 iterations. The coverage is the share of pixels whose
 error, after alignment and where `ptycho compare` judges, is below the deviation that the self-check gives; beside it
-the root mean squares of all errors and of all deviations. About eight minutes on two quiet cores.
+the root mean squares of all errors and of all deviations. Some minutes on a GPU, and longer on two cores.
 """
 
 import argparse
