@@ -16,6 +16,7 @@ Without pty-chi (extra "baseline") its rows are left out.
 
 import argparse
 import platform
+import shlex
 import sys
 import tempfile
 import time
@@ -264,7 +265,7 @@ def written(rows: list[Row], goals: list[Headline], seconds: float, folder: Path
     """Return the report so far, and keep it with the raw rows: a run that is cut off leaves what it has measured."""
     machines = "\n".join(dict.fromkeys(row.machine for row in rows))
     report = (
-        f"$ {' '.join(['python', *sys.argv])}\n{machines}\n{seconds:.0f} s; {time.strftime('%Y-%m-%d')}\n"
+        f"$ {shlex.join(['python', *sys.argv])}\n{machines}\n{seconds:.0f} s; {time.strftime('%Y-%m-%d')}\n"
         f"PSNR with peak 1 and 1 rad; FRC as a fraction of Nyquist; times of one method on one scan\n\n"
         f"{tables(rows, goals)}"
     )
