@@ -55,7 +55,7 @@ def predicted(canvas: torch.Tensor) -> Prediction:
 
 def test_the_truth_is_at_no_distance():
     truth = simulate(draw(), Pictures()).truth
-    assert float(distance(predicted(truth), truth)) == pytest.approx(-50)
+    assert float(distance(predicted(truth), truth)) == pytest.approx(0, abs=1e-3)
     torch.testing.assert_close(
         relative_errors(predicted(1.1 * truth), truth), torch.full((2,), 0.01), rtol=1e-3, atol=0
     )

@@ -1,6 +1,6 @@
 """A stream of simulated experiments that is never stored: every step draws its own, and the seed decides them all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,8 +55,15 @@ class Draw:
     seed: int
 
     def to(self, device: torch.device) -> "Draw":
-        """Return it on another device."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        """Return it on another device, without waiting for the copy where it comes from page-locked memory."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Draw":
+        """Return it in page-locked memory; a loader that pins calls this."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> "Draw":
+        moved = {name: move(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **moved)
 
     def numel(self) -> int:

@@ -95,7 +95,8 @@ def pretrain(
     """
     execution = execution or PyTorchExecutionConfig()
     lightning.seed_everything(config.seed, verbose=False)
-    data = StreamDataModule(config)
+    device = resolve_device(execution.accelerator)
+    data = StreamDataModule(config, pinned=device.type == "cuda")
     choices = TrainingConfig(config.model, subsample_seed=config.seed, output_dir=config.output_dir)
     first = simulate(data.held_out[0], Pictures())
     pinn = build(config.model, choices, Constants.of_probe(first.probe[0]))
@@ -110,7 +111,7 @@ def pretrain(
             max_epochs=-(-config.steps // config.check_every),
             max_steps=config.steps,
             limit_train_batches=min(config.check_every, config.steps),
-            accelerator="gpu" if resolve_device(execution.accelerator).type == "cuda" else execution.accelerator,
+            accelerator="gpu" if device.type == "cuda" else execution.accelerator,
             precision=execution.precision,
             deterministic=execution.deterministic,
             use_distributed_sampler=False,
@@ -128,7 +129,7 @@ def pretrain(
 
 
 class PretrainingModule(lightning.LightningModule):
-    """Steps over simulated experiments; the loss is the error of the object, dB."""
+    """Steps over simulated experiments; the loss is the relative error of the object."""
 
     def __init__(self, pinn: PtychoPINN, config: PretrainingConfig, execution: PyTorchExecutionConfig) -> None:
         super().__init__()
@@ -184,9 +185,10 @@ class PretrainingModule(lightning.LightningModule):
 class StreamDataModule(lightning.LightningDataModule):
     """The stream of training, and steps of another seed that are held out."""
 
-    def __init__(self, config: PretrainingConfig) -> None:
+    def __init__(self, config: PretrainingConfig, *, pinned: bool) -> None:
         super().__init__()
         self.config = config
+        self._pinned = pinned
         held_out = self._stream(config.seed + APART, HELD_OUT, HELD_OUT_REUSE)
         self.held_out = [held_out[step] for step in range(HELD_OUT)]
 
@@ -201,6 +203,8 @@ class StreamDataModule(lightning.LightningDataModule):
             sampler=_Onwards(config.steps, config.check_every),
             num_workers=workers,
             persistent_workers=workers > 0,
+            # A copy that the GPU has to wait for would cost as much as the step where others use it too.
+            pin_memory=self._pinned,
             worker_init_fn=_one_thread_and_no_signals,
         )
 
