@@ -29,8 +29,8 @@ class Kind:
     """How a network is made, and what it looks at.
 
     "amplitude": (batch, channel, y, x), normalised amplitudes. "back projection": (batch, 2 channel, y, x), real and
-    imaginary parts of the residual of a transparent object, brought back to the sample. "residual": (batch, 10, y, x),
-    an estimate of one patch, the steps that patterns ask for, and the probe, see `Unrolled`.
+    imaginary parts of the residual of a transparent object, brought back to the sample. "residual": (batch, 8, y, x),
+    an estimate of one patch, the steps that patterns ask for, and the light, see `Unrolled`.
     """
 
     make: Callable[[NetworkChoices], nn.Module]

@@ -1,4 +1,4 @@
-"""One pass of an unrolled reconstruction: patches, their residual and the probe to better patches."""
+"""One pass of an unrolled reconstruction: patches, their residual and the light to better patches."""
 
 import torch
 from jaxtyping import Complex64, Float
@@ -6,16 +6,16 @@ from torch import Tensor, nn
 
 from ptycho_torch.networks.unet import ResidualUNet
 
-# Real images that a pass sees: patch (2), step it asks for (2), step that all ask for (2), probe (2), light, dose.
-N_SEEN = 10
+# Real images that a pass sees: patch (2), step it asks for (2), step that all ask for (2), light, dose.
+N_SEEN = 8
 
 
 class Unrolled(ResidualUNet):
-    """What is known of a patch, as real images (batch, 10, N, N), to a better patch (batch, 1, N, N).
+    """What is known of a patch, as real images (batch, 8, N, N), to a better patch (batch, 1, N, N).
 
-    The images are the real and imaginary parts of the patch O, of the step r that its own pattern asks for, of the step
-    that all patterns together ask for there, and of the probe (largest modulus 1); then the light on the patch (largest
-    1) and the dose, see `ptycho_torch.pinn.unrolled.UnrolledPINN`. The answer is O + s r + U, with a learned step s, 1
+    The images are the real and imaginary parts of the patch O, of the step r that its own pattern asks for and of the
+    step that all patterns together ask for there; then the light on the patch (largest 1) and the dose, see
+    `ptycho_torch.pinn.unrolled.UnrolledPINN`. The answer is O + s r + U, with a learned step s, 1
     at first, and U what the body says, nearly zero at first: a fresh network takes the step of an iterative engine.
 
     Parameters

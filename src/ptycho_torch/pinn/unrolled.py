@@ -49,19 +49,20 @@ class UnrolledPINN(PtychoPINN):
     """Patterns and a probe -> passes over one canvas -> expected counts.
 
     The canvas begins transparent, O_0 = 1. A pass cuts patches O_j at whole pixels, behind the probe P_j moved by the
-    sub-pixel remainder of each position; the network sees patch, residual, probe and dose, and says a better patch; the
+    sub-pixel remainder of each position; the network sees patch, residual, light and dose, and says a better patch; the
     patches are merged again,
 
         g_j = sum_m P_jm^* F^-1[ (sqrt(n_j) - |Psi_j|) Psi_jm / |Psi_j| ],  Psi_jm = F[P_jm O_j],
         r_j = g_j / (|P_j|^2 + 0.3 max |P|^2),  R = sum_j g_j / (sum_j |P_j|^2 + 0.3 max |P|^2),
-        O <- sum_j |P_j|^2 N(O_j, r_j, R_j, P_j) / sum_j |P_j|^2.
+        O <- sum_j |P_j|^2 N(O_j, r_j, R_j, |P_j|^2) / sum_j |P_j|^2.
 
-    The same weights serve every pass. Since the probe is an input, another one may stand in its place: `behind`.
+    The same weights serve every pass. The probe enters through residual and light, so another one may stand in its
+    place: `behind`.
 
     Parameters
     ----------
     network
-        (batch, 10, y, x) -> complex patches (batch, 1, y, x), see `ptycho_torch.networks.unrolled.Unrolled`.
+        (batch, 8, y, x) -> complex patches (batch, 1, y, x), see `ptycho_torch.networks.unrolled.Unrolled`.
     probe, input_scale, overlapping
         As for `PtychoPINN`.
     passes
@@ -131,9 +132,8 @@ class UnrolledPINN(PtychoPINN):
         peak = own_light.amax(dim=(1, 2), keepdim=True)
         own_step = frames.residual(canvas) / damped(own_light, peak)
         common_step = frames.look(residual) / damped(frames.look(light), peak)
-        probe = _upright(frames.probe[:, 0]) / peak.sqrt()
         dose = (own_light.sum(dim=(1, 2), keepdim=True).log10() - USUAL_DOSE) / DOSE_RANGE
-        images = [torch.view_as_real(image) for image in (patches, own_step, common_step, probe)]
+        images = [torch.view_as_real(image) for image in (patches, own_step, common_step)]
         seen = torch.cat([*images, (own_light / peak)[..., None], dose.expand(own_light.shape)[..., None]], dim=-1)
         return frames.look.adjoint(own_light * self.network(seen.movedim(-1, 1))[:, 0])
 
@@ -143,9 +143,3 @@ class UnrolledPINN(PtychoPINN):
         placement = stack_regions(nowhere, amplitude.shape[-1])
         frames = Frames.of((amplitude / self.input_scale).square(), placement, self.probe)
         return frames.look(self.canvas(frames, len(amplitude))[0])
-
-
-def _upright(probe: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
-    """Return probes turned so that the mean phase, weighted by the light, is 0: their global phase says nothing."""
-    mean = (probe * probe.abs()).sum(dim=(1, 2), keepdim=True)
-    return probe * torch.polar(torch.ones_like(mean.real), -mean.angle())
