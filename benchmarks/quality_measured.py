@@ -27,11 +27,11 @@ from ptycho_torch.inference.reconstruct import reconstruct
 from ptycho_torch.pinn.pinn import PtychoPINN
 
 CASE, OBJECT = "Siemens star, measured", "measured"
-OURS = "flat, passes, probe of 2 modes refined"
-BASELINE, BASELINE_WITH_MODES = "pty-chi LSQML, best of 40 epochs", "pty-chi LSQML, probe of 2 modes"
+OURS = "flat, passes, probe of 3 modes refined"
+BASELINE, BASELINE_WITH_MODES = "pty-chi LSQML, best of 40 epochs", "pty-chi LSQML, probe of 3 modes"
 TRAINED, PRETRAINED = "from file to image, trained", "from file to image, pre-trained"
 EPOCHS = (10, 20, 30, 40)
-REFINEMENT = Refinement(probe=Span(), coarse_passes=6, passes=8, n_modes=2)
+REFINEMENT = Refinement(probe=Span(), coarse_passes=6, passes=6, n_modes=3)
 STAR_SIZE = 128  # px, of its patterns
 CENTRE = 192  # px, the side of the square in the middle whose phases are correlated too
 
