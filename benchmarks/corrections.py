@@ -1,6 +1,6 @@
 """Positions and a probe that the scan has wrong, and what the likelihood iterations make of them without a network.
 
-    python benchmarks/corrections.py [--seeds 5] [--positions 512] [--iterations 100] [--photons 1e5]
+    python benchmarks/corrections.py [--seeds 5] [--positions 512] [--iterations 150] [--photons 1e5]
         [--out FILE]
 
 Simulated scans of lines, 64 x 64 px, from a transparent object. Positions: normal errors of 3 px
@@ -37,7 +37,7 @@ from ptycho_torch.inference.iterate import iterate
 PHOTONS = 1e5
 ERROR = 3.0  # px rms
 OUT_OF_FOCUS = 0.3
-POSITIONS_FROM, PROBE_FROM = Span(5), Span(5)
+POSITIONS_FROM, PROBE_FROM = Span(5, 100), Span(5)
 HEADERS = ["wrong", "iterations", "error before", "after", "worst seed", "object dB", "phase dB", "s"]
 
 
@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--positions", type=int, default=512)
-    parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--iterations", type=int, default=150)
     parser.add_argument("--photons", type=float, default=PHOTONS)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()

@@ -138,6 +138,12 @@ class Likelihood:
         other.held = self.held[rows]
         return other
 
+    def expecting(self, prior: Prior | None) -> "Likelihood":
+        """Return the same likelihood with something else expected of the object beforehand."""
+        other = copy.copy(self)
+        other.prior = prior
+        return other
+
     def recut(self, positions: Float64[Tensor, "frame 2"]) -> "Likelihood":
         """Return the same likelihood with patches cut around other positions, px on the canvas."""
         other = copy.copy(self)

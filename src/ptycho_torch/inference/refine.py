@@ -134,6 +134,7 @@ class _Walk:
     def __init__(self, likelihood: Likelihood, at: Estimate, refinement: Refinement) -> None:
         self.refinement = refinement
         self.likelihood = likelihood
+        self._prior = likelihood.prior
         self.at = at
         self.value = likelihood(at)
         self.home = likelihood.placement.positions
@@ -145,7 +146,9 @@ class _Walk:
         at = entered(self.likelihood, at, free, self.refinement.n_variations)
         if tries is not None:
             at = search(self.likelihood, at, self.home, tries)
-        self.likelihood = self.likelihood.freeing(free)
+        # What is expected of an object pulls positions along: they are found from the counts alone.
+        prior = None if "positions" in free else self._prior
+        self.likelihood = self.likelihood.freeing(free).expecting(prior)
         self._newton = QuasiNewton(_held_back(self.likelihood.stiffness(at)))
         self.stand(at)
 
