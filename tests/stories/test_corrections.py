@@ -5,7 +5,7 @@ import torch
 from corrections import solved
 
 CPU = torch.device("cpu")
-FRAMES, ITERATIONS = 512, 100
+FRAMES, ITERATIONS = 512, 150
 
 
 @pytest.mark.slow
