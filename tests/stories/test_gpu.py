@@ -45,5 +45,11 @@ def test_iterations_and_the_self_check_agree_too(run):
     assert there == pytest.approx(here, rel=0.02)
 
 
+def test_it_is_judged_on_the_device_what_few_photons_say(run):
+    write_npz(run / "scan.npz", small_scan(n_positions=100, photons=1e3))
+    _, told = reconstruct(run, "cuda", "--refine", "5")
+    assert told["network_kept"] or told["network_weight"] >= 0
+
+
 def test_the_network_leaves_for_other_programs(run):
     assert main(["export", str(run / "run"), str(run / "network.onnx")]) == 0

@@ -217,7 +217,7 @@ class Solver:
     def _amid(self, frames: Frames) -> Frames:
         """Return as many of some frames as are enough to judge, those nearest to the middle of the scan."""
         positions = self.scan.positions[frames]
-        distance = (positions - positions.median(dim=0).values).square().sum(dim=1)
+        distance = (positions - positions.sort(dim=0).values[len(positions) // 2]).square().sum(dim=1)
         return frames[distance.argsort()[:ENOUGH].sort().values]
 
     def likelihood(self, frames: Frames, placement: Placement) -> Likelihood:

@@ -36,14 +36,16 @@ class ResidualUNet(nn.Module, ABC):
         self.down_middle = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
         self.middle = ResidualBlock(2 * width)
         self.down_coarse = nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1)
-        self.places = nn.Parameter(0.02 * torch.randn(1, (size // 8) ** 2, 4 * width))
+        self.places = nn.Parameter(torch.empty(1, (size // 8) ** 2, 4 * width))
         self.mixing = nn.Sequential(*(GlobalMixing(4 * width, heads=4) for _ in range(mixers)))
         self.up_middle = Upsample(4 * width, 2 * width)
         self.middle_up = ResidualBlock(2 * width)
         self.up_fine = Upsample(2 * width, width)
         self.fine_up = ResidualBlock(width)
         self.head = Upsample(width, n_said, kernel=3)
-        nn.init.normal_(self.head.spread.weight, std=1e-3)
+        # Not normal_: on the meta device, where bundles are checked, it opens a compiler for seconds.
+        nn.init.trunc_normal_(self.places, std=0.02)
+        nn.init.trunc_normal_(self.head.spread.weight, std=1e-3)
         nn.init.zeros_(self.head.spread.bias)
 
     @abstractmethod
