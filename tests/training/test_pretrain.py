@@ -10,6 +10,7 @@ from ptycho.acquisition.writers import write_npz
 from ptycho.base.errors import ConfigError
 from ptycho.base.watching import Watcher
 from ptycho.cli.main import main
+from ptycho.cli.starting import TUNING_RATE, training_choices, training_parser
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.pretraining import PretrainingConfig
@@ -78,6 +79,15 @@ def test_pre_training_goes_on_from_a_bundle(bundle, tmp_path):
     for name, weights in before.pinn.network.state_dict().items():
         torch.testing.assert_close(after.pinn.network.state_dict()[name], weights, atol=1e-6, rtol=0)
     assert after.manifest.began_from == before.manifest.sha256["weights.safetensors"]
+
+
+def test_pre_training_takes_the_network_from_the_bundle(bundle, tmp_path, capsys):
+    arguments = ["pretrain", "--from", str(bundle), "--steps", "1", "--n_workers", "0", "--n_regions", "2", "--quiet"]
+    assert main([*arguments, "--output_dir", str(tmp_path / "on")]) == 0
+    model = read_bundle(tmp_path / "on").config.model
+    assert (model.N, model.architecture, model.lean_width) == (32, "lean", 8)
+    assert main([*arguments, "--output_dir", str(tmp_path / "other"), "--lean_width", "16"]) == 2
+    assert "lean_width is 16 but 8 there; expected the same; leave these choices" in capsys.readouterr().err
 
 
 def test_steps_go_on_from_one_check_to_the_next():
@@ -153,11 +163,22 @@ def test_the_verb_takes_the_network_from_the_bundle_and_names_it(bundle, scan_fi
     assert tuned.manifest.began_from == start.manifest.sha256["weights.safetensors"]
 
 
+def test_a_preset_gives_way_to_the_bundle_and_its_rate_to_that_of_tuning(bundle, scan_file, tmp_path):
+    start = [str(scan_file), "--from", str(bundle), "--output_dir", str(tmp_path), "--preset", "best"]
+    given = training_parser("train", "Train.").read(start)
+    config, execution = training_choices(given, resume=False)
+    assert (config.model.architecture, config.model.lean_width, config.nepochs) == ("lean", 8, 60)
+    assert execution.learning_rate == TUNING_RATE
+    chosen = [*start, "--model.lean_width", "16", "--execution.learning_rate", "1e-3"]
+    config, execution = training_choices(training_parser("train", "Train.").read(chosen), resume=False)
+    assert (config.model.lean_width, execution.learning_rate) == (16, 1e-3)
+
+
 def test_a_bundle_of_another_size_is_refused(bundle, tmp_path, capsys):
     write_npz(tmp_path / "scan.npz", small_scan(N=40, n_positions=12))
     arguments = ["train", str(tmp_path / "scan.npz"), "--from", str(bundle), "--output_dir", str(tmp_path / "run")]
     assert main(arguments) == 2
-    assert "N is 40 but 32 there" in capsys.readouterr().err
+    assert "N is 40 but 32 there; expected the same; give a bundle for patterns of 40 px" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -29,18 +29,27 @@ class Given:
         The verb's own arguments, by name.
     choices
         Class of configuration -> the choices that were made, flags over file over preset.
+    singly
+        The same without those of a preset.
     source
         Where the choices come from, for messages.
     """
 
     arguments: Namespace
     choices: Mapping[type[Any], Any]
+    singly: Mapping[type[Any], Any]
     source: str
 
     def config(
-        self, cls: type[C], values: Mapping[str, Any] | None = None, below: Mapping[str, Any] | None = None
+        self,
+        cls: type[C],
+        values: Mapping[str, Any] | None = None,
+        below: Mapping[str, Any] | None = None,
+        above_preset: Mapping[str, Any] | None = None,
     ) -> C:
         """Return the configuration of class ``cls``: what was asked for over ``below``, and ``values`` over both.
+
+        ``above_preset`` gives way to what was asked for in the file and by flags, and not to a preset.
 
         Raises
         ------
@@ -48,6 +57,8 @@ class Given:
             The file has a choice that does not exist, or that is of another type.
         """
         asked = self.choices[cls] if below is None else _over(below, self.choices[cls])
+        if above_preset is not None:
+            asked = _over(_over(asked, above_preset), self.singly[cls])
         return from_dict(_over(asked, values or {}), cls, self.source)
 
 
@@ -95,7 +106,11 @@ class VerbParser(ArgumentParser):
         source = arguments.config if self._configs else None
         flags = arguments.as_dict()
         preset = read_preset(flags["preset"]) if flags.get("preset") else {}
-        file = _over(preset, load_yaml_config(source)) if source else preset
+        file = load_yaml_config(source) if source else {}
+        choices, singly = self._choices(_over(preset, file), flags), self._choices(file, flags)
+        return Given(arguments, choices, singly, str(source or "the command line"))
+
+    def _choices(self, file: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[type[Any], Any]:
         choices: dict[type[Any], Any] = {}
         for key, cls in self._configs.items():
             if key:
@@ -104,7 +119,7 @@ class VerbParser(ArgumentParser):
                 names = {field.name for field in fields(cls)} - self._skipped
                 own = {name: flags[name] for name in names if name in flags}
                 choices[cls] = _over({k: v for k, v in file.items() if k not in self._configs}, own)
-        return Given(arguments, choices, str(source or "the command line"))
+        return choices
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print one line that says what is wrong, with the nearest flag, and exit with 2."""

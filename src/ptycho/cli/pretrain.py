@@ -13,7 +13,7 @@ from ptycho.base.interruption import Interruption
 from ptycho.base.provenance import provenance
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
 from ptycho.cli.parsing import verb_parser
-from ptycho.cli.starting import BUNDLE, CONFIG
+from ptycho.cli.starting import BUNDLE, CONFIG, network_in
 from ptycho.config.commented import commented_yaml
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.pretraining import PretrainingConfig, validate_pretraining
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # The bundle is written last: where it is, the run is finished, or was ended in order.
 PRODUCTS = (BUNDLE, "pretraining.json", CONFIG, "logs/metrics.csv")
+# Choices that a bundle makes, where the run starts from one and nobody chose otherwise.
+NETWORK = ("N", "architecture", "lean_width", "passes")
 # Choices that the verb makes itself.
 FILLED = ("output_dir", "from_bundle")
 # Of the choices of the machine these are read; the others are no flags here.
@@ -50,7 +52,9 @@ def run(argv: Sequence[str]) -> int:
     asked = given.arguments
     named = {"output_dir": asked.output_dir, "from_bundle": asked["from"]}
     own = {name: path for name, path in named.items() if path is not None}
-    config, execution = given.config(PretrainingConfig, own), given.config(PyTorchExecutionConfig)
+    network = {} if asked["from"] is None else network_in(asked["from"], size=True)
+    below = {name: network[name] for name in NETWORK if name in network}
+    config, execution = given.config(PretrainingConfig, own, below), given.config(PyTorchExecutionConfig)
     validate_pretraining(config, execution)
     if printing:
         sys.stdout.write(commented_yaml(config, execution, verb="pretrain", left_out=(*FILLED, *UNREAD), open_=()))

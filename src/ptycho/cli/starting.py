@@ -24,7 +24,7 @@ PRODUCTS = (
 # Choices that the verb makes itself, and one of the machine that only a reconstruction reads.
 FILLED = ("train_data_file", "test_data_file", "output_dir", "from_bundle", "n_images")
 UNUSED = ("inference_batch_size",)
-# Largest learning rate of a training that starts from a bundle, where nobody chose one.
+# Largest learning rate of a training that starts from a bundle, where no file and no flag chose one.
 TUNING_RATE = 2e-4
 
 
@@ -85,16 +85,18 @@ def training_choices(given: Given, *, resume: bool) -> tuple[TrainingConfig, PyT
             given, own if bundle is None else {**own, "from_bundle": bundle}, asked.output_dir / CONFIG
         )
     elif bundle is not None:
-        config = given.config(TrainingConfig, {**own, "from_bundle": bundle}, below={"model": _network_in(bundle)})
-        execution = given.config(PyTorchExecutionConfig, below={"learning_rate": TUNING_RATE})
+        config = given.config(
+            TrainingConfig, {**own, "from_bundle": bundle}, above_preset={"model": network_in(bundle)}
+        )
+        execution = given.config(PyTorchExecutionConfig, above_preset={"learning_rate": TUNING_RATE})
     else:
         config, execution = given.config(TrainingConfig, own), given.config(PyTorchExecutionConfig)
     validate_training(config, execution)
     return config, execution
 
 
-def _network_in(bundle: Path) -> dict[str, Any]:
-    """Return the choices about the network in a bundle, but for the size, which the scan decides.
+def network_in(bundle: Path, *, size: bool = False) -> dict[str, Any]:
+    """Return the choices about the network in a bundle; with ``size`` that of its patterns too, else the scan's.
 
     Raises
     ------
@@ -108,7 +110,8 @@ def _network_in(bundle: Path) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         raise extra_missing(error.name or "torch", "torch") from error
     choices = to_dict(read_bundle(bundle).config.model)
-    del choices["N"]
+    if not size:
+        del choices["N"]
     return choices
 
 

@@ -129,9 +129,10 @@ def start_from(path: Path, pinn: PtychoPINN, model: ModelConfig) -> str:
         f"{name} is {ours[name]!r} but {theirs[name]!r} there" for name in SHAPING if ours[name] != theirs[name]
     ]
     if differing:
+        size = ours["N"] != theirs["N"]
         raise ConfigError(
-            f"{path} holds another network: {', '.join(differing)}; expected the same; give the bundle of such a "
-            "network, or leave these choices to the bundle"
+            f"{path} holds another network: {', '.join(differing)}; expected the same; "
+            + (f"give a bundle for patterns of {ours['N']} px" if size else "leave these choices to the bundle")
         )
     pinn.network.load_state_dict(bundle.pinn.network.state_dict())
     return bundle.manifest.sha256[WEIGHTS]
