@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import signal
 
@@ -51,9 +52,26 @@ def test_a_run_writes_a_bundle_its_choices_and_curves_and_no_data(bundle):
     assert read_bundle(bundle).config.model.N == 32
 
 
-def test_the_bundle_reconstructs(bundle, scan_file, tmp_path):
+def test_the_bundle_reconstructs_and_the_result_says_how_it_was_pre_trained(bundle, scan_file, tmp_path):
     assert main(["reconstruct", str(bundle), str(scan_file), "--output_dir", str(tmp_path / "out"), "--quiet"]) == 0
-    assert (tmp_path / "out" / "reconstruction.npz").exists()
+    facts = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert facts["commands"]["pretrain"].startswith(f"ptycho pretrain --output_dir {bundle}")
+    assert list(facts["settings"]) == ["model"], "no epochs and batches that never were"
+    assert "Error of the object in simulated experiments" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_folder_holds_the_record_of_one_run(bundle, scan_file, tmp_path):
+    run = tmp_path / "run"
+    into = ["--output_dir", str(run), "--quiet", "--overwrite"]
+    before = ["pretrain", *into, "--steps", "1", *FLAGS]
+    assert main(before) == 0
+    assert main(["train", str(scan_file), "--from", str(bundle), "--nepochs", "1", *into]) == 0
+    assert (run / "training.json").exists()
+    assert not (run / "pretraining.json").exists()
+    assert main(before) == 0
+    assert (run / "pretraining.json").exists()
+    assert not (run / "training.json").exists()
+    assert not list(run.glob("checkpoints/*.ckpt"))
 
 
 def test_the_seed_decides_the_network():

@@ -29,6 +29,7 @@ from ptycho.live.server import live_page
 from ptycho.live.terminal import progress_line
 from ptycho.metrics.summary import Comparison, compare
 from ptycho.report.demo_page import Curves, save_demo_page
+from ptycho.report.training import TrainingRecord
 from ptycho.simulation.simulate import Simulation, simulate
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def _demo(folder: Path, home: Path, seed: int, command: Sequence[str], page: Wat
         refinement = Refinement(ITERATIONS)
         result = reconstruct(trained.pinn, scan, device=device, refinement=refinement, check=True, watcher=watcher)
     made = Made(result, scan, str(device), config, refinement)
-    facts = summary(made, data=str(home / "scan.npz"), train="", **provenance(command))
+    facts = summary(made, TrainingRecord(), data=str(home / "scan.npz"), **provenance(command))
     logger.info("for comparison, the likelihood solution that starts from the truth")
     with progress_line(shown=not quiet) as line:
         limit = maximum_likelihood(scan, device=device, watcher=line)

@@ -13,15 +13,13 @@ from ptycho.base.interruption import Interruption
 from ptycho.base.provenance import provenance
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
 from ptycho.cli.parsing import verb_parser
-from ptycho.cli.starting import BUNDLE, CONFIG, network_in
+from ptycho.cli.starting import BUNDLE, PRODUCTS, network_in
 from ptycho.config.commented import commented_yaml
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.pretraining import PretrainingConfig, validate_pretraining
 
 logger = logging.getLogger(__name__)
 
-# The bundle is written last: where it is, the run is finished, or was ended in order.
-PRODUCTS = (BUNDLE, "pretraining.json", CONFIG, "logs/metrics.csv")
 # Choices that a bundle makes, where the run starts from one and nobody chose otherwise.
 NETWORK = ("N", "architecture", "lean_width", "passes")
 # Choices that the verb makes itself.

@@ -28,7 +28,7 @@ from ptycho.live.server import live_page
 from ptycho.live.terminal import progress_line
 from ptycho.report.figures import save_amplitude, save_phase
 from ptycho.report.html.report import Report, save_report
-from ptycho.report.training import training_record
+from ptycho.report.training import TrainingRecord, training_record
 
 if TYPE_CHECKING:
     from ptycho_torch.inference.reconstruct import Result
@@ -78,9 +78,7 @@ def run(argv: Sequence[str]) -> int:
             )
         trained = training_record(asked.run)
         with all_together(folder, PRODUCTS) as staged:
-            facts = summary(
-                made, data=str(asked.data), train=trained.command, **provenance(["ptycho", "reconstruct", *argv])
-            )
+            facts = summary(made, trained, data=str(asked.data), **provenance(["ptycho", "reconstruct", *argv]))
             write_results(staged, made, facts, trained.curves)
     result = made.result
     logger.info("deviance %.4g a pixel, R-factor %.4g", result.deviance, result.r_factor)
@@ -185,21 +183,25 @@ def write_results(folder: Path, made: Made, facts: dict[str, Any], training: Map
     write_text(folder / "summary.json", json.dumps(facts, indent=2))
 
 
-def summary(made: Made, *, data: str, train: str, command: str, finished: str, machine: str) -> dict[str, Any]:
+def summary(
+    made: Made, trained: TrainingRecord, *, data: str, command: str, finished: str, machine: str
+) -> dict[str, Any]:
     """Return what summary.json says.
 
     Parameters
     ----------
+    trained
+        What is known of the training. Before any scan was seen, only the choices of the network say anything.
     data
         The scan's file.
-    train, command
-        Command lines that trained the network ("" when nobody knows) and made this result.
+    command
+        Command line that made this result.
     finished, machine
         As `ptycho.base.provenance` has them.
     """
     from ptycho_torch.persistence.manifest import package_versions
 
-    result = made.result
+    result, settings = made.result, to_dict(made.config)
     held_out = result.final.history.get("held_out_deviance")
     return {
         "data": data,
@@ -222,6 +224,6 @@ def summary(made: Made, *, data: str, train: str, command: str, finished: str, m
         "machine": machine,
         "finished": finished,
         "versions": package_versions(),
-        "commands": {"train": train, "reconstruct": command} if train else {"reconstruct": command},
-        "settings": to_dict(made.config),
+        "commands": ({trained.verb: trained.command} if trained.command else {}) | {"reconstruct": command},
+        "settings": {"model": settings["model"]} if trained.verb == "pretrain" else settings,
     }

@@ -16,9 +16,17 @@ from ptycho.config.validate import validate_model, validate_training
 
 BUNDLE = "wts.h5.zip"
 CONFIG = "config.yaml"
-# The bundle is written last: where it is, the run is finished.
+# What a training or a pre-training leaves. The bundle is written last: where it is, the run is finished.
 PRODUCTS = (
-    *(BUNDLE, "training.json", CONFIG, "logs/metrics.csv", "checkpoints/last.ckpt", "checkpoints/epoch=*.ckpt"),
+    *(
+        BUNDLE,
+        "training.json",
+        "pretraining.json",
+        CONFIG,
+        "logs/metrics.csv",
+        "checkpoints/last.ckpt",
+        "checkpoints/epoch=*.ckpt",
+    ),
     "tensorboard/events.out.tfevents.*",
 )
 # Choices that the verb makes itself, and one of the machine that only a reconstruction reads.

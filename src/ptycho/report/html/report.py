@@ -305,8 +305,12 @@ def _curves(report: Report) -> list[Chart]:
             Line(name, tone, np.arange(1, len(curve) + 1), curve)
             for (name, curve), tone in zip(report.training.items(), tones, strict=False)
         ]
-        words = "Loss of the training, from training.json of the run."
-        charts.append(line_chart(lines, "epoch", "loss", caption=words, alt=words))
+        if "pretrain" in report.facts["commands"]:
+            words = "Error of the object in simulated experiments, from pretraining.json of the run."
+            charts.append(line_chart(lines, "check", "relative error", caption=words, alt=words))
+        else:
+            words = "Loss of the training, from training.json of the run."
+            charts.append(line_chart(lines, "epoch", "loss", caption=words, alt=words))
     deviances = {
         "pixels that are fitted": report.result.history.get("deviance", []),
         "pixels held out": report.result.history.get("held_out_deviance", []),
