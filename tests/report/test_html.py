@@ -27,6 +27,8 @@ FACTS = {
     "n_positions": 60, "quantity": "counts", "device": "cpu", "machine": "a machine", "finished": "some day",
     "seconds": {"refine": 1.5}, "versions": {"ptychopinn": "1"}, "commands": {"reconstruct": f"ptycho '{HOSTILE}'"},
     "settings": {"model": {"N": 32}, "output_dir": HOSTILE, "nothing": None}, "self_check": {"seconds": 0.5},
+    "network_kept": False, "network_weight": 0.0, "stopped_early": False,
+    "refined": {"position_correction": None, "flux": None, "background": None, "probe_variation": None},
 }  # fmt: skip
 
 
@@ -266,3 +268,21 @@ def test_a_large_object_makes_a_page_of_a_few_megabytes(tmp_path, scan, result, 
     )
     save_report(tmp_path / "large.html", Report(scan, large, grown, FACTS, {}))
     assert (tmp_path / "large.html").stat().st_size < 8e6
+
+
+def test_the_page_says_what_became_of_iterations_and_corrections(scan, result, check, tmp_path):
+    found = {
+        "position_correction": {"rms": 0.148, "largest": 0.325},
+        "flux": {"smallest": 0.98, "largest": 1.03},
+        "background": 0.25,
+        "probe_variation": [0.03, 0.01],
+    }
+    for said, words in (
+        ({"network_weight": 3.0, "refined": found}, "after the network, held to it with weight 3<"),
+        ({"network_kept": True, "refined": found}, "photons kept apart prefer the network alone"),
+        ({"stopped_early": True, "refined": found}, "after the network; held-out pixels ended them"),
+    ):
+        save_report(tmp_path / "report.html", Report(scan, result, check, {**FACTS, **said}, {}))
+        text = (tmp_path / "report.html").read_text()
+        for shown in (words, "0.148 px", "at most 0.325 px", "0.98 to 1.03", "0.25", "0.03, 0.01"):
+            assert shown in text

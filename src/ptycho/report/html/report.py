@@ -90,6 +90,7 @@ def save_report(path: Path, report: Report) -> None:
         frame_chart=_frame_chart(report.check),
         scan_chart=_scan_chart(report),
         modes=mode_pictures(report.result.probe),
+        corrections=_corrections(report.facts["refined"]),
         curves=_curves(report),
         settings=flat(report.facts["settings"]),
     )
@@ -201,7 +202,7 @@ def _numbers(report: Report, pixel: float | None) -> list[Fact]:
             f"frame {int(check.worst.indices[0])}; median {np.median(check.z):.1f}",
         ),
         Fact("Frames", f"{facts['n_positions']}", f"{report.scan.size} x {report.scan.size} px"),
-        Fact("Iterations", f"{facts['iterations']}", "after the network"),
+        Fact("Iterations", f"{facts['iterations']}", _what_came_of_iterations(facts)),
     ]
     if check.agreement is not None:
         least = "" if check.limit is None else f"; photons alone: {_from_db(check.limit.amplitude_db)}"
@@ -211,6 +212,32 @@ def _numbers(report: Report, pixel: float | None) -> list[Fact]:
     if facts["held_out_deviance"] is not None:
         numbers.insert(2, Fact("Held-out deviance", f"{facts['held_out_deviance']:.3g}", "pixels not fitted"))
     return numbers
+
+
+def _what_came_of_iterations(facts: Mapping[str, Any]) -> str:
+    if facts["network_kept"]:
+        return "dismissed: photons kept apart prefer the network alone"
+    said = "after the network"
+    if facts["network_weight"]:
+        said += f", held to it with weight {facts['network_weight']:g}"
+    return f"{said}; held-out pixels ended them" if facts["stopped_early"] else said
+
+
+def _corrections(refined: Mapping[str, Any]) -> list[Fact]:
+    """Return what the iterations found beside object and probe; nothing where they were not asked to."""
+    moved, flux, background = refined["position_correction"], refined["flux"], refined["background"]
+    varies = refined["probe_variation"]
+    found = []
+    if moved is not None:
+        found.append(Fact("Positions moved by", f"{moved['rms']:.3g} px", f"rms; at most {moved['largest']:.3g} px"))
+    if flux is not None:
+        found.append(Fact("Flux of a frame", f"{flux['smallest']:.3g} to {flux['largest']:.3g}", "of the mean"))
+    if background is not None:
+        found.append(Fact("Background", f"{background:.3g}", "counts a detector pixel"))
+    if varies is not None:
+        weights = ", ".join(f"{weight:.2g}" for weight in varies)
+        found.append(Fact("Probe varies by", weights, "of the main mode, rms over frames, by mode of variation"))
+    return found
 
 
 def _from_db(psnr: float) -> str:
