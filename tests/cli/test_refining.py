@@ -66,6 +66,8 @@ def test_a_flag_alone_begins_where_it_is_good_and_earlier_where_iterations_are_f
         (["--passes", "4", "--refine_probe", "1:"], "--refine_probe begins at iteration 1 of 0"),
         (["--coarse_passes", "-1"], "--coarse_passes is -1"),
         (["--probe_modes", "0"], "--probe_modes is 0"),
+        (["--refine", "9", "--probe_modes", "3"], "--probe_modes is 3 without --refine_probe"),
+        (["--total_variation", "2"], "--total_variation without iterations; expected --refine K"),
         (["--refine", "9", "--total_variation", "-1"], "total_variation is -1.0; expected a number, 0 or more"),
     ],
 )

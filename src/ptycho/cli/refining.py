@@ -14,6 +14,7 @@ from ptycho.cli.parsing import VerbParser, at_least
 from ptycho.config.flags import reader
 from ptycho.config.refinement import Refinement, Span
 
+NOTHING = Refinement()
 BARE = "from a good start on"
 # Flag -> field, the first iteration where the flag stands alone, and what it lets the iterations do.
 PARTS = {
@@ -47,7 +48,8 @@ def add_refinement(parser: VerbParser) -> None:
             const=BARE,
             type=_span_reader(flag),
             metavar="START:STOP",
-            help=f"let the iterations {words}: those from START to before STOP, or from {start} on",
+            help=f"let the iterations {words}: those from START to before STOP, counted from 0; alone from "
+            + (f"{start} on, or a quarter of K where that is earlier" if start else "the first on"),
         )
     parser.add_argument(
         "--probe_variations",
@@ -63,9 +65,10 @@ def add_refinement(parser: VerbParser) -> None:
     parser.add_argument(
         "--total_variation",
         type=reader("--total_variation", float),
-        default=Refinement().total_variation,
+        default=None,
         metavar="S",
-        help="strength of the edge-preserving prior of the iterations, 0 for the likelihood alone [1]",
+        help="strength of the edge-preserving prior of the iterations, 0 for the likelihood alone "
+        f"[{NOTHING.total_variation:g}]",
     )
 
 
@@ -85,6 +88,14 @@ def refinement_of(arguments: Namespace) -> Refinement:
     idle = [flag for flag in asked if not iterations and not (flag == "refine_probe" and passes)]
     if idle:
         raise ConfigError(f"--{idle[0]} without iterations; expected --refine K beside it; add --refine 60")
+    if arguments.probe_modes > 1 and arguments.refine_probe is None:
+        raise ConfigError(
+            f"--probe_modes is {arguments.probe_modes} without --refine_probe; expected both, as modes that the scan "
+            "does not know begin as a guess; add --refine_probe"
+        )
+    strength = arguments.total_variation
+    if strength is not None and not iterations and not passes:
+        raise ConfigError("--total_variation without iterations; expected --refine K beside it; add --refine 60")
     spans: dict[str, Any] = {
         PARTS[flag][0]: _after(PARTS[flag][1], iterations) if arguments[flag] == BARE else _span(arguments[flag])
         for flag in asked
@@ -104,7 +115,7 @@ def refinement_of(arguments: Namespace) -> Refinement:
         probe_variation=_after(VARIATION_START, iterations) if varies else None,
         n_variations=varies,
         **{field: arguments[flag] for flag, (field, _, _) in PASSES.items()},
-        total_variation=arguments.total_variation,
+        total_variation=NOTHING.total_variation if strength is None else strength,
     )
 
 
