@@ -7,6 +7,7 @@ from ptycho.config.refinement import Refinement
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
+from ptycho_torch.inference.prior import edge_preserving
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.stopping import PATIENCE, Stopping, paired
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
@@ -72,6 +73,19 @@ def test_where_iterations_can_only_harm_the_start_comes_back():
     assert torch.equal(found.at.object_, truth.object_)
     assert found.stopped_early
     assert len(found.history["deviance"]) <= 1 + 2 * PATIENCE
+
+
+def test_with_a_prior_pixels_that_the_start_may_have_seen_end_nothing():
+    acquisition = small_scan(photons=300.0, n_positions=100)
+    scan, placement, _ = on_device(acquisition)
+    start = Estimate(truth_on_canvas(acquisition), torch.from_numpy(acquisition.probe))
+    seen = refine(start, scan, placement, Refinement(12), held_out_fraction=0.0).at
+    light = Likelihood(scan, placement, held_out_fraction=0.0).light(seen)
+    found = refine(*(seen, scan, placement, Refinement(12)), prior=edge_preserving(1.0, light), held_out_fraction=0.1)
+    assert not found.stopped_early
+    assert len(found.history["deviance"]) == 13
+    assert found.history["held_out_deviance"][-1] > 1.1 * found.history["held_out_deviance"][0]
+    assert not torch.equal(found.at.object_, seen.object_)
 
 
 def test_split_counts_add_up_and_have_their_shares():

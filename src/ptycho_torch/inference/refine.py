@@ -65,8 +65,9 @@ def refine(
     Passes in batches first, where they are asked for. Then limited-memory BFGS, with every part scaled by what the
     scan can know of it, which makes all values equally stiff.
     The step along a direction follows from the Fisher information and is halved until the objective does not grow.
-    Pixels held out decide when more iterations would only fit noise; the last estimate counts that is as good for
-    them as the best one, be it the start.
+    Without a prior, pixels held out decide when more iterations would only fit noise; the last estimate counts that
+    is as good for them as the best one, be it the start. With a prior, which holds the noise back, all iterations are
+    made and the last estimate counts: whoever made the start may have seen those pixels.
 
     Parameters
     ----------
@@ -88,13 +89,17 @@ def refine(
     likelihood = Likelihood(scan, placement, held_out_fraction=held_out_fraction, free=(), prior=prior, frames=frames)
     walk = _Walk(likelihood, start, refinement)
     light = likelihood.light(start)
-    best, stopping = start, Stopping(walk.value.held_out)
+
+    def judges(value: Value) -> Float32[Tensor, " pixel"]:
+        return value.held_out if prior is None else value.held_out[:0]
+
+    best, stopping = start, Stopping(judges(walk.value))
     history: dict[str, list[float]] = {"deviance": [], "held_out_deviance": [], "r_factor": []}
     _note(history, walk.value)
     if refinement.approaches:
         walk.stand(approach(start, likelihood, refinement, watcher=watcher))
         _note(history, walk.value)
-        best = walk.at if stopping.is_as_good(walk.value.held_out) else best
+        best = walk.at if stopping.is_as_good(judges(walk.value)) else best
         stopping.wait()
     changes = _changes(refinement)
     if prior is not None and refinement.iterations > RESCALED:
@@ -112,7 +117,7 @@ def refine(
             watcher.add(CURVES[name], curve[-1])
         if watcher.wants_picture:
             show(watcher, at.object_, light)
-        best = at if stopping.is_as_good(value.held_out) else best
+        best = at if stopping.is_as_good(judges(value)) else best
         if (stopping.ended or not moved) and iteration >= max(changes):
             break
     best = settled(best, likelihood.frames)

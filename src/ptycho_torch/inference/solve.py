@@ -19,7 +19,7 @@ from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.predict import summed_patches
 from ptycho_torch.inference.prior import edge_preserving
 from ptycho_torch.inference.refine import refine
-from ptycho_torch.inference.stopping import paired
+from ptycho_torch.inference.stopping import CLEARLY, paired
 from ptycho_torch.physics.forward import Placement, divide
 from ptycho_torch.pinn.pinn import PtychoPINN
 
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 UNSEEN = 0.1
 # Frames that are judged at most; those of a larger scan cost time and memory and would say the same.
 ENOUGH = 1024
-# Weights of the network in the prior that are tried one after the other, the most cautious first.
-WEIGHTS = (3.0, 1.0, 0.0)
+# Weights of the network in the prior that are tried after 0, one after the other, before the network alone.
+WEIGHTS = (1.0, 3.0)
 # Times what noise alone could account for, beyond which there is nothing to judge.
 CLEAR = 2.0
 
@@ -183,10 +183,12 @@ class Solver:
         return (before - after) * n_counts > CLEAR * 2 * 2 * done.light.numel()
 
     def _judged(self, frames: Frames) -> float | None:
-        """Return the weight of the network in the prior by which the iterations help most; None where by none they do.
+        """Return the weight that the network gets in the prior; None where its object is to be left as it is.
 
-        Some photons are taken out before the network looks at the patterns, for it would know their noise. What makes
-        the deviance of these lower than anything before, by more than the standard error of the difference, is better.
+        Some photons are taken out before the network looks at the patterns, for it would know their noise. Where it
+        was trained on this scan its weights know of it all the same, and low frequencies of the phase, which iterations
+        mend, hardly show in a deviance. So it must prove itself: what trusts it more takes the place of what trusts it
+        less only where it makes the deviance of these photons clearly lower.
         """
         frames = self._amid(frames)
         seen, unseen = self.scan.split(UNSEEN, frames)
@@ -204,13 +206,22 @@ class Solver:
             law = Likelihood(unseen, placement, held_out_fraction=0.0)
             return law.frame_deviances(at.exposed(UNSEEN / (1 - UNSEEN)))
 
-        best, lowest = None, deviance(blind._begun(sums, every).start, blind.placement)
-        for weight in WEIGHTS if self.refinement.total_variation else (0.0,):
+        def tried(weight: float | None) -> Tensor:
+            if weight is None:
+                return deviance(blind._begun(sums, every).start, blind.placement)
             done = replace(blind, network_weight=weight)._iterated(sums, every)
-            found = deviance(done.end, done.placement)
+            return deviance(done.end, done.placement)
+
+        held_back = self.refinement.total_variation > 0
+        # Without a prior iterations come to follow noise: there it is they that must prove themselves.
+        needed = CLEARLY if held_back else -1.0
+        best: float | None = 0.0
+        lowest = tried(best)
+        for weight in (*WEIGHTS, None) if held_back else (None,):
+            found = tried(weight)
             gain, error = paired(lowest, found)
-            logger.info("weight %g of the network: photons kept apart gain %.3g +- %.2g a frame", weight, gain, error)
-            if gain > error:
+            logger.info("weight %s of the network: photons kept apart gain %.3g +- %.2g a frame", weight, gain, error)
+            if gain >= needed * error:
                 best, lowest = weight, found
         return best
 
