@@ -11,6 +11,7 @@ from ptycho.simulation.simulate import expected_counts
 from ptycho_torch.inference.iterate import iterate
 from ptycho_torch.inference.likelihood import Estimate, Likelihood
 from ptycho_torch.inference.parts import settled
+from ptycho_torch.inference.refine import refine
 from tests.laws.contracts import random_complex
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
 
@@ -77,7 +78,7 @@ def test_the_normal_form_is_the_same_model():
         variations=random_complex((2, 32, 32), 1) * probe.abs().max(),
         weights=0.1 * torch.randn(100, 2, generator=rng) + 0.05,
     )
-    told = settled(at, torch.arange(100))
+    told = settled(at, torch.arange(100), frozenset(at.parts))
     law = Likelihood(scan, placement, held_out_fraction=0.0)
     for (*_, one), (*_, other) in zip(law.fields(at), law.fields(told), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * float(one.abs().max()))
@@ -88,3 +89,20 @@ def test_the_normal_form_is_the_same_model():
     torch.testing.assert_close(powers, torch.eye(2), rtol=0, atol=1e-4)
     strengths = told.weights.square().sum(dim=0)
     assert strengths[0] > strengths[1]
+
+
+def test_what_is_not_asked_for_keeps_its_form():
+    """A half of a scan that is given flux and variations of the whole keeps their meaning: others share them."""
+    scan, placement, _ = on_device(SCAN)
+    probe = torch.from_numpy(SCAN.probe)
+    at = Estimate(
+        truth_on_canvas(SCAN),
+        probe,
+        gain=torch.linspace(0.7, 1.3, 100),
+        variations=random_complex((1, 32, 32), 1) * probe.abs().max(),
+        weights=torch.linspace(-0.1, 0.1, 100)[:, None],
+    )
+    half = refine(at, scan, placement, Refinement(1), frames=torch.arange(50)).at
+    assert torch.equal(half.probe, at.probe)
+    for name in ("gain", "variations", "weights"):
+        assert torch.equal(getattr(half, name), getattr(at, name))

@@ -4,18 +4,23 @@ import pytest
 import torch
 
 from ptycho.config.refinement import Refinement
+from ptycho.metrics.summary import compare
 from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.iterate import iterate
 from ptycho_torch.inference.prior import TotalVariation, edge_preserving
+from ptycho_torch.inference.reconstruct import maximum_likelihood
 from ptycho_torch.inference.refine import RESCALED, refine
 from tests.laws.contracts import random_complex
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
 
+CPU = torch.device("cpu")
 SHAPE = (24, 31)
 LIGHT = 50 * (1 + random_complex(SHAPE, 0).abs())
 AT, CENTRE, ALONG = (random_complex(SHAPE, seed, torch.complex128) for seed in (1, 2, 3))
 PRIORS = {
     "flat": TotalVariation(1.3, LIGHT.double()),
-    "like another": TotalVariation(0.7, LIGHT.double(), CENTRE),
+    "like another": TotalVariation(0.7, LIGHT.double(), centre=CENTRE),
+    "of a bright scan": TotalVariation(1.1, 1e5 * LIGHT.double()),
 }
 
 
@@ -48,7 +53,7 @@ def test_the_stiffness_is_half_the_curvature_of_a_pixel_alone(prior):
 
 
 def test_a_constant_costs_nothing():
-    flat, like = PRIORS.values()
+    flat, like, _ = PRIORS.values()
     assert flat(torch.full(SHAPE, 0.3 - 2j, dtype=torch.complex128))[0] == pytest.approx(0, abs=1e-9)
     assert like(CENTRE + 0.5j)[0] == pytest.approx(0, abs=1e-9)
 
@@ -58,6 +63,13 @@ def test_a_step_costs_what_it_is_high_and_not_its_square():
     low[:, 15:], high[:, 15:] = 10, 20
     flat = TotalVariation(1.0, LIGHT)
     assert flat(high)[0] == pytest.approx(2 * flat(low)[0], rel=0.01)
+
+
+@pytest.mark.parametrize("photons", [1.0, 1e5])
+def test_the_prior_does_not_know_how_object_and_probe_share_a_factor(photons):
+    one = edge_preserving(1.0, photons * LIGHT.double(), AT)
+    other = edge_preserving(1.0, photons * LIGHT.double() / 9, 3 * AT)
+    assert other(3 * AT)[0] == pytest.approx(one(AT)[0], rel=1e-5)
 
 
 DIM = small_scan(photons=1e3, n_positions=60)
@@ -74,7 +86,7 @@ def light():
 
 
 def test_no_strength_is_maximum_likelihood():
-    assert edge_preserving(0.0, light()) is None
+    assert edge_preserving(0.0, light(), truth_on_canvas(DIM)) is None
     # The first steps are the same for no prior and for one without strength; later its values would be scaled anew.
     none, nil = (refined(prior, iterations=RESCALED) for prior in (None, TotalVariation(0.0, light())))
     assert torch.equal(none.at.object_, nil.at.object_)
@@ -85,7 +97,7 @@ def test_the_start_comes_back_as_the_strength_of_a_prior_that_equals_it_grows():
     lit = light() > 0.3 * light().max()
     moved = []
     for strength in (1.0, 1e2, 1e4):
-        change = (refined(TotalVariation(strength, light(), start), start=start).at.object_ - start)[lit]
+        change = (refined(TotalVariation(strength, light(), centre=start), start=start).at.object_ - start)[lit]
         moved.append(float((change - change.mean()).norm() / start[lit].norm()))
     assert moved[0] > 3 * moved[1] > 9 * moved[2]
     assert moved[2] < 0.01
@@ -101,3 +113,12 @@ def test_few_photons_give_a_better_image():
         return float((ours * turn / turn.abs() - truth).norm() / truth.norm())
 
     assert error(refined(TotalVariation(1.0, light()))) < 0.7 * error(refined(None))
+
+
+@pytest.mark.parametrize("object_", ["lines", "clouds"])
+def test_many_photons_are_taken_at_their_word(object_):
+    bright = small_scan(photons=1e8, n_positions=60, object=object_)
+    limit = compare(maximum_likelihood(bright, device=CPU, iterations=60), bright.object_)
+    found = compare(iterate(bright, device=CPU, refinement=Refinement(60)).final, bright.object_)
+    assert found.amplitude_psnr > limit.amplitude_psnr - 1
+    assert found.phase_psnr > limit.phase_psnr - 1

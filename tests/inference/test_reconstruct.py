@@ -16,6 +16,8 @@ from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import compare
 from ptycho.optics.probe import probe_intensity
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.predict import stitch
 from ptycho_torch.inference.reconstruct import maximum_likelihood, reconstruct
 from ptycho_torch.inference.solve import Solver
@@ -116,6 +118,17 @@ def test_the_batch_size_does_not_matter(gridsize, architecture):
 def test_a_network_that_sees_groups_covers_the_scan(gridsize):
     found = reconstruct(pinn_of(gridsize=gridsize), SCAN, device=CPU, refinement=Refinement(30)).final
     assert compare(found, SCAN.object_).complex_nrmse < 0.05
+
+
+@pytest.mark.parametrize("gridsize", [1, 2, 3])
+def test_the_light_is_what_fell_however_often_a_pattern_is_looked_at(gridsize):
+    found = reconstruct(pinn_of(gridsize=gridsize), SCAN, device=CPU).final
+    scan = Scan.of(SCAN)
+    placement, _ = place_on_canvas(scan.positions, 32)
+    likelihood = Likelihood(scan, placement, held_out_fraction=0.0)
+    light = likelihood.light(Estimate(torch.from_numpy(found.object_), torch.from_numpy(found.probe)))
+    bright = light > 0.05 * light.max()
+    torch.testing.assert_close(torch.from_numpy(found.coverage)[bright], light[bright], rtol=0.1, atol=0)
 
 
 class Flat(nn.Module):

@@ -142,3 +142,13 @@ def test_a_scan_moved_as_a_whole_gives_the_same_object():
     start = torch.ones(placement.object_shape, dtype=torch.complex64)
     found = refine(Estimate(start, torch.from_numpy(moved.probe)), scan, placement, Refinement(10))
     torch.testing.assert_close(found.at.object_, refined(acquisition, iterations=10).at.object_, rtol=1e-2, atol=1e-3)
+
+
+def test_iterations_of_a_bright_scan_do_not_end_in_rounding():
+    """At 1e5 counts and more a pixel the objective must still be known to less than what a step gains."""
+    acquisition = small_scan(n_positions=80, photons=1e9)
+    scan, placement, _ = on_device(acquisition)
+    start = Estimate(torch.ones(placement.object_shape, dtype=torch.complex64), torch.from_numpy(acquisition.probe))
+    curve = refine(start, scan, placement, Refinement(60)).history["deviance"]
+    assert len(curve) == 61
+    assert curve[-1] < 1.5

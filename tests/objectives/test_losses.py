@@ -1,5 +1,7 @@
 """The losses pixel by pixel: where they are least, how they lean, how large they are for the truth."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -68,3 +70,26 @@ def test_the_truth_costs_about_one_a_pixel(loss, level):
     measured = torch.poisson(expected, generator=generator)
     # Both have unit variance up to terms of 1 / counts; the mean of 4e4 pixels scatters by sqrt(2 / 4e4).
     assert float(loss(expected, measured).mean()) == pytest.approx(1, abs=5 * (2 / 4e4) ** 0.5 + 0.3 / level)
+
+
+@pytest.mark.parametrize("counts", [1e3, 1e5, 1e7])
+def test_the_deviance_of_many_counts_is_not_lost_to_rounding(counts):
+    """n log(n) - n log(lambda) in single precision scatters by the last digit of n log(n), which is counts."""
+    noise = torch.randn(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = torch.full((1, 1, 1000), counts)
+    measured = (counts + counts**0.5 * noise)[None, None].float()
+    exact = poisson_deviance(expected.double(), measured.double())
+    torch.testing.assert_close(poisson_deviance(expected, measured).double(), exact, rtol=2e-3, atol=2e-3)
+    missing = measured.double() - counts
+    torch.testing.assert_close(exact, missing.square() / counts, rtol=0.2, atol=1e-2)
+
+
+@pytest.mark.parametrize("measured", [0.0, 1e-4, 1.0, 1e5])
+@pytest.mark.parametrize("expected", [1e-5, 0.3, 1e5])
+def test_the_deviance_leans_as_one_minus_measured_over_expected(expected, measured):
+    counts = torch.tensor([[expected]], requires_grad=True)
+    found = poisson_deviance(counts, torch.tensor([[measured]]))
+    found.sum().backward()
+    assert counts.grad.item() == pytest.approx(2 * (1 - measured / expected), rel=1e-4)
+    far = expected if measured == 0 else expected - measured + measured * math.log(measured / expected)
+    assert found.item() == pytest.approx(2 * far, rel=1e-4, abs=1e-4)

@@ -12,6 +12,7 @@ from ptycho.config.training import TrainingConfig
 from ptycho_torch.data.batch import Batch, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.predict import stitch
+from ptycho_torch.inference.reconstruct import behind_probe_of
 from ptycho_torch.physics.forward import place_on_canvas, probe_weight
 from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
@@ -176,3 +177,22 @@ def test_another_probe_changes_no_choice(field):
     pinn = pinn_of(passes=4)
     pinn.overlapping = False
     assert getattr(pinn.behind(pinn.probe, 1.0), field) == getattr(pinn, field)
+
+
+@pytest.mark.parametrize("radius", [2, 4, 6])
+def test_a_beam_stop_takes_no_light_from_the_probe(radius):
+    """The network has seen objects about as bright as a transparent one; behind a stop they are no brighter."""
+    whole = small_scan(photons=1e6)
+    y, x = np.indices((32, 32)) - 16
+    mask = np.hypot(y, x) >= radius
+    stopped = dataclasses.replace(whole, mask=mask, patterns=whole.patterns * mask)
+    assert stopped.counts_per_frame().mean() < 0.7 * whole.counts_per_frame().mean()
+    expected = float(probe_weight(Constants.of(whole).probe).sum())
+    unrolled, lean = (ModelConfig(N=32, architecture=name) for name in ("unrolled", "lean"))
+    trained = Constants.for_network(unrolled, stopped)
+    for probe in (trained.probe, behind_probe_of(pinn_of(), stopped).probe.detach()):
+        assert float(probe_weight(probe).sum()) == pytest.approx(expected, rel=0.3)
+    # The scale of patterns is that of what was counted; other networks solve for the flux.
+    assert trained.input_scale == Constants.of(stopped).input_scale
+    assert torch.equal(Constants.for_network(lean, stopped).probe, Constants.of(stopped).probe)
+    assert torch.equal(Constants.for_network(unrolled, whole).probe, Constants.of(whole).probe)

@@ -3,6 +3,7 @@ import json
 import os
 import signal
 
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -80,6 +81,20 @@ def test_the_seed_decides_the_network():
     )
     assert all(torch.equal(once[name], again[name]) for name in once)
     assert not all(torch.equal(once[name], other[name]) for name in once)
+
+
+def test_one_device_does_all_steps(monkeypatch):
+    """Others would draw the same steps."""
+    asked = []
+
+    class Told(lightning.Trainer):
+        def __init__(self, **choices):
+            asked.append(choices)
+            super().__init__(**choices)
+
+    monkeypatch.setattr(lightning, "Trainer", Told)
+    pretrain(PretrainingConfig(**SMALL, steps=1))
+    assert [choices["devices"] for choices in asked] == [1]
 
 
 def test_it_learns():

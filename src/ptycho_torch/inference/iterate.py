@@ -58,7 +58,7 @@ def iterate(
     clock.lap("start")
     done = refine(
         *(at, scan, placement, refinement),
-        prior=edge_preserving(refinement.total_variation, light),
+        prior=edge_preserving(refinement.total_variation, light, at.object_),
         held_out_fraction=held_out_fraction,
         watcher=watcher,
     )

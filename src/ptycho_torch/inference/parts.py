@@ -53,17 +53,17 @@ def leading_variations(likelihood: Likelihood, at: Estimate, n_variations: int) 
     return _as_modes(modes, at)
 
 
-def settled(at: Estimate, frames: Int64[Tensor, " frame"]) -> Estimate:
-    """Return the same model in its normal form.
+def settled(at: Estimate, frames: Int64[Tensor, " frame"], found: frozenset[str]) -> Estimate:
+    """Return the same model with those parts of it that were ``found`` in its normal form.
 
     The mean flux is one, the probe taking the factor. Mean weights of the variations are zero, the probe taking
     them, and variations are orthogonal and as strong as the main mode of the probe, the most important first.
     """
-    if at.gain is not None:
+    if at.gain is not None and "gain" in found:
         factor = at.gain[frames].square().mean().sqrt()
         variations = None if at.variations is None else at.variations * factor
         at = replace(at, gain=at.gain / factor, probe=at.probe * factor, variations=variations)
-    if at.variations is not None:
+    if at.variations is not None and "variations" in found:
         assert at.weights is not None
         mean = at.weights[frames].mean(dim=0)
         change = (mean[:, None, None] * at.variations).sum(dim=0)

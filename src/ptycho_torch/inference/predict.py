@@ -66,11 +66,13 @@ def summed_patches(
     Returns
     -------
     numerator, denominator
-        Sums of parts of a scan add up to those of the whole, unless the network sees neighbours.
+        Sums of parts of a scan add up to those of the whole, unless the network sees neighbours. A pattern that is in
+        several groups counts once, by the mean of its patches: the light is what fell.
     """
     if isinstance(pinn, UnrolledPINN):
         return _sums_of_passes(pinn, scan, placement, groups[:, 0], batch_size=batch_size, flux=flux, watcher=watcher)
     weight = probe_weight(pinn.probe)
+    times_seen = torch.bincount(groups.reshape(-1), minlength=len(scan))[:, None, None]
     numerator = torch.zeros(placement.object_shape, dtype=torch.complex64, device=weight.device)
     denominator = torch.zeros_like(numerator)
     stage = Stage(watcher, "prediction", len(groups), measure="", unit="patterns")
@@ -79,7 +81,7 @@ def summed_patches(
         members = some.reshape(-1)
         patches = pinn.predict(scan.counts(members) / flux)
         part = placement.part(members)
-        lit_patches, light = weighted_sums(patches, weight, part.look(), part.place())
+        lit_patches, light = weighted_sums(patches, weight / times_seen[members], part.look(), part.place())
         numerator += lit_patches
         denominator += light
         done += len(some)

@@ -13,6 +13,9 @@ Canvas = Complex[Tensor, "height width"]
 ROUNDED = 0.3
 # A pixel with less than this share of the typical light is held as one with this much.
 DIM = 1e-2
+# Differences between neighbouring pixels that an object has of itself, as a share of its size: a prior that no longer
+# knows noise from these grows no stronger.
+OWN = 6e-3
 
 
 @runtime_checkable
@@ -34,12 +37,13 @@ class Prior(Protocol):
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """Edge-preserving prior sum_r w(r) (sqrt(|grad (O - C)(r)|^2 + s^2) - s), w(r) = strength sqrt(light(r)).
+    """Edge-preserving prior sum_r w(r) (sqrt(|grad (O - C)(r)|^2 + s^2) - s).
 
     Flat areas are preferred and an edge costs what it is high, not its square, so that it stays sharp (DOI
-    10.1016/0167-2789(92)90242-F, with a rounded tip). The shot noise of a pixel is about 1 / sqrt(2 light): with a
-    weight proportional to sqrt(light) one strength has the same effect on the image, measured in its noise, at any
-    dose and wherever the light is uneven.
+    10.1016/0167-2789(92)90242-F, with a rounded tip). The shot noise of a pixel is about 1 / sqrt(2 light): with the
+    weight w = strength sqrt(light) one strength has the same effect on the image, measured in its noise, at any dose
+    and wherever the light is uneven. It ends at w = strength / (0.006 size), what an object whose own differences have
+    such a mean is worth (a Laplace distribution): so many photons know these, and are taken at their word.
 
     Attributes
     ----------
@@ -47,6 +51,8 @@ class TotalVariation:
         0 or more, about 1; with 0 the likelihood alone decides.
     light
         sum_j |P_j|^2 on every pixel, counts.
+    size
+        Typical modulus of the object.
     centre
         Object C whose difference shall be flat; a constant when None. With it a growing strength gives C back, up to
         a constant.
@@ -54,6 +60,7 @@ class TotalVariation:
 
     strength: float
     light: Float[Tensor, "height width"]
+    size: float = 1.0
     centre: Canvas | None = None
 
     def __call__(self, object_: Canvas) -> tuple[float, Canvas]:
@@ -91,14 +98,21 @@ class TotalVariation:
     def _slopes(self, object_: Canvas) -> tuple[Canvas, Canvas, Tensor, Tensor]:
         rows, columns = _gradient(object_ if self.centre is None else object_ - self.centre)
         norm = (_square(rows) + _square(columns) + self._rounding**2).sqrt()
-        return rows, columns, norm, self.strength * self.light.clamp_min(DIM * self._typical_light).sqrt()
+        weight = self.light.clamp_min(DIM * self._typical_light).sqrt().clamp_max(1 / (OWN * self.size))
+        return rows, columns, norm, self.strength * weight
 
 
 def edge_preserving(
-    strength: float, light: Float[Tensor, "height width"], centre: Canvas | None = None
+    strength: float, light: Float[Tensor, "height width"], object_: Canvas, *, centre: Canvas | None = None
 ) -> Prior | None:
-    """Return the prior of a strength; None for none. Parameters are those of `TotalVariation`."""
-    return TotalVariation(strength, light, centre) if strength else None
+    """Return the prior of a strength for objects of the size of ``object_``; None for none.
+
+    Other parameters are those of `TotalVariation`.
+    """
+    if not strength:
+        return None
+    size = ((light * _square(object_)).sum() / light.sum()).sqrt()
+    return TotalVariation(strength, light, float(size), centre)
 
 
 def _square(field: Tensor) -> Tensor:

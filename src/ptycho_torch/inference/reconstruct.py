@@ -106,8 +106,11 @@ def reconstruct(
 
 
 def behind_probe_of(pinn: UnrolledPINN, acquisition: Acquisition) -> UnrolledPINN:
-    """Return an unrolled network behind the probe of a scan, which carries the mean counts of that scan."""
-    constants = Constants.of(acquisition)
+    """Return an unrolled network behind the probe of a scan, which carries the mean counts of that scan.
+
+    Those that the detector's untrusted pixels would have counted are among them.
+    """
+    constants = Constants.of(acquisition, whole_detector=True)
     return pinn.behind(constants.probe, constants.input_scale)
 
 

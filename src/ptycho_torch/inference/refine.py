@@ -120,7 +120,8 @@ def refine(
         best = at if stopping.is_as_good(judges(value)) else best
         if (stopping.ended or not moved) and iteration >= max(changes):
             break
-    best = settled(best, likelihood.frames)
+    found = frozenset[str]().union(*(free_in(refinement, iteration) for iteration in range(refinement.iterations)))
+    best = settled(best, likelihood.frames, found)
     end = walk.likelihood if best.positions is None else walk.likelihood.recut(best.positions)
     return Refined(best, end.light(best), end.placement, history, stopped_early=stopping.ended)
 

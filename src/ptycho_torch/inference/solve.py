@@ -152,10 +152,11 @@ class Solver:
         if not self.refinement.works:
             return begun
         strength = self.refinement.total_variation
+        said = begun.start.object_
         if self.network_weight:
-            prior = edge_preserving(strength * self.network_weight, begun.light, begun.start.object_)
+            prior = edge_preserving(strength * self.network_weight, begun.light, said, centre=said)
         else:
-            prior = edge_preserving(strength, begun.light)
+            prior = edge_preserving(strength, begun.light, said)
         done = refine(
             *(begun.end, self.scan, self.placement, self.refinement),
             prior=prior,

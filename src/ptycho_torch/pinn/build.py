@@ -15,11 +15,15 @@ from ptycho_torch.networks.registry import NETWORKS, NetworkChoices
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.physics.forward import probe_weight
 from ptycho_torch.physics.illumination import soft_disk
+from ptycho_torch.physics.propagation import FarField
 from ptycho_torch.physics.scaling import input_scale, probe_to_counts
 from ptycho_torch.pinn.labels import labels_of
 from ptycho_torch.pinn.loss import CountLoss, LabelLoss, Loss
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import UnrolledPINN
+
+# Share of the light of the probe that the trusted pixels are taken to have seen at least.
+LEAST_SEEN = 1e-2
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,27 @@ class Constants:
     input_scale: float
 
     @staticmethod
-    def of(acquisition: Acquisition, support: Float32[Tensor, "y x"] | float = 1.0) -> "Constants":
+    def of(
+        acquisition: Acquisition, support: Float32[Tensor, "y x"] | float = 1.0, *, whole_detector: bool = False
+    ) -> "Constants":
         """Return the constants of a training scan: its probe carries its mean counts, its mean pattern N^2 / 4.
 
-        ``support`` multiplies the probe first.
+        ``support`` multiplies the probe first. With ``whole_detector`` the probe carries what the pixels that can't be
+        trusted would have counted too, behind a transparent object: the object is about 1 behind a beam stop as well.
         """
         mean_counts = float(acquisition.counts_per_frame().mean())
-        probe = torch.as_tensor(acquisition.probe) * support
-        return Constants(probe_to_counts(probe, mean_counts), input_scale(mean_counts, acquisition.size))
+        probe = probe_to_counts(torch.as_tensor(acquisition.probe) * support, mean_counts)
+        if whole_detector and not acquisition.mask.all():
+            pattern = probe_weight(FarField()(probe))
+            seen = pattern[torch.as_tensor(acquisition.mask)].sum() / pattern.sum()
+            probe = probe / seen.clamp_min(LEAST_SEEN).sqrt()
+        return Constants(probe, input_scale(mean_counts, acquisition.size))
+
+    @staticmethod
+    def for_network(model: ModelConfig, acquisition: Acquisition) -> "Constants":
+        """Return the constants of a training scan that a network of the configured kind wants."""
+        sees_mask = NETWORKS[model.architecture].looks_at == "residual"
+        return Constants.of(acquisition, probe_support(model), whole_detector=sees_mask)
 
     @staticmethod
     def of_probe(probe: Complex64[Tensor, "mode y x"]) -> "Constants":

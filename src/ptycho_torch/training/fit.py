@@ -28,7 +28,7 @@ from ptycho.config.training import TrainingConfig
 from ptycho.live.terminal import progress_line
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.persistence.bundle import start_from
-from ptycho_torch.pinn.build import Constants, build, learns_from_labels, probe_support
+from ptycho_torch.pinn.build import Constants, build, learns_from_labels
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.training.callbacks import AveragedWeights, Curves, Watched
 from ptycho_torch.training.checkpoints import FOLDER, LAST, WholeCheckpoints, keepers, read_state
@@ -123,7 +123,7 @@ def prepare(
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
     lightning.seed_everything(seed, verbose=False)
     data = ScanDataModule(config, execution, training, validation, seed)
-    pinn = build(config.model, config, Constants.of(training, probe_support(config.model)))
+    pinn = build(config.model, config, Constants.for_network(config.model, training))
     began_from = "" if config.from_bundle is None else start_from(config.from_bundle, pinn, config.model)
     module = PtychoModule(pinn, config, execution, monitor="val_loss" if data.validates else "train_loss")
     curves = Curves(None if folder is None else folder / "logs" / "metrics.csv")

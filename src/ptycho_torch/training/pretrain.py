@@ -112,6 +112,8 @@ def pretrain(
             max_steps=config.steps,
             limit_train_batches=min(config.check_every, config.steps),
             accelerator="gpu" if device.type == "cuda" else execution.accelerator,
+            # Every process would draw the same steps: more devices would take their share and add nothing.
+            devices=1,
             precision=execution.precision,
             deterministic=execution.deterministic,
             use_distributed_sampler=False,
