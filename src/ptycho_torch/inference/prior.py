@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from ptycho_torch.base.complex_numbers import squared_modulus
+
 Canvas = Complex[Tensor, "height width"]
 
 # Width of the rounded tip of the penalty, in standard deviations of the shot noise of a pixel.
@@ -66,7 +68,7 @@ class TotalVariation:
         """Return sum_r w |grad d|^2 / sqrt(|grad (O - C)|^2 + s^2), the parabola that lies above the value."""
         *_, norm, weight = self._slopes(object_)
         rows, columns = _gradient(along)
-        return float((weight / norm * (_square(rows) + _square(columns))).sum(dtype=torch.float64))
+        return float((weight / norm * (squared_modulus(rows) + squared_modulus(columns))).sum(dtype=torch.float64))
 
     def stiffness(self, object_: Canvas) -> Float[Tensor, "height width"]:
         """Return half the curvature of the parabola above the value when one pixel is changed."""
@@ -90,7 +92,7 @@ class TotalVariation:
 
     def _slopes(self, object_: Canvas) -> tuple[Canvas, Canvas, Tensor, Tensor]:
         rows, columns = _gradient(object_ if self.centre is None else object_ - self.centre)
-        norm = (_square(rows) + _square(columns) + self._rounding**2).sqrt()
+        norm = (squared_modulus(rows) + squared_modulus(columns) + self._rounding**2).sqrt()
         return rows, columns, norm, self.strength * self.light.clamp_min(DIM * self._typical_light).sqrt()
 
 
@@ -99,10 +101,6 @@ def edge_preserving(
 ) -> Prior | None:
     """Return the prior of a strength; None for none. Parameters are those of `TotalVariation`."""
     return TotalVariation(strength, light, centre) if strength else None
-
-
-def _square(field: Tensor) -> Tensor:
-    return torch.view_as_real(field).square().sum(dim=-1)
 
 
 def _gradient(canvas: Canvas) -> tuple[Canvas, Canvas]:
