@@ -30,6 +30,12 @@ def test_doses_spread_over_the_whole_range():
     assert powers.max() - powers.min() > 3
 
 
+def test_some_regions_take_amplitude_and_phase_from_one_object_and_some_from_two():
+    source = torch.cat([stream()[step].source for step in range(5)])
+    n_same = int((source[:, 0] == source[:, 1]).sum())
+    assert 3 <= n_same <= len(source) - 3
+
+
 def an_object_of(draw: Draw) -> torch.Tensor:
     pictures = Pictures()
     pictures.add(draw.pictures)

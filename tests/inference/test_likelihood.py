@@ -243,6 +243,23 @@ def test_the_curvature_along_every_part_is_the_second_difference_of_noiseless_co
     assert law.curvature(at, direction) == pytest.approx(second, rel=0.05)
 
 
+def test_the_stiffness_of_a_flux_is_half_its_curvature():
+    whole = dataclasses.replace(ACQUISITION, mask=np.ones_like(ACQUISITION.mask))
+    scan, placement, _ = on_device(whole)
+    at = dataclasses.replace(several(), haze=None)
+    law = Likelihood(scan, placement, held_out_fraction=0.0, free=("gain",))
+    one = dataclasses.replace(at.times(0.0), gain=torch.eye(len(SCAN))[3])
+    assert float(law.stiffness(at)["gain"][3]) == pytest.approx(law.curvature(at, one) / 2, rel=1e-4)
+
+
+def test_a_brighter_frame_knows_more_of_its_variation_and_position():
+    dark, law = several(), WHOLE(free=EVERY)
+    bright = dataclasses.replace(dark, gain=2 * dark.gain)
+    before, after = law.stiffness(dark), law.stiffness(bright)
+    for part in ("weights", "positions"):
+        torch.testing.assert_close(after[part], 4 * before[part], rtol=1e-4, atol=0)
+
+
 def test_what_is_not_free_has_no_gradient():
     at = several()
     for part in EVERY:

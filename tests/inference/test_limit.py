@@ -14,6 +14,7 @@ from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.limit import Fisher, shot_noise_limit
 from ptycho_torch.inference.reconstruct import maximum_likelihood
+from ptycho_torch.physics.forward import place_on_canvas
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
 
 TINY = small_scan(N=16, n_positions=9, n_modes=2, n_dead_pixels=20, photons=1e5, overlap=0.8)
@@ -74,6 +75,19 @@ def test_the_operator_is_the_dense_matrix_of_the_other_forward_model(both):
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
 
+def test_a_canvas_that_is_mostly_dark_changes_nothing():
+    """Room for positions that move, on every side of the frames."""
+    scan, *_ = on_device(TINY)
+    wide, _ = place_on_canvas(scan.positions, scan.size, margin=30)
+    fisher = fisher_of(TINY)
+    at = dataclasses.replace(fisher.at, object_=torch.nn.functional.pad(fisher.at.object_, (30,) * 4, value=1.0))
+    roomy = Fisher(Likelihood(scan, wide, held_out_fraction=0.0), at)
+    assert float((roomy.light > 0).float().mean()) < 0.5
+    one, other = (each.solve(each.scores(2, torch.Generator().manual_seed(3))) for each in (fisher, roomy))
+    inside = other[:, 30:-30, 30:-30]
+    assert (inside - one).abs().max() < 1e-3 * one.abs().max()
+
+
 def test_it_has_the_curvature_of_the_likelihood():
     fisher = fisher_of(TINY)
     direction = fisher.free(torch.randn(1, *fisher.at.object_.shape, dtype=torch.complex64))[0]
@@ -93,7 +107,7 @@ def test_solutions_are_those_of_the_dense_matrix(both):
 
 def test_drawn_errors_have_the_variance_of_the_inverse(both):
     fisher, matrix = both
-    n = 100
+    n = 60
     found = stacked(fisher.solve(fisher.scores(n, torch.Generator().manual_seed(1))), fisher.support)
     free = without_turn(fisher)
     bound = np.diag(np.linalg.pinv(free @ matrix @ free, hermitian=True))

@@ -9,7 +9,9 @@ import torch
 
 from ptycho.config.refinement import Refinement, Span
 from ptycho.metrics.summary import compare
+from ptycho_torch.inference import refine as refine_module
 from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.prior import TotalVariation
 from ptycho_torch.inference.reconstruct import maximum_likelihood
 from ptycho_torch.inference.refine import refine
 from tests.laws.contracts import random_complex
@@ -152,3 +154,18 @@ def test_iterations_of_a_bright_scan_do_not_end_in_rounding():
     curve = refine(start, scan, placement, Refinement(60)).history["deviance"]
     assert len(curve) == 61
     assert curve[-1] < 1.5
+
+
+def test_values_are_scaled_anew_and_patience_is_whole_again_when_something_else_becomes_free(monkeypatch):
+    begun, waited = [], []
+    begin, wait = refine_module._Walk.begin, refine_module.Stopping.wait
+    monkeypatch.setattr(refine_module._Walk, "begin", lambda walk, *of: (begun.append(of[1]), begin(walk, *of)))
+    monkeypatch.setattr(refine_module.Stopping, "wait", lambda rule: (waited.append(len(begun)), wait(rule)))
+    refined(small_scan(), iterations=8, spans={"probe": Span(3)})
+    assert (begun, waited) == ([0, 3], [1, 2])
+    begun.clear()
+    scan, placement, _ = on_device(small_scan())
+    at = Estimate(truth_on_canvas(small_scan()), torch.from_numpy(small_scan().probe))
+    prior = TotalVariation(1.0, torch.ones(placement.object_shape), 1.0)
+    refine(at, scan, placement, Refinement(8), prior=prior)
+    assert begun == [0, refine_module.RESCALED], "a prior is soft at edges, and these appear by then"

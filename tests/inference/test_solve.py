@@ -16,6 +16,8 @@ from ptycho_torch.physics.forward import probe_weight, weighted_sums
 from ptycho_torch.pinn.build import Constants, build
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
 
+EXPOSURES = []
+
 
 @dataclass(frozen=True)
 class Saying(Solver):
@@ -24,6 +26,7 @@ class Saying(Solver):
     object_: torch.Tensor | None = None
 
     def sums(self, frames):
+        EXPOSURES.append((self.flux, float(self.scan.counts(frames).mean())))
         part = self.placement.part(frames)
         patches, weight = part.look()(self.object_), probe_weight(self.pinn.probe)
         return torch.stack(weighted_sums(patches, weight, part.look(), part.place()))
@@ -90,6 +93,13 @@ def test_where_there_is_no_doubt_nothing_is_judged(monkeypatch):
     monkeypatch.delattr(Solver, "_judged")
     _, found = solved(1e7, blur=0.5)
     assert not found.network_kept
+
+
+def test_a_network_that_is_judged_is_told_how_bright_the_thinned_patterns_are():
+    EXPOSURES.clear()
+    solved(1e3)
+    (whole, counts), (thinned, fewer) = EXPOSURES
+    assert thinned / whole == pytest.approx(fewer / counts, rel=0.02)
 
 
 def test_halves_follow_the_whole():

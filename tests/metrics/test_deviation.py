@@ -15,10 +15,10 @@ def fields(rng, n, sigma):
     return sigma * (rng.normal(size=(n, *SHAPE)) + 1j * rng.normal(size=(n, *SHAPE)))
 
 
-def found_with(bias, gain=1.0, size=1.0, seed=0):
+def found_with(bias, gain=1.0, size=1.0, light=(1.0, 1.0), seed=0):
     """Deviations where both halves have one systematic error, and everything passed a filter of some gain."""
     rng = np.random.default_rng(seed)
-    halves = fields(rng, 2, 2**0.5 * RANDOM)
+    halves = [(sum(light) / each) ** 0.5 * fields(rng, 1, RANDOM)[0] for each in light]
     examined = [
         Examined(*(gain * part for part in (bias + half + fields(rng, 1, NOISE)[0], fields(rng, 1, NOISE)[0], apart)))
         for half, apart in zip(halves, (halves[0] - halves[1], halves[1] - halves[0]), strict=True)
@@ -26,17 +26,23 @@ def found_with(bias, gain=1.0, size=1.0, seed=0):
     difference = halves[0] - halves[1]
     mask = np.ones(SHAPE, dtype=bool)
     mask[:4] = False
-    return deviations(difference, mask, np.full(SHAPE, 0.25), examined, np.full(SHAPE, size, dtype=np.complex64))
+    return deviations(
+        difference,
+        mask,
+        np.full(SHAPE, light[0] * light[1] / sum(light) ** 2),
+        examined,
+        np.full(SHAPE, size, dtype=np.complex64),
+    )
 
 
 def rms(deviation):
     return float(np.sqrt(np.nanmean(deviation**2)))
 
 
-@pytest.mark.parametrize("gain", [1.0, 0.3])
-def test_random_and_systematic_errors_both_count(gain):
+@pytest.mark.parametrize(("gain", "light"), [(1.0, (1.0, 1.0)), (0.3, (1.0, 1.0)), (1.0, (1.0, 4.0))])
+def test_random_and_systematic_errors_both_count(gain, light):
     bias = (0.06 + 0.03j) * STRIPES
-    amplitude, phase = found_with(bias, gain)
+    amplitude, phase = found_with(bias, gain, light=light)
     assert np.isnan(amplitude[:4]).all()
     assert np.isnan(phase[:4]).all()
     assert rms(amplitude) == pytest.approx(np.hypot(RANDOM, 0.06), rel=0.1)
@@ -50,6 +56,15 @@ def test_without_systematic_errors_the_halves_decide():
         assert RANDOM < rms(deviation) < 1.35 * RANDOM
 
 
+def test_an_object_that_the_counts_find_nothing_wrong_with_is_as_uncertain_as_its_halves_differ():
+    rng = np.random.default_rng(0)
+    difference, nothing = fields(rng, 1, 2 * RANDOM)[0], np.zeros(SHAPE, complex)
+    mask = np.ones(SHAPE, dtype=bool)
+    examined = [Examined(nothing, nothing, difference)] * 2
+    for deviation in deviations(difference, mask, np.full(SHAPE, 0.25), examined, np.ones(SHAPE, np.complex64)):
+        assert rms(deviation) == pytest.approx(RANDOM, rel=0.05)
+
+
 def test_a_systematic_error_shows_where_it_is():
     bias = np.zeros(SHAPE, dtype=complex)
     bias[60:, 60:] = 0.2 * STRIPES[60:, 60:]
@@ -61,8 +76,9 @@ def test_a_systematic_error_shows_where_it_is():
 def test_a_darker_object_has_a_less_certain_phase():
     bright, dark = (found_with(np.zeros(SHAPE), size=size)[1] for size in (1.0, 0.25))
     np.testing.assert_allclose(dark, 4 * bright)
-    black = found_with(np.zeros(SHAPE), size=0.0)[1]
-    assert np.nanmin(black) == np.nanmax(black) == UNKNOWN
+    for size in (1e-6, 0.0):
+        black = found_with(np.zeros(SHAPE), size=size)[1]
+        assert np.nanmin(black) == np.nanmax(black) == UNKNOWN
 
 
 def test_a_factor_and_a_ramp_are_not_judged():

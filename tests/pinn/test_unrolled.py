@@ -13,6 +13,7 @@ from ptycho_torch.data.batch import Batch, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.predict import stitch
 from ptycho_torch.inference.reconstruct import behind_probe_of
+from ptycho_torch.physics.backprojection import DAMPING
 from ptycho_torch.physics.forward import place_on_canvas, probe_weight
 from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
@@ -88,6 +89,19 @@ def test_counts_times_a_factor_and_the_probe_by_its_root_leave_the_object():
     assert_same_object(canvas_of(pinn, SCAN, factor=1e4), canvas_of(pinn, SCAN, factor=1e2))
 
 
+def test_a_frame_sees_the_step_that_it_asks_for_and_the_one_that_all_ask_for():
+    """Of two frames at one place each light counts once, and the damping of the common step is that of one frame."""
+    pinn, images = pinn_of(passes=1), []
+    pinn.network.register_forward_pre_hook(lambda _, given: images.append(given[0]))
+    placement, _ = place_on_canvas(torch.full((2, 2), 40.0, dtype=torch.float64), 32)
+    with torch.no_grad():
+        pinn.canvas(Frames.of(Scan.of(SCAN).counts(torch.tensor([0, 5])), placement, pinn.probe))
+    own, common, light = images[0][:, 2:4], images[0][:, 4:6], images[0][:, 6:7]
+    expected = own.sum(dim=0) * (light + DAMPING) / (2 * light + DAMPING)
+    torch.testing.assert_close(common, expected, rtol=1e-3, atol=1e-5)
+    assert (own[0] - own[1]).abs().max() > 1e-2
+
+
 def test_the_global_phase_of_the_probe_does_not_matter():
     pinn = pinn_of()
     turn = torch.polar(torch.ones(()), torch.tensor(2.1))
@@ -106,6 +120,7 @@ def test_the_probe_is_an_input():
     pinn = pinn_of()
     behind = pinn.behind(probe_of(OTHER), Constants.of(OTHER).input_scale)
     torch.testing.assert_close(behind.probe.detach(), probe_of(OTHER))
+    assert float(behind.input_scale) == pytest.approx(Constants.of(OTHER).input_scale)
     assert behind.network is pinn.network
     with torch.no_grad():
         batch = gather(Scan.of(OTHER), torch.arange(12)[None])

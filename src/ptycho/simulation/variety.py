@@ -22,7 +22,6 @@ ASTIGMATISM = 1.5
 COMA = 1.0
 OFF_CENTRE = 0.03
 MODE_POWER = (0.05, 0.5)
-MOST_MODES = 3
 ABSORPTION = 1.5  # -log of the smallest amplitude
 PHASE_RANGE = 2.0  # rad
 

@@ -1,7 +1,7 @@
 """A stream of simulated experiments that is never stored: every step draws its own, and the seed decides them all."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
 import torch
@@ -71,10 +71,11 @@ class Draw:
         return self.positions.shape[0] * self.positions.shape[1]
 
 
+@dataclass(frozen=True, eq=False)
 class SimulationStream(Dataset[Draw]):
     """Step -> what it simulates; the same for the same seed, wherever and in whatever order it is made.
 
-    Parameters
+    Attributes
     ----------
     size
         Side N of a pattern, px.
@@ -93,28 +94,16 @@ class SimulationStream(Dataset[Draw]):
         How many there are.
     """
 
-    def __init__(
-        self,
-        size: int,
-        n_regions: int,
-        n_members: int,
-        objects: Sequence[str],
-        photons: tuple[float, float],
-        overlap: tuple[float, float],
-        *,
-        reuse: int,
-        seed: int,
-        n_steps: int,
-    ) -> None:
-        self.size = size
-        self.n_regions = n_regions
-        self.n_members = n_members
-        self.objects = objects
-        self.photons = photons
-        self.overlap = overlap
-        self.reuse = reuse
-        self.seed = seed
-        self.n_steps = n_steps
+    size: int
+    n_regions: int
+    n_members: int
+    objects: Sequence[str]
+    photons: tuple[float, float]
+    overlap: tuple[float, float]
+    _: KW_ONLY
+    reuse: int
+    seed: int
+    n_steps: int
 
     def __len__(self) -> int:
         return self.n_steps

@@ -108,6 +108,10 @@ class Likelihood:
         """Pixels that take part."""
         return len(self.frames) * int(self.scan.mask.sum()) - int(self.held.sum())
 
+    def used(self, rows: slice) -> Bool[Tensor, "frame y x"]:
+        """Return the pixels that take part, of some of the frames."""
+        return self.scan.mask & ~self.held[rows]
+
     def _cut(self, placement: Placement) -> None:
         self.placement = placement
         device, size = self.frames.device, self.scan.size
@@ -213,7 +217,7 @@ class Likelihood:
 
     def _residual(self, chunk: Chunk, expected: Tensor, measured: Tensor) -> Float32[Tensor, "patch y x"]:
         """Return half the derivative of the deviance with respect to the expected counts, 0 where it does not count."""
-        return (1 - measured / expected.clamp_min(FLOOR)) * (self.scan.mask & ~self.held[chunk.rows])
+        return (1 - measured / expected.clamp_min(FLOOR)) * self.used(chunk.rows)
 
     def probe_gradients(self, at: Estimate) -> Iterator[Complex64[Tensor, "patch mode y x"]]:
         """Yield, chunk by chunk, what every frame alone says of the probe: gradients with respect to its modes."""
@@ -232,7 +236,7 @@ class Likelihood:
             slope = 2 * (field.conj() * self.far_field(change)).real.sum(dim=1)
             if "haze" in self.free:
                 slope = slope + 2 * at.haze * along.haze
-            used = self.scan.mask & ~self.held[chunk.rows]
+            used = self.used(chunk.rows)
             total += float((used * slope.square() / self.expected(at, field).clamp_min(FLOOR)).sum(dtype=torch.float64))
         return total
 
@@ -241,7 +245,7 @@ class Likelihood:
         found = []
         for chunk, _, _, field in self.fields(at):
             deviance = poisson_deviance(self.expected(at, field), self.scan.counts(chunk.frames))
-            found.append((deviance * (self.scan.mask & ~self.held[chunk.rows])).sum(dim=(1, 2), dtype=torch.float64))
+            found.append((deviance * self.used(chunk.rows)).sum(dim=(1, 2), dtype=torch.float64))
         return torch.cat(found)
 
     def flux(self, at: Estimate) -> float:

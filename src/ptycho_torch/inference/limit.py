@@ -1,6 +1,6 @@
 """The shot-noise limit: how well the photons of a scan let its object be known, whatever the method."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,15 +10,12 @@ from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reference import Reference
-from ptycho.base.errors import DataError
 from ptycho.metrics.limit import Limit, limit_of
-from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import FrameProbes
 from ptycho_torch.inference.likelihood import Chunk, Likelihood
+from ptycho_torch.inference.truth import true_estimate
 from ptycho_torch.objectives.poisson import FLOOR
-from ptycho_torch.physics.forward import place_on_canvas
-from ptycho_torch.pinn.labels import CutLabels
 
 # Pixels with less than this share of the typical light are taken for known: nothing that is scored hangs on them.
 FAINT = 1e-2
@@ -62,12 +59,17 @@ class Fisher:
     @cached_property
     def support(self) -> Tensor:
         """Return the pixels that are not taken for known."""
-        return self.light > FAINT * self.light[self.light > FAINT * self.light.amax()].median()
+        return self.light > FAINT * self._typical_light
 
     @cached_property
     def stiffness(self) -> Float32[Tensor, "height width"]:
         """Return twice the light, nowhere zero: eigenvalues of F over it lie between 0 and 2."""
-        return 2 * self.light.clamp_min(FAINT * self.light.median())
+        return 2 * self.light.clamp_min(FAINT * self._typical_light)
+
+    @cached_property
+    def _typical_light(self) -> Tensor:
+        """Median over the pixels that are lit: those that no frame reaches may be most of a canvas."""
+        return self.light[self.light > FAINT * self.light.amax()].median()
 
     def free(self, fields: Fields) -> Fields:
         """Return fields on the support, less what they have of the global phase, which nothing can know."""
@@ -151,7 +153,7 @@ class Fisher:
 
     def _weight(self, rows: slice, field: Tensor) -> Float32[Tensor, "frame y x"]:
         expected = self.likelihood.expected(self.at, field) + self.extra
-        return (self.likelihood.scan.mask & ~self.likelihood.held[rows]) / expected.clamp_min(FLOOR)
+        return self.likelihood.used(rows) / expected.clamp_min(FLOOR)
 
     def _back(self, chunk: Chunk, probes: FrameProbes, fields: Tensor) -> Tensor:
         """Return sum_m A_m^H of fields on the detector."""
@@ -189,16 +191,8 @@ def shot_noise_limit(
     DataError
         The scan carries no truth.
     """
-    if acquisition.object_ is None:
-        raise DataError("the scan carries no true object; expected objectGuess in it; give a simulated scan")
-    scan = Scan.of(acquisition, device)
-    placement, origin = place_on_canvas(scan.positions, acquisition.size)
-    truth = CutLabels.of(acquisition.object_, scan.positions, acquisition.size)
-    at = Estimate(
-        torch.where(truth.known, truth.object_, 1),
-        torch.as_tensor(acquisition.probe, device=device),
-        haze=torch.tensor(background**0.5, device=device),
-    )
+    scan, placement, origin, truth = true_estimate(acquisition, device)
+    at = replace(truth, haze=torch.tensor(background**0.5, device=device))
     fisher = Fisher(Likelihood(scan, placement, held_out_fraction=0.0), at)
     generator = torch.Generator(device=device).manual_seed(seed)
     errors = fisher.solve(fisher.scores(n_solves, generator))

@@ -108,7 +108,7 @@ def _step(likelihood: Likelihood, at: Estimate, probe_free: bool, sums: Tensor, 
         root = likelihood.scan.counts(chunk.frames).sqrt()
         expected = (likelihood.expected(at, field) * likelihood.scan.mask).sqrt()
         sums += torch.stack([(expected - root).abs().sum(), root.sum()])
-        used = likelihood.scan.mask & ~likelihood.held[chunk.rows]
+        used = likelihood.used(chunk.rows)
         ratio = (root / expected.clamp_min(FLOOR**0.5) - 1) * used
         back = likelihood.far_field.adjoint(ratio[:, None] * field)
         rise.object_.add_(chunk.look.adjoint((probes.fields.conj() * back).sum(dim=1)))

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from ptycho_torch.base.complex_numbers import squared_modulus
+
 Canvas = Complex[Tensor, "height width"]
 
 # Width of the rounded tip of the penalty, in standard deviations of the shot noise of a pixel.
@@ -73,7 +75,7 @@ class TotalVariation:
         """Return sum_r w |grad d|^2 / sqrt(|grad (O - C)|^2 + s^2), the parabola that lies above the value."""
         *_, norm, weight = self._slopes(object_)
         rows, columns = _gradient(along)
-        return float((weight / norm * (_square(rows) + _square(columns))).sum(dtype=torch.float64))
+        return float((weight / norm * (squared_modulus(rows) + squared_modulus(columns))).sum(dtype=torch.float64))
 
     def stiffness(self, object_: Canvas) -> Float[Tensor, "height width"]:
         """Return half the curvature of the parabola above the value when one pixel is changed."""
@@ -97,7 +99,7 @@ class TotalVariation:
 
     def _slopes(self, object_: Canvas) -> tuple[Canvas, Canvas, Tensor, Tensor]:
         rows, columns = _gradient(object_ if self.centre is None else object_ - self.centre)
-        norm = (_square(rows) + _square(columns) + self._rounding**2).sqrt()
+        norm = (squared_modulus(rows) + squared_modulus(columns) + self._rounding**2).sqrt()
         weight = self.light.clamp_min(DIM * self._typical_light).sqrt().clamp_max(1 / (OWN * self.size))
         return rows, columns, norm, self.strength * weight
 
@@ -111,12 +113,8 @@ def edge_preserving(
     """
     if not strength:
         return None
-    size = ((light * _square(object_)).sum() / light.sum()).sqrt()
+    size = ((light * squared_modulus(object_)).sum() / light.sum()).sqrt()
     return TotalVariation(strength, light, float(size), centre)
-
-
-def _square(field: Tensor) -> Tensor:
-    return torch.view_as_real(field).square().sum(dim=-1)
 
 
 def _gradient(canvas: Canvas) -> tuple[Canvas, Canvas]:

@@ -41,14 +41,14 @@ class QuasiNewton:
         rest = gradient
         factors = []
         for step, change in reversed(self._pairs):
-            rho = 1 / step.dot(change)
-            alpha = rho * step.dot(rest)
-            rest = rest.plus(-alpha, change)
-            factors.append((rho, alpha))
+            inverse = 1 / step.dot(change)
+            amount = inverse * step.dot(rest)
+            rest = rest.plus(-amount, change)
+            factors.append((inverse, amount))
         rest = rest.times(self._inverse)
         if self._pairs:
             step, change = self._pairs[-1]
             rest = rest.times(step.dot(change) / change.dot(change.times(self._inverse)))
-        for (step, change), (rho, alpha) in zip(self._pairs, reversed(factors), strict=True):
-            rest = rest.plus(alpha - rho * change.dot(rest), step)
+        for (step, change), (inverse, amount) in zip(self._pairs, reversed(factors), strict=True):
+            rest = rest.plus(amount - inverse * change.dot(rest), step)
         return rest.times(-1.0)

@@ -11,15 +11,14 @@ from ptycho.base.errors import DataError
 from ptycho.base.watching import NOBODY, Watcher
 from ptycho.config.refinement import Refinement
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.result import Clock, Result, reconstruction_of
 from ptycho_torch.inference.search import margin
 from ptycho_torch.inference.self_check import self_check
 from ptycho_torch.inference.solve import Solver
+from ptycho_torch.inference.truth import true_estimate
 from ptycho_torch.physics.forward import place_on_canvas
 from ptycho_torch.pinn.build import Constants
-from ptycho_torch.pinn.labels import CutLabels
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import UnrolledPINN
 
@@ -171,14 +170,6 @@ def maximum_likelihood(
     DataError
         The scan carries no truth.
     """
-    if acquisition.object_ is None:
-        raise DataError("the scan carries no true object; expected objectGuess in it; give a simulated scan")
-    scan = Scan.of(acquisition, device)
-    placement, origin = place_on_canvas(scan.positions, acquisition.size)
-    truth = CutLabels.of(acquisition.object_, scan.positions, acquisition.size)
-    start = torch.where(truth.known, truth.object_, 1)
-    probe = torch.as_tensor(acquisition.probe, device=device)
-    refined = refine(
-        *(Estimate(start, probe), scan, placement, Refinement(iterations)), held_out_fraction=0.0, watcher=watcher
-    )
+    scan, placement, origin, truth = true_estimate(acquisition, device)
+    refined = refine(truth, scan, placement, Refinement(iterations), held_out_fraction=0.0, watcher=watcher)
     return reconstruction_of(refined.at, refined.coverage, origin, acquisition, refined.history, placement)

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Complex64, Float
 from torch import Tensor
 
+from ptycho_torch.base.complex_numbers import squared_modulus
+
 
 def probe_to_counts(probe: Complex64[Tensor, "mode y x"], mean_counts: float) -> Complex64[Tensor, "mode y x"]:
     """Return the probe scaled so that sum |P|^2 is the mean counts of a frame: the object then is about 1."""
@@ -17,7 +19,7 @@ def input_scale(mean_counts: float, size: int) -> float:
 
 def input_scales(probe: Complex64[Tensor, "patch mode y x"]) -> Float[Tensor, "patch 1 1"]:
     """Return `input_scale` for every patch, whose probe carries the mean counts of its scan."""
-    mean_counts = torch.view_as_real(probe).square().sum(dim=(1, 2, 3, 4))[:, None, None]
+    mean_counts = squared_modulus(probe).sum(dim=(1, 2, 3))[:, None, None]
     return probe.shape[-1] / 2 / mean_counts.sqrt()
 
 

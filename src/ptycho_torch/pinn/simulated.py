@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor
 
+from ptycho_torch.base.complex_numbers import squared_modulus
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.data.stream import Draw, Pictures
 from ptycho_torch.physics.forward import detector, probe_weight, stack_regions
@@ -61,8 +62,8 @@ def relative_errors(
     It is the error of the exit waves of all patches that are cut from the canvas.
     """
     light = prediction.coverage.view(truth.shape)
-    error = torch.view_as_real(prediction.canvas.view(truth.shape) - truth).square().sum(dim=-1)
-    power = torch.view_as_real(truth).square().sum(dim=-1)
+    error = squared_modulus(prediction.canvas.view(truth.shape) - truth)
+    power = squared_modulus(truth)
     return (light * error).sum(dim=(1, 2)) / (light * power).sum(dim=(1, 2))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.physics.backprojection import ResidualProjection, damped
-from ptycho_torch.physics.forward import Placement, detector, divide, stack_regions
+from ptycho_torch.physics.forward import Placement, detector, divide, probe_weight, stack_regions
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.pinn.pinn import Prediction, PtychoPINN
 
@@ -38,7 +38,7 @@ class Frames:
     @property
     def light(self) -> Float32[Tensor, "patch y x"]:
         """|P|^2 summed over modes, counts."""
-        return torch.view_as_real(self.probe).square().sum(dim=(1, -1))
+        return probe_weight(self.probe)
 
     def residual(self, canvas: Complex64[Tensor, "height width"]) -> Complex64[Tensor, "patch y x"]:
         """Return what the patterns still ask for beside a canvas, brought back to the sample, counts."""
