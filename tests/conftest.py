@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 
 # Small tensors gain nothing from threads, and threads of two test workers on two cores wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -51,6 +52,14 @@ def loggers_as_imported() -> None:
     for name in logs.LOGGERS:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def ctrl_c_is_heard() -> Iterator[None]:
+    """Ctrl-C ends a run also where the tests themselves were started to ignore it, as jobs in the background are."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

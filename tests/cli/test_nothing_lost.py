@@ -29,12 +29,7 @@ from ptycho_torch.training.lightning_module import PtychoModule
 CHOICES = ["--nepochs", "3", "--batch_size", "10", "--model.lean_width", "8", "--execution.accelerator", "cpu"]
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c_is_heard():
-    """Also where the tests themselves were started to ignore it, as jobs in the background are."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c_is_heard")
 
 
 def train(scan, run, *flags):

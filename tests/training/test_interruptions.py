@@ -22,12 +22,7 @@ EPOCHS = 3
 STEPS = 4  # an epoch
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c_is_heard():
-    """Also where the tests themselves were started to ignore it, as jobs in the background are."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c_is_heard")
 
 
 class Asks(lightning.Callback):

@@ -146,8 +146,8 @@ class Impatient(Watcher):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_ends_a_run_in_order_with_what_was_learnt():
-    done = pretrain(PretrainingConfig(**SMALL, steps=100_000), watcher=Impatient())
+def test_ctrl_c_ends_a_run_in_order_with_what_was_learnt(ctrl_c_is_heard):
+    done = pretrain(PretrainingConfig(**SMALL, steps=1000), watcher=Impatient())
     assert done.ended == signal.SIGINT
     assert 0 < done.n_patterns < 100 * 8
     assert len(done.history["train_loss"]) == 1
