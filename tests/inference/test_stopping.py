@@ -60,6 +60,14 @@ def test_without_held_out_pixels_the_last_is_the_best():
     assert best_and_end([torch.zeros(0)] * 9) == (8, None)
 
 
+def test_pixels_judge_again_after_iterations_that_they_did_not_judge():
+    stopping = Stopping(torch.zeros(0))
+    worse = curve([1.0, 1.01])
+    assert [stopping.is_as_good(worse[0]), stopping.is_as_good(worse[1])] == [True, False]
+    assert stopping.is_as_good(torch.zeros(0))
+    assert stopping.is_as_good(worse[1])
+
+
 def test_paired_differences_have_the_standard_error_of_their_mean():
     before, after = torch.tensor([3.0, 5.0, 4.0]), torch.tensor([1.0, 4.0, 4.0])
     assert paired(before, after) == pytest.approx((1.0, 1.0 / 3**0.5))

@@ -66,7 +66,7 @@ def refine(
     scan can know of it, which makes all values equally stiff.
     The step along a direction follows from the Fisher information and is halved until the objective does not grow.
     Without a prior, pixels held out decide when more iterations would only fit noise; the last estimate counts that
-    is as good for them as the best one, be it the start. With a prior, which holds the noise back, all iterations are
+    is as good for them as the best one, be it the start. As long as a prior holds the noise back, all iterations are
     made and the last estimate counts: whoever made the start may have seen those pixels.
 
     Parameters
@@ -91,7 +91,7 @@ def refine(
     light = likelihood.light(start)
 
     def judges(value: Value) -> Float32[Tensor, " pixel"]:
-        return value.held_out if prior is None else value.held_out[:0]
+        return value.held_out if walk.likelihood.prior is None else value.held_out[:0]
 
     best, stopping = start, Stopping(judges(walk.value))
     history: dict[str, list[float]] = {"deviance": [], "held_out_deviance": [], "r_factor": []}

@@ -35,6 +35,9 @@ class Stopping:
         deviance
             Deviance of every held-out pixel under the estimate.
         """
+        if len(deviance) != len(self._best):
+            # Iterations that no pixel judges begin or end here: there is nothing to compare with.
+            self._best = deviance
         gain, error = paired(self._best, deviance)
         self._best = deviance if gain >= 0 else self._best
         self._worse = self._worse + 1 if gain < -CLEARLY * error else 0
