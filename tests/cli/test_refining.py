@@ -8,7 +8,7 @@ import pytest
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import ConfigError
 from ptycho.cli.parsing import verb_parser
-from ptycho.cli.refining import add_refinement, refined, refinement_of
+from ptycho.cli.refining import add_refinement, refined, refinement_of, told
 from ptycho.config.refinement import Refinement, Span
 
 
@@ -118,3 +118,12 @@ def test_the_summary_says_how_far_the_corrections_went():
     assert said["flux"] == {"smallest": 0.5, "largest": 1.5}
     assert said["background"] == 0.25
     assert said["probe_variation"] == [pytest.approx(0.3)]
+    assert told({"network_kept": False, "network_weight": 3.0, "refined": said}) == [
+        "the iterations were held to the network's object, with weight 3",
+        "positions corrected by 3.54 px rms, at most 5 px",
+        "flux of a frame from 0.5 to 1.5 of the mean",
+        "background of 0.25 counts a detector pixel",
+    ]
+    nothing = refined(Refinement(), plain)
+    assert told({"network_kept": False, "network_weight": 0.0, "refined": nothing}) == []
+    assert "network's own" in told({"network_kept": True, "network_weight": 0.0, "refined": nothing})[0]

@@ -16,7 +16,7 @@ from ptycho.base.provenance import provenance
 from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.cli.folders import all_together, output_folder
 from ptycho.cli.parsing import add_live, at_least, verb_parser
-from ptycho.cli.refining import add_refinement, refined, refinement_of
+from ptycho.cli.refining import add_refinement, refined, refinement_of, told
 from ptycho.cli.starting import BUNDLE
 from ptycho.config.files import to_dict
 from ptycho.config.flags import reader
@@ -82,6 +82,8 @@ def run(argv: Sequence[str]) -> int:
             write_results(staged, made, facts, trained.curves)
     result = made.result
     logger.info("deviance %.4g a pixel, R-factor %.4g", result.deviance, result.r_factor)
+    for said in told(facts):
+        logger.info("%s", said)
     written = [name for name in PRODUCTS if (asked.output_dir / name).exists()]
     logger.info("wrote %s to %s", ", ".join(written), asked.output_dir)
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -171,3 +172,21 @@ def refined(asked: Refinement, found: Reconstruction) -> dict[str, Any]:
         "background": found.background,
         "probe_variation": None if weights is None else np.sqrt(np.mean(weights**2, axis=0)).tolist(),
     }
+
+
+def told(facts: Mapping[str, Any]) -> list[str]:
+    """Return what the summary says of network and corrections, in lines for the screen."""
+    lines = []
+    if facts["network_kept"]:
+        lines.append("the object is the network's own: photons kept apart found nothing better in the iterations")
+    elif facts["network_weight"]:
+        lines.append(f"the iterations were held to the network's object, with weight {facts['network_weight']:g}")
+    found = facts["refined"]
+    if found["position_correction"] is not None:
+        words = "positions corrected by {rms:.3g} px rms, at most {largest:.3g} px"
+        lines.append(words.format(**found["position_correction"]))
+    if found["flux"] is not None:
+        lines.append("flux of a frame from {smallest:.3g} to {largest:.3g} of the mean".format(**found["flux"]))
+    if found["background"] is not None:
+        lines.append(f"background of {found['background']:.3g} counts a detector pixel")
+    return lines

@@ -221,7 +221,8 @@ class Solver:
         for weight in (*WEIGHTS, None) if held_back else (None,):
             found = tried(weight)
             gain, error = paired(lowest, found)
-            logger.info("weight %s of the network: photons kept apart gain %.3g +- %.2g a frame", weight, gain, error)
+            what = "network alone" if weight is None else f"prior about the network with weight {weight:g}"
+            logger.info("%s: deviance of photons kept apart falls by %.3g +- %.2g a frame", what, gain, error)
             if gain >= needed * error:
                 best, lowest = weight, found
         return best
