@@ -89,7 +89,9 @@ def test_with_a_prior_pixels_that_the_start_may_have_seen_end_nothing():
     start = Estimate(truth_on_canvas(acquisition), torch.from_numpy(acquisition.probe))
     seen = refine(start, scan, placement, Refinement(12), held_out_fraction=0.0).at
     light = Likelihood(scan, placement, held_out_fraction=0.0).light(seen)
-    found = refine(*(seen, scan, placement, Refinement(12)), prior=edge_preserving(1.0, light), held_out_fraction=0.1)
+    found = refine(
+        *(seen, scan, placement, Refinement(12)), prior=edge_preserving(1.0, light, seen.object_), held_out_fraction=0.1
+    )
     assert not found.stopped_early
     assert len(found.history["deviance"]) == 13
     assert found.history["held_out_deviance"][-1] > 1.1 * found.history["held_out_deviance"][0]

@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Bool, Complex64, Float32, Float64, Int64
 from torch import Tensor
 
-from ptycho_torch.base.complex_numbers import squared_modulus
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
 from ptycho_torch.inference.prior import Prior
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance
 from ptycho_torch.physics.forward import Placement
+from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import FarField
 from ptycho_torch.physics.scaling import flux_ratio, flux_sums

@@ -9,11 +9,11 @@ from torch import Tensor
 from ptycho.base.watching import NOBODY, Stage, Watcher
 from ptycho.config.refinement import Refinement
 from ptycho.simulation.probes import modes
-from ptycho_torch.base.complex_numbers import squared_modulus
 from ptycho_torch.inference.coarse import coarser, coarser_likelihood, corrected
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.objectives.poisson import FLOOR
+from ptycho_torch.physics.modulus import squared_modulus
 
 # Batches in a pass. Each holds about every sixteenth frame and so reaches the whole field.
 N_BATCHES = 16

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Complex64, Float32
 from torch import Tensor
 
-from ptycho_torch.base.complex_numbers import squared_modulus
+from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.physics.operator import Operator
 from ptycho_torch.physics.propagation import FarField
 

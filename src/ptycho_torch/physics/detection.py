@@ -3,7 +3,7 @@
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ptycho_torch.base.complex_numbers import squared_modulus
+from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.physics.operator import Operator
 
 

@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
 from torch import Tensor
 
-from ptycho_torch.base.complex_numbers import squared_modulus
 from ptycho_torch.physics.detection import Intensity
 from ptycho_torch.physics.illumination import Illumination
+from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.physics.operator import Operator
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import FarField

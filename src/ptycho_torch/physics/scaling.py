@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Complex64, Float
 from torch import Tensor
 
-from ptycho_torch.base.complex_numbers import squared_modulus
+from ptycho_torch.physics.modulus import squared_modulus
 
 
 def probe_to_counts(probe: Complex64[Tensor, "mode y x"], mean_counts: float) -> Complex64[Tensor, "mode y x"]:

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor
 
-from ptycho_torch.base.complex_numbers import squared_modulus
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.data.stream import Draw, Pictures
 from ptycho_torch.physics.forward import detector, probe_weight, stack_regions
+from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.pinn.pinn import Prediction
 
 # Keeps the slope of the root finite where a region is solved: a relative error of 0.03 %.

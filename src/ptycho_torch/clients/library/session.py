@@ -161,4 +161,4 @@ class PtychoModel:
             It was not trained yet.
         """
         trained = self.model.require_trained()
-        write_bundle(Path(path), trained.pinn, trained.config)
+        write_bundle(Path(path), trained.pinn, trained.config, trained.began_from)

@@ -13,10 +13,11 @@ from ptycho_torch.pinn.pinn import PtychoPINN
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and the choices that made it."""
+    """A trained network, the choices that made it, and the hash of the weights that it began from, if any."""
 
     pinn: PtychoPINN
     config: TrainingConfig
+    began_from: str = ""
 
 
 class PtychoPINN_Lightning:
@@ -68,7 +69,7 @@ class PtychoPINN_Lightning:
         loaded = cls(
             model_config or model, data_config or data, training_config or training, inference_config or inference
         )
-        loaded.trained = Trained(bundle.pinn, bundle.config)
+        loaded.trained = Trained(bundle.pinn, bundle.config, bundle.manifest.began_from)
         return loaded
 
     def require_trained(self) -> Trained:
