@@ -92,6 +92,7 @@ def test_a_real_training_is_watched_and_interrupted(browser, tmp_path, scan_for_
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         address = next(re.findall(r"http://\S+", line)[0] for line in process.stderr if "watch this run" in line)
         browser.set_window_size(1180, 1240)
+        complaints(browser)  # what pages of other tests said stays theirs
         browser.get(address)
         wait_for(browser, "document.getElementById('phase').naturalWidth > 64", 60)
         first = browser.execute_script("return document.getElementById('phase').src")
