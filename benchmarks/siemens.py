@@ -31,6 +31,7 @@ from ptycho_torch.inference.iterate import iterate
 OURS = {
     "4 coarse passes, 2 passes": Refinement(probe=Span(), coarse_passes=4, passes=2),
     "8 coarse passes, 8 passes": Refinement(probe=Span(), coarse_passes=8, passes=8),
+    "6 + 6, probe of 3 modes": Refinement(probe=Span(), coarse_passes=6, passes=6, n_modes=3),
     "8 + 8, probe of 2 modes": Refinement(probe=Span(), coarse_passes=8, passes=8, n_modes=2),
     "8 + 8, probe of 3 modes": Refinement(probe=Span(), coarse_passes=8, passes=8, n_modes=3),
     "30 iterations": Refinement(30, probe=Span(), total_variation=0.0),
