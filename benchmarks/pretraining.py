@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from reconstruction import machine
+from quality import machine
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.readers import read
@@ -31,7 +31,7 @@ from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import Comparison, compare
 from ptycho.report.tables import text_table
 from ptycho.simulation.objects import OBJECTS
-from ptycho.simulation.probes import PROBES, diameter
+from ptycho.simulation.probes import PROBES
 from ptycho.simulation.scans import SCANS
 from ptycho.simulation.simulate import expected_counts
 from ptycho.simulation.variety import draw_probe
@@ -89,7 +89,7 @@ def scan_behind(probe: Probe, object_name: str, n_positions: int, seed: int, pho
     """Return a scan of an object behind a probe of unit power."""
     rng = np.random.default_rng(seed)
     N = probe.shape[-1]
-    scan = SCANS["random"](n_positions, (1 - OVERLAP) * diameter(probe), rng)
+    scan = SCANS["random"](n_positions, (1 - OVERLAP) * probe_diameter(probe), rng)
     positions = scan - scan.min(axis=0) + N // 2 + 2
     height, width = np.ceil(positions.max(axis=0)).astype(int) + N // 2 + 2
     object_ = OBJECTS[object_name]((int(height), int(width)), rng)

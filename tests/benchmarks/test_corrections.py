@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from corrections import misplaced, out_of_focus, position_error, probe_error
 
-from ptycho.simulation.probes import diameter, zone_plate
+from ptycho.optics.probe import probe_diameter
+from ptycho.simulation.probes import zone_plate
 from ptycho.simulation.simulate import Simulation, simulate
 
 
@@ -15,7 +16,7 @@ def test_out_of_focus_and_back_is_the_same_probe_with_the_same_light():
     assert np.sum(np.abs(wrong) ** 2) == pytest.approx(1e4, rel=1e-4)
     assert probe_error(out_of_focus(wrong, -0.3), probe) < 1e-4
     # Without its defocus the beam is smaller than with any: the sign and the unit are those of the zone plate.
-    assert diameter(out_of_focus(probe, -1.0)) < min(diameter(probe), diameter(wrong))
+    assert probe_diameter(out_of_focus(probe, -1.0)) < min(probe_diameter(probe), probe_diameter(wrong))
 
 
 def test_the_error_of_positions_is_what_was_added_less_what_nothing_can_know():

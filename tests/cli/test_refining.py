@@ -64,6 +64,7 @@ def test_a_flag_alone_begins_where_it_is_good_and_earlier_where_iterations_are_f
         (["--refine", "9", "--probe_variations", "-1"], "--probe_variations is -1"),
         (["--passes", "4", "--refine_flux"], "--refine_flux without iterations"),
         (["--passes", "4", "--refine_probe", "1:"], "--refine_probe begins at iteration 1 of 0"),
+        (["--passes", "4", "--total_variation", "2"], "--total_variation without iterations"),
         (["--coarse_passes", "-1"], "--coarse_passes is -1"),
         (["--probe_modes", "0"], "--probe_modes is 0"),
         (["--refine", "9", "--probe_modes", "3"], "--probe_modes is 3 without --refine_probe"),

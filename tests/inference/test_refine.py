@@ -96,6 +96,7 @@ def test_the_best_estimate_by_the_held_out_pixels_is_the_one_that_counts():
     again = refine(found.at, scan, placement, Refinement(0), held_out_fraction=0.1)
     assert again.history["held_out_deviance"][0] in curve
     assert again.history["held_out_deviance"][0] < curve[-1]
+    assert found.held_out_deviance == again.history["held_out_deviance"][0]
 
 
 def test_without_held_out_pixels_the_iterations_go_on():

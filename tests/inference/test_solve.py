@@ -17,6 +17,9 @@ from ptycho_torch.pinn.build import Constants, build
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
 
 EXPOSURES = []
+HELD_BACK = Refinement(15)
+FREE = Refinement(15, total_variation=0.0)
+PASSES = Refinement(passes=4)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Saying(Solver):
         return torch.stack(weighted_sums(patches, weight, part.look(), part.place()))
 
 
-def solved(photons, blur=0.0, total_variation=1.0, learnt=False):
+def solved(photons, blur=0.0, learnt=False, refinement=HELD_BACK):
     """Solve a scan with a network that says the truth, a constant as far as it is blurred, or what it learnt from it.
 
     What it learnt is the most likely object, with all the noise that the scan has.
@@ -46,24 +49,33 @@ def solved(photons, blur=0.0, total_variation=1.0, learnt=False):
         at = Estimate(truth, torch.from_numpy(acquisition.probe))
         said = refine(at, scan, placement, Refinement(30), held_out_fraction=0.0).at.object_
     pinn = build(config.model, config, Constants.of(acquisition))
-    refinement = Refinement(15, total_variation=total_variation)
     solver = Saying(pinn, scan, placement, 1.0, 64, 4, refinement, object_=said)
     frames = torch.arange(len(scan))
     return solver, solver.solve(solver.sums(frames), frames)
 
 
-@pytest.mark.parametrize(("photons", "total_variation"), [(30.0, 0.0), (30.0, 1.0), (1e3, 0.0)])
-def test_what_can_not_be_made_better_is_kept(photons, total_variation):
-    _, found = solved(photons, total_variation=total_variation)
+@pytest.mark.parametrize(
+    ("photons", "refinement"), [(30.0, FREE), (30.0, HELD_BACK), (1e3, FREE), (30.0, PASSES), (1e3, PASSES)]
+)
+def test_what_can_not_be_made_better_is_kept(photons, refinement):
+    _, found = solved(photons, refinement=refinement)
     assert found.network_kept
     assert torch.equal(found.end.object_, found.start.object_)
     assert len(found.history["deviance"]) > 1
+    assert found.held_out_deviance == found.history["held_out_deviance"][0]
 
 
 @pytest.mark.parametrize("photons", [1e3, 1e4])
 def test_what_can_be_made_better_is_though_photons_must_decide(photons):
     _, found = solved(photons, blur=0.7)
     assert not found.network_kept
+    assert not torch.equal(found.end.object_, found.start.object_)
+
+
+def test_passes_alone_know_no_prior_that_the_network_could_have_a_weight_in():
+    _, found = solved(1e4, blur=0.7, refinement=PASSES)
+    assert not found.network_kept
+    assert found.network_weight == 0
     assert not torch.equal(found.end.object_, found.start.object_)
 
 

@@ -280,7 +280,7 @@ def test_the_page_says_what_became_of_iterations_and_corrections(scan, result, c
     }
     for said, words in (
         ({"network_weight": 3.0, "refined": found}, "after the network, held to it with weight 3<"),
-        ({"network_kept": True, "refined": found}, "photons kept apart prefer the network alone"),
+        ({"network_kept": True, "refined": found}, "photons kept apart decided for the network alone"),
         ({"stopped_early": True, "refined": found}, "after the network; held-out pixels ended them"),
     ):
         save_report(tmp_path / "report.html", Report(scan, result, check, {**FACTS, **said}, {}))

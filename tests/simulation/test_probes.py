@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptycho.base.errors import ConfigError
-from ptycho.simulation.probes import PROBES, aperture, diameter, gaussian, modes
+from ptycho.optics.probe import probe_diameter
+from ptycho.simulation.probes import PROBES, aperture, gaussian, modes
 
 few = settings(max_examples=25, deadline=None)
 
@@ -41,7 +42,7 @@ def test_the_first_mode_is_the_probe_itself(name):
 @pytest.mark.parametrize("N", [32, 64, 128])
 def test_probes_are_about_half_a_frame_wide_and_centred(name, N):
     probe = PROBES[name](N, 1.0)
-    assert N / 2.6 < diameter(probe) < N / 1.6
+    assert N / 2.6 < probe_diameter(probe) < N / 1.6
     intensity = np.abs(probe[0]) ** 2
     centre = [np.sum(intensity * index) / intensity.sum() for index in np.indices((N, N))]
     np.testing.assert_allclose(centre, N // 2, atol=0.05)
@@ -50,14 +51,6 @@ def test_probes_are_about_half_a_frame_wide_and_centred(name, N):
 def test_the_aperture_has_two_radians_at_its_rim():
     probe = aperture(64, 1.0)[0]
     assert np.angle(probe[32, 32 + 16] / probe[32, 32]) == pytest.approx(2, abs=1e-3)
-
-
-@few
-@given(radius=st.floats(6, 20), dy=st.integers(-8, 8), dx=st.integers(-8, 8))
-def test_the_diameter_of_a_disk_is_its_diameter_wherever_it_lies(radius, dy, dx):
-    y, x = np.indices((64, 64)) - 32
-    disk = (np.hypot(y - dy, x - dx) <= radius).astype(np.complex64)[None]
-    assert diameter(disk) == pytest.approx(2 * radius, rel=0.06)
 
 
 @pytest.mark.parametrize(("n_modes", "power"), [(0, 0.5), (2, 0.0), (2, 1.5), (2, float("nan"))])

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ptycho.acquisition.statistics import statistics
 from ptycho.base.errors import ConfigError
 from ptycho.simulation.objects import OBJECTS
 from ptycho.simulation.probes import PROBES, modes
@@ -82,6 +83,12 @@ def test_every_patch_lies_inside_the_object(object_, scan):
     assert (corners + 32 <= made.object_.shape).all()
     assert made.patterns.shape == (33, 32, 32)
     assert np.issubdtype(made.patterns.dtype, np.unsignedinteger)
+
+
+@pytest.mark.parametrize("n_modes", [1, 3])
+def test_a_scan_overlaps_as_much_as_the_figures_of_a_scan_say(n_modes):
+    choices = Simulation(probe="zone_plate", scan="raster", N=128, n_positions=100, n_modes=n_modes, overlap=0.6)
+    assert statistics(simulate(choices, np.random.default_rng(0))).overlap == pytest.approx(0.6, abs=0.02)
 
 
 def test_a_seed_decides_the_scan():

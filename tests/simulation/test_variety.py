@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ptycho.simulation.probes import diameter
+from ptycho.optics.probe import probe_diameter
 from ptycho.simulation.variety import draw_contrast, draw_pictures, draw_positions, draw_probe
 
 
@@ -13,7 +13,7 @@ def test_probes_have_unit_power_and_differ(n_modes):
         assert probe.shape == (n_modes, 32, 32)
         assert probe.dtype == np.complex64
         assert np.sum(np.abs(probe) ** 2) == pytest.approx(1, rel=1e-5)
-    widths = [diameter(probe) for probe in probes]
+    widths = [probe_diameter(probe) for probe in probes]
     assert max(widths) > 1.5 * min(widths)
 
 

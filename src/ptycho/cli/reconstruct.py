@@ -80,6 +80,7 @@ def run(argv: Sequence[str]) -> int:
         with all_together(folder, PRODUCTS) as staged:
             facts = summary(made, trained, data=str(asked.data), **provenance(["ptycho", "reconstruct", *argv]))
             write_results(staged, made, facts, trained.curves)
+            _write_product(staged, made)
     result = made.result
     logger.info("deviance %.4g a pixel, R-factor %.4g", result.deviance, result.r_factor)
     for said in told(facts):
@@ -170,7 +171,7 @@ def reconstruct_file(
 
 
 def write_results(folder: Path, made: Made, facts: dict[str, Any], training: Mapping[str, Sequence[float]]) -> None:
-    """Write the object, in metres too where they are known, its self-check, pictures and report, and the facts."""
+    """Write the object, its self-check, pictures and report, and the facts."""
     result, check = made.result.final, made.result.check
     assert check is not None
     result.write(folder / "reconstruction.npz")
@@ -178,11 +179,15 @@ def write_results(folder: Path, made: Made, facts: dict[str, Any], training: Map
     save_amplitude(folder / "amplitude.png", result)
     save_phase(folder / "phase.png", result)
     save_report(folder / "report.html", Report(made.scan, result, check, facts, training))
+    write_text(folder / "summary.json", json.dumps(facts, indent=2))
+
+
+def _write_product(folder: Path, made: Made) -> None:
+    """Write the object in metres, where they are known."""
     try:
-        write_reconstruction(folder / "product.h5", result)
+        write_reconstruction(folder / "product.h5", made.result.final)
     except DataError as reason:
         logger.info("no product.h5 for Ptychodus: %s", reason)
-    write_text(folder / "summary.json", json.dumps(facts, indent=2))
 
 
 def summary(
@@ -204,11 +209,10 @@ def summary(
     from ptycho_torch.persistence.manifest import package_versions
 
     result, settings = made.result, to_dict(made.config)
-    held_out = result.final.history.get("held_out_deviance")
     return {
         "data": data,
         "deviance": result.deviance,
-        "held_out_deviance": min(held_out) if held_out else None,
+        "held_out_deviance": result.held_out_deviance,
         "r_factor": result.r_factor,
         "self_check": result.check.as_dict() if result.check else None,
         "iterations": result.iterations,

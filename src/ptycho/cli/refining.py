@@ -95,7 +95,7 @@ def refinement_of(arguments: Namespace) -> Refinement:
             "does not know begin as a guess; add --refine_probe"
         )
     strength = arguments.total_variation
-    if strength is not None and not iterations and not passes:
+    if strength is not None and not iterations:
         raise ConfigError("--total_variation without iterations; expected --refine K beside it; add --refine 60")
     spans: dict[str, Any] = {
         PARTS[flag][0]: _after(PARTS[flag][1], iterations) if arguments[flag] == BARE else _span(arguments[flag])
@@ -161,7 +161,7 @@ def refined(asked: Refinement, found: Reconstruction) -> dict[str, Any]:
         "coarse_passes": asked.coarse_passes,
         "passes": asked.passes,
         "probe_modes": len(found.probe),
-        "total_variation": asked.total_variation,
+        "total_variation": asked.prior_strength,
         "position_correction": None
         if moved is None
         else {
@@ -178,7 +178,7 @@ def told(facts: Mapping[str, Any]) -> list[str]:
     """Return what the summary says of network and corrections, in lines for the screen."""
     lines = []
     if facts["network_kept"]:
-        lines.append("the object is the network's own: photons kept apart found nothing better in the iterations")
+        lines.append("the object is the network's own: photons kept apart decided for it, against the iterations")
     elif facts["network_weight"]:
         lines.append(f"the iterations were held to the network's object, with weight {facts['network_weight']:g}")
     found = facts["refined"]

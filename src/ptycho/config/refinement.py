@@ -57,7 +57,8 @@ class Refinement:
     n_variations
         Modes of that change.
     total_variation
-        Strength of the edge-preserving prior on the object, 0 or more; about 1 at any dose, 0 for the likelihood alone.
+        Strength of the edge-preserving prior of the iterations on the object, 0 or more; about 1 at any dose, 0 for
+        the likelihood alone.
     coarse_passes, passes
         Passes over the scan in batches before the first iteration: over the middle half of the detector, whose pixels
         on the object are twice as large, and over all of it. They change the object, and the probe where its span
@@ -110,6 +111,11 @@ class Refinement:
     def approaches(self) -> bool:
         """Whether anything is done before the first iteration."""
         return bool(self.passes or self.coarse_passes or self.n_modes > 1)
+
+    @property
+    def prior_strength(self) -> float:
+        """Strength of the prior that holds back noise; 0 for passes without iterations, which know of none."""
+        return self.total_variation if self.iterations else 0.0
 
     @property
     def works(self) -> bool:

@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from ptycho.base.arrays import Probe
 from ptycho.base.errors import ConfigError
+from ptycho.optics.probe import probe_diameter
 
 ProbeMaker = Callable[[int, float], Probe]
 
@@ -69,7 +70,7 @@ def modes(probe: Complex64[ndarray, "1 y x"], n_modes: int, power: float = 0.3) 
         )
     N = probe.shape[-1]
     main = probe[0].astype(np.complex128)
-    y, x = offsets(N) / diameter(probe)
+    y, x = offsets(N) / probe_diameter(probe)
     orders = [(total - b, b) for total in range(n_modes) for b in range(total + 1)][:n_modes]
     columns = np.stack([(main * y**a * x**b).ravel() for a, b in orders], axis=1)
     basis, triangle = np.linalg.qr(columns)
@@ -78,22 +79,6 @@ def modes(probe: Complex64[ndarray, "1 y x"], n_modes: int, power: float = 0.3) 
     counts = np.sum(np.abs(main) ** 2) * shares / shares.sum()
     made: Probe = (basis * np.sqrt(counts)).T.reshape(n_modes, N, N).astype(np.complex64)
     return made
-
-
-def diameter(probe: Probe) -> float:
-    """Return the 4-sigma diameter of the intensity, px: that of the disk for a uniform disk (ISO 11146).
-
-    Examples
-    --------
-    >>> round(diameter(gaussian(64, 1.0)), 1)
-    32.0
-    """
-    intensity = np.sum(np.abs(probe.astype(np.complex128)) ** 2, axis=0)
-    places = offsets(len(intensity))
-    weight = intensity / intensity.sum()
-    centre = np.sum(weight * places, axis=(1, 2), keepdims=True)
-    variance = np.sum(weight * np.square(places - centre), axis=(1, 2))
-    return float(4 * np.sqrt(variance.mean()))
 
 
 def offsets(N: int) -> Float64[ndarray, "2 y x"]:

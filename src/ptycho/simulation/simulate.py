@@ -9,9 +9,10 @@ from numpy import ndarray
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.arrays import Mask, Object, Positions, Probe
 from ptycho.base.errors import ConfigError
+from ptycho.optics.probe import probe_diameter
 from ptycho.optics.propagate import far_field
 from ptycho.simulation.objects import OBJECTS
-from ptycho.simulation.probes import PROBES, diameter, modes
+from ptycho.simulation.probes import PROBES, modes
 from ptycho.simulation.scans import SCANS
 
 MARGIN = 2  # px of object around the outermost patches
@@ -36,8 +37,7 @@ class Simulation:
         Mean counts of a frame behind a transparent object: the power of the probe.
     overlap
         Fraction of the probe diameter that neighbouring positions share: step = (1 - overlap) * D, with
-        one position on step^2 and D the 4-sigma diameter. (A measured probe has a halo that widens that: there the
-        effective diameter is taken, ``optics.probe.probe_diameter``, the same for disks and Gaussian beams.)
+        one position on step^2 and D as ``ptycho.optics.probe.probe_diameter`` has it.
     n_modes
         Incoherent modes of the probe, each with 30 % of the counts of the one before.
     background
@@ -93,7 +93,7 @@ def simulate(choices: Simulation, rng: np.random.Generator) -> Acquisition:
     object_rng, scan_rng, noise_rng, dead_rng = rng.spawn(4)
     unit = modes(PROBES[choices.probe](choices.N, 1.0), choices.n_modes)
     probe = np.sqrt(choices.photons).astype(np.float32) * unit
-    step = (1 - choices.overlap) * diameter(unit)
+    step = (1 - choices.overlap) * probe_diameter(unit)
     positions, shape = _placed(SCANS[choices.scan](choices.n_positions, step, scan_rng), choices.N)
     object_ = OBJECTS[choices.object](shape, object_rng)
     mask = np.ones((choices.N, choices.N), dtype=bool)

@@ -8,8 +8,9 @@ from jaxtyping import Complex, Float32, Float64
 from numpy import ndarray
 
 from ptycho.base.arrays import Positions, Probe
+from ptycho.optics.probe import probe_diameter
 from ptycho.simulation.objects import OBJECTS
-from ptycho.simulation.probes import diameter, modes, normalised, offsets
+from ptycho.simulation.probes import modes, normalised, offsets
 from ptycho.simulation.scans import SCANS
 
 # Ranges of the draws. Lengths in units of N, frequencies in cycles/px, phases in rad at the rim of aperture or pupil.
@@ -67,7 +68,7 @@ def draw_positions(
 
     Any of the ``SCANS``, with the step that a random ``overlap`` (least, largest) of the probe's diameter asks for.
     """
-    step = (1 - rng.uniform(*overlap)) * diameter(probe)
+    step = (1 - rng.uniform(*overlap)) * probe_diameter(probe)
     kinds = sorted(SCANS)
     scan = SCANS[kinds[int(rng.integers(len(kinds)))]](n_positions, step, rng)
     scan = scan - scan.min(axis=0)

@@ -114,12 +114,7 @@ class SimulationStream(Dataset[Draw]):
         n_modes = 1 if rng.random() < ONE_MODE else int(rng.integers(2, 4))
         dose = np.exp(rng.uniform(*np.log(self.photons), n))
         probes = [draw_probe(self.size, n_modes, rng) for _ in range(n)]
-        positions = [
-            draw_positions(self.n_members, self.overlap, probe, side - self.size - 1, rng)[
-                rng.permutation(self.n_members)
-            ]
-            for probe in probes
-        ]
+        positions = [draw_positions(self.n_members, self.overlap, probe, side - self.size - 1, rng) for probe in probes]
         contrasts = [draw_contrast(rng) for _ in range(n)]
         source = rng.random((n, 2))
         same = rng.random(n) < ONE_OBJECT

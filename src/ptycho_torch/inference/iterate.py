@@ -58,7 +58,7 @@ def iterate(
     clock.lap("start")
     done = refine(
         *(at, scan, placement, refinement),
-        prior=edge_preserving(refinement.total_variation, light, at.object_),
+        prior=edge_preserving(refinement.prior_strength, light, at.object_),
         held_out_fraction=held_out_fraction,
         watcher=watcher,
     )
@@ -69,6 +69,7 @@ def iterate(
         first,
         reconstruction_of(done.at, done.coverage, origin, acquisition, done.history, placement),
         value.deviance,
+        done.held_out_deviance,
         value.r_factor,
         clock.seconds,
         iterations=len(done.history["deviance"]) - 1 - refinement.approaches,

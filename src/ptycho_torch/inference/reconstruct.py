@@ -94,6 +94,7 @@ def reconstruct(
         reconstruction_of(solved.start, solved.start_light, origin, acquisition, {}, placement),
         reconstruction_of(solved.end, solved.light, origin, acquisition, solved.history, placement),
         value.deviance,
+        solved.held_out_deviance,
         value.r_factor,
         clock.seconds,
         iterations=max(0, len(solved.history.get("deviance", [])) - 1 - refinement.approaches),

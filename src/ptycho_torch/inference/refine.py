@@ -37,14 +37,16 @@ CURVES = {"deviance": "deviance", "held_out_deviance": "deviance of held-out pix
 
 @dataclass(frozen=True)
 class Refined:
-    """The best estimate, the light on its canvas, where its patches lie, and one value an iteration of each curve.
+    """The estimate that counts, the light on its canvas, where patches lie, and one value an iteration of each curve.
 
     The first value of a curve is that of the start, and the next one that after the passes where there are any.
+    ``held_out_deviance`` is that of the estimate that counts, which need not be the last one.
     """
 
     at: Estimate
     coverage: Float32[Tensor, "height width"]
     placement: Placement
+    held_out_deviance: float
     history: dict[str, list[float]] = field(default_factory=dict)
     stopped_early: bool = False
 
@@ -93,13 +95,15 @@ def refine(
     def judges(value: Value) -> Float32[Tensor, " pixel"]:
         return value.held_out if walk.likelihood.prior is None else value.held_out[:0]
 
-    best, stopping = start, Stopping(judges(walk.value))
+    stopping = Stopping(judges(walk.value))
     history: dict[str, list[float]] = {"deviance": [], "held_out_deviance": [], "r_factor": []}
     _note(history, walk.value)
+    best, held_out = start, history["held_out_deviance"][0]
     if refinement.approaches:
         walk.stand(approach(start, likelihood, refinement, watcher=watcher))
         _note(history, walk.value)
-        best = walk.at if stopping.is_as_good(judges(walk.value)) else best
+        if stopping.is_as_good(judges(walk.value)):
+            best, held_out = walk.at, history["held_out_deviance"][-1]
         stopping.wait()
     changes = _changes(refinement)
     if prior is not None and refinement.iterations > RESCALED:
@@ -117,13 +121,14 @@ def refine(
             watcher.add(CURVES[name], curve[-1])
         if watcher.wants_picture:
             show(watcher, at.object_, light)
-        best = at if stopping.is_as_good(judges(value)) else best
+        if stopping.is_as_good(judges(value)):
+            best, held_out = at, history["held_out_deviance"][-1]
         if (stopping.ended or not moved) and iteration >= max(changes):
             break
     found = frozenset[str]().union(*(free_in(refinement, iteration) for iteration in range(refinement.iterations)))
     best = settled(best, likelihood.frames, found)
     end = walk.likelihood if best.positions is None else walk.likelihood.recut(best.positions)
-    return Refined(best, end.light(best), end.placement, history, stopped_early=stopping.ended)
+    return Refined(best, end.light(best), end.placement, held_out, history, stopped_early=stopping.ended)
 
 
 class _Walk:

@@ -25,9 +25,9 @@ class Result:
     stitched, final
         The object that the iterations start from (what the network alone gives, where there is one), and the one after
         them (the same without any).
-    deviance, r_factor
-        Mean Poisson deviance a pixel (about 1, or less where most pixels are empty) and
-        sum |sqrt(I_model) - sqrt(I)| / sum sqrt(I) over all frames, of ``final``.
+    deviance, held_out_deviance, r_factor
+        Of ``final``: mean Poisson deviance a pixel (about 1, or less where most pixels are empty); that of the pixels
+        that the iterations did not fit, None without any; and sum |sqrt(I_model) - sqrt(I)| / sum sqrt(I).
     seconds
         Stage -> time it took.
     iterations
@@ -47,6 +47,7 @@ class Result:
     stitched: Reconstruction
     final: Reconstruction
     deviance: float
+    held_out_deviance: float | None
     r_factor: float
     seconds: dict[str, float]
     iterations: int

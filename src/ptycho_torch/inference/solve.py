@@ -43,7 +43,8 @@ class Solved:
     """The stitched estimate and the last one, the light on the canvas of each, and how it came about.
 
     ``placement`` says where the patches of the last one are cut; ``network_weight`` how much the prior relied on the
-    first one; ``network_kept`` that the iterations made nothing better, so that both are the same.
+    first one; ``network_kept`` that the iterations made nothing better, so that both are the same;
+    ``held_out_deviance`` is that of the last one, None where nothing was fitted.
     """
 
     start: Estimate
@@ -51,6 +52,7 @@ class Solved:
     end: Estimate
     light: Float32[Tensor, "height width"]
     placement: Placement
+    held_out_deviance: float | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     stopped_early: bool = False
     network_weight: float = 0.0
@@ -131,7 +133,9 @@ class Solver:
             return done
         weight = self._judged(frames)
         if weight is None:
-            return replace(self._begun(sums, frames), history=done.history, network_kept=True)
+            held_out = done.history["held_out_deviance"][0]
+            begun = self._begun(sums, frames)
+            return replace(begun, held_out_deviance=held_out, history=done.history, network_kept=True)
         return done if weight == self.network_weight else replace(self, network_weight=weight)._iterated(sums, frames)
 
     def _begun(self, sums: Sums, frames: Frames) -> Solved:
@@ -151,7 +155,7 @@ class Solver:
         begun = self._begun(sums, frames)
         if not self.refinement.works:
             return begun
-        strength = self.refinement.total_variation
+        strength = self.refinement.prior_strength
         said = begun.start.object_
         if self.network_weight:
             prior = edge_preserving(strength * self.network_weight, begun.light, said, centre=said)
@@ -168,6 +172,7 @@ class Solver:
             end=done.at,
             light=done.coverage,
             placement=done.placement,
+            held_out_deviance=done.held_out_deviance,
             history=done.history,
             stopped_early=done.stopped_early,
             network_weight=self.network_weight,
@@ -213,8 +218,8 @@ class Solver:
             done = replace(blind, network_weight=weight)._iterated(sums, every)
             return deviance(done.end, done.placement)
 
-        held_back = self.refinement.total_variation > 0
-        # Without a prior iterations come to follow noise: there it is they that must prove themselves.
+        held_back = self.refinement.prior_strength > 0
+        # Without a prior passes and iterations come to follow noise: there it is they that must prove themselves.
         needed = CLEARLY if held_back else -1.0
         best: float | None = 0.0
         lowest = tried(best)

@@ -216,7 +216,7 @@ def _numbers(report: Report, pixel: float | None) -> list[Fact]:
 
 def _what_came_of_iterations(facts: Mapping[str, Any]) -> str:
     if facts["network_kept"]:
-        return "dismissed: photons kept apart prefer the network alone"
+        return "dismissed: photons kept apart decided for the network alone"
     said = "after the network"
     if facts["network_weight"]:
         said += f", held to it with weight {facts['network_weight']:g}"
