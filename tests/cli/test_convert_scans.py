@@ -88,8 +88,8 @@ def test_scans_that_can_not_be_converted(tmp_path, refused, scan_file):
     lengths = ["--energy NUMBER", "--distance NUMBER", "--detector_pixel NUMBER", "expected energy"]
     refused(["convert", scan_file, tmp_path / "out.cxi"], "ptycho convert SCAN SCAN.npz", *lengths)
     refused(["convert", scan_file, tmp_path / "out.h5"], *lengths)
-    refused(["convert", written.path, tmp_path / "out.tif"], "ends in '.tif'", ".npz, .cxi or .h5")
-    refused(["convert", written.path, tmp_path / "out"], "has no suffix", ".npz, .cxi or .h5")
+    refused(["convert", written.path, tmp_path / "out.tif"], "ends in '.tif'", ".npz, .scan, .cxi or .h5")
+    refused(["convert", written.path, tmp_path / "out"], "has no suffix", ".npz, .scan, .cxi or .h5")
     refused(["convert", written.path, tmp_path / "diffraction.h5"], "name the product")
     refused(
         ["convert", written.path, tmp_path / "out.npz", "--scan", scan_file], "for trained weights", "leave them out"

@@ -1,10 +1,11 @@
 """Patterns in counts on their device, and batches of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from ptycho.acquisition.acquisition import Acquisition
 from ptycho_torch.data.batch import gather
 from ptycho_torch.data.scan import Scan
 from tests.laws.scans import small_scan
@@ -54,4 +55,4 @@ def test_patterns_are_not_copied_on_the_cpu():
 
 
 def _with(made, **changes):
-    return Acquisition(**{**vars(made), **changes})
+    return replace(made, **changes)

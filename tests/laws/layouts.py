@@ -3,6 +3,8 @@
 The files are written here with h5py and NumPy alone, by what the format says, and share nothing with the readers.
 """
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -230,7 +232,37 @@ def in_cxi_of_a_moving_probe(folder: Path, scan: Known) -> Written:
     return Written(folder / "scan.cxi", "CXI", Reading(translation="probe"), lacks=("object_", "probe"))
 
 
+def in_a_folder_of_ours(folder: Path, scan: Known) -> Written:
+    """Patterns, all else, and a manifest with the hash of both."""
+    np.save(folder / "patterns.npy", scan.patterns)
+    np.savez(
+        folder / "scan.npz",
+        xcoords=scan.positions[:, 1],
+        ycoords=scan.positions[:, 0],
+        probeGuess=scan.probe,
+        objectGuess=scan.object_,
+        bad_pixels=~scan.mask,
+        patch_index=N // 2,
+        energy_eV=ENERGY,
+        distance_m=DISTANCE,
+        detector_pixel_m=scan.detector_pixel,
+        object_pixel_m=scan.object_pixel,
+        origin_m=scan.acquisition().geometry.origin,
+    )
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("patterns.npy", "scan.npz")}
+    stored = {"shape": list(scan.patterns.shape), "dtype": scan.patterns.dtype.str}
+    manifest = {
+        "format": "ptychopinn scan",
+        "version": 1,
+        "patterns": {"file": "patterns.npy", **stored, "sha256": hashes["patterns.npy"]},
+        "arrays": {"file": "scan.npz", "sha256": hashes["scan.npz"]},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return Written(folder, "npz of PtychoPINN")
+
+
 LAYOUTS: dict[str, Callable[[Path, Known], Written]] = {
+    "folder of ours": in_a_folder_of_ours,
     "Ptychodus": in_ptychodus_files,
     "older Ptychodus, folder": in_a_folder_of_an_older_ptychodus,
     "Ptychodus, npz": in_npz_of_ptychodus,

@@ -275,9 +275,7 @@ def test_training_writes_nowhere_else_and_leaves_numpy_s_generator_of_the_caller
 
 def test_training_on_a_scan_with_dead_pixels_does_not_hear_them(tmp_path):
     scan = small_scan(n_dead_pixels=60)
-    wild = type(scan)(
-        **{**vars(scan), "patterns": np.where(scan.mask, scan.patterns, 60_000).astype(scan.patterns.dtype)}
-    )
+    wild = dataclasses.replace(scan, patterns=np.where(scan.mask, scan.patterns, 60_000).astype(scan.patterns.dtype))
     quiet, loud = (fit(config_of(tmp_path / str(i)), execution_of(), made) for i, made in enumerate((scan, wild)))
     assert quiet.history == loud.history
 

@@ -1,16 +1,35 @@
 """The acquisition: one scan as measured, in one set of units."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Float64, Int
 from numpy import ndarray
 
 from ptycho.base.arrays import Mask, Object, Patches, Patterns, Positions, Probe
+from ptycho.base.blocks import blocks, give_back
 from ptycho.optics.geometry import Geometry
 
 Quantity = Literal["counts", "amplitude"]
+CACHED_PIXELS = 2**18  # pixels that are summed at a time: their doubles fit into a processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """Sums over all frames.
+
+    Attributes
+    ----------
+    mean_pattern
+        (y, x) counts, all pixels; zero where the detector can't be trusted.
+    frame_counts
+        (position,) counts over the trusted pixels.
+    """
+
+    mean_pattern: Float64[ndarray, "y x"]
+    frame_counts: Float64[ndarray, " position"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +37,8 @@ class Acquisition:
     """A scan: diffraction patterns at known positions, and a guess of the probe.
 
     Counts of a pattern are ``patterns`` when ``quantity`` is "counts" and ``(count_scale * patterns) ** 2`` when it
-    is "amplitude". Patterns keep the dtype of their file and are never copied per group.
+    is "amplitude". Patterns keep the dtype of their file and are never copied per group; they may lie in a file that is
+    mapped, and whatever looks at all of them does so a block at a time (`ptycho.base.blocks`).
 
     Attributes
     ----------
@@ -88,12 +108,28 @@ class Acquisition:
 
     def counts(self, indices: Int[ndarray, " position"] | slice = slice(None)) -> Float32[ndarray, "position y x"]:
         """Return the patterns of ``indices`` in counts, float32."""
-        patterns = self.patterns[indices].astype(np.float32)
-        return patterns if self.quantity == "counts" else np.square(np.float32(self.count_scale) * patterns)
+        counts = self._counts(self.patterns[indices])
+        give_back(self.patterns)
+        return counts
 
     def counts_per_frame(self) -> Float32[ndarray, " position"]:
-        """Return the total counts of every frame over its trusted pixels, in float64 sums, frame by frame."""
-        totals = [
-            float(self.counts(slice(i, i + 1))[0][self.mask].sum(dtype=np.float64)) for i in range(self.n_positions)
-        ]
-        return np.asarray(totals, dtype=np.float32)
+        """Return the total counts of every frame over its trusted pixels, summed in float64."""
+        return self.totals.frame_counts.astype(np.float32)
+
+    @cached_property
+    def totals(self) -> Totals:
+        """Sums over all frames, which are walked once, in float64."""
+        size = self.size
+        step = max(1, CACHED_PIXELS // size**2)
+        total, counts = np.zeros((size, size)), np.empty(self.n_positions)
+        for rows, block in blocks(self.patterns):
+            for some in range(0, len(block), step):
+                few = slice(some, some + step)
+                frames = self._counts(block[few]).astype(np.float64) * self.mask
+                total += frames.sum(axis=0)
+                counts[rows][few] = frames.sum(axis=(1, 2))
+        return Totals(total / self.n_positions, counts)
+
+    def _counts(self, patterns: Patterns) -> Float32[ndarray, "position y x"]:
+        values = patterns.astype(np.float32)
+        return values if self.quantity == "counts" else np.square(np.float32(self.count_scale) * values)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.build import acquisition_from_arrays, align_frames, check_finite, scan_positions
 from ptycho.acquisition.orientation import with_turned_patterns
 from ptycho.acquisition.parts import WORDS, Parts
-from ptycho.acquisition.statistics import statistics
 from ptycho.base.arrays import Probe
+from ptycho.base.blocks import blocks, changed
 from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
 from ptycho.optics.geometry import Geometry, Pair
@@ -25,7 +26,7 @@ CONVERT = "ptycho convert SCAN SCAN.npz"  # what a file can't say is said once, 
 GUESSED = "no file brings a probe: it is guessed from the mean pattern, and refining it is needed"
 
 
-def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> Acquisition:
+def assemble(parts: Parts, reading: Reading, nphotons: float | None = None, scratch: Path | None = None) -> Acquisition:
     """Return the acquisition that the parts of a scan make, its patterns turned as ``reading`` asks.
 
     Parameters
@@ -36,13 +37,15 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
         Choices of the user.
     nphotons
         Mean counts of a frame, used only when the patterns are amplitudes and nothing else says it.
+    scratch
+        Folder where large patterns that have to be changed lie in a file; None to have them in memory.
 
     Raises
     ------
     DataError
         A part is missing or can't be used; the message says what to give.
     """
-    parts = _paired(parts)
+    parts = _paired(parts, scratch)
     if parts.patterns is None or parts.positions is None:
         present = next((word for name, word in WORDS.items() if getattr(parts, name) is not None), "nothing")
         absent = " and no ".join(name for name in ("patterns", "positions") if getattr(parts, name) is None)
@@ -51,7 +54,7 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
         )
     patterns = align_frames(parts.patterns, len(parts.positions))
     geometry = _geometry(parts.geometry, reading).completed(patterns.shape[-1])
-    patterns = _without_bad_values(patterns, parts.bad_pixels)
+    patterns = _without_bad_values(patterns, parts.bad_pixels, scratch)
     if parts.indexes is not None:
         _check_indexes(parts.indexes, patterns)
     positions, geometry = _in_pixels(parts, geometry, reading, patterns.shape[-1])
@@ -68,7 +71,7 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
     )
     notes = (*parts.notes, *_guessed_unit(parts, reading), *_turned(reading))
     if parts.probe is None:
-        acquisition = replace(acquisition, probe=back_projected_probe(statistics(acquisition).mean_pattern))
+        acquisition = replace(acquisition, probe=back_projected_probe(acquisition.totals.mean_pattern))
         notes = (*notes, GUESSED)
     elif parts.probe_scale != "patterns":
         free = parts.probe_scale == "free"
@@ -81,10 +84,12 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None) -> A
         geometry=None if geometry == Geometry() else geometry,
         notes=notes,
     )
-    return with_turned_patterns(acquisition, flip_x=reading.flip_x, flip_y=reading.flip_y, transpose=reading.transpose)
+    return with_turned_patterns(
+        acquisition, flip_x=reading.flip_x, flip_y=reading.flip_y, transpose=reading.transpose, scratch=scratch
+    )
 
 
-def _paired(parts: Parts) -> Parts:
+def _paired(parts: Parts, scratch: Path | None) -> Parts:
     """Return parts whose patterns and positions come in one order, by their indexes where both have some."""
     patterns, positions, frames, places = parts.patterns, parts.positions, parts.indexes, parts.position_indexes
     if patterns is None or positions is None or frames is None or places is None:
@@ -105,11 +110,16 @@ def _paired(parts: Parts) -> Parts:
     return replace(
         parts,
         indexes=frames[of_frames],
-        patterns=patterns if in_order else patterns[of_frames],
+        patterns=patterns if in_order else _picked(patterns, of_frames, scratch),
         positions=positions[of_places],
         labels=parts.labels if in_order or parts.labels is None else parts.labels[of_frames],
         notes=(*parts.notes, note) if any(n_alone) else parts.notes,
     )
+
+
+def _picked(patterns: NDArray[Any], frames: NDArray[np.int64], scratch: Path | None) -> NDArray[Any]:
+    shape = (len(frames), *patterns.shape[1:])
+    return changed(patterns, lambda rows: patterns[frames[rows]], shape, scratch)
 
 
 def _check_indexes(indexes: NDArray[Any], array: NDArray[Any]) -> None:
@@ -131,17 +141,17 @@ def _geometry(stated: Geometry, reading: Reading) -> Geometry:
     )
 
 
-def _without_bad_values(patterns: NDArray[Any], bad_pixels: NDArray[Any] | None) -> NDArray[Any]:
+def _without_bad_values(patterns: NDArray[Any], bad_pixels: NDArray[Any] | None, scratch: Path | None) -> NDArray[Any]:
     """Return patterns with 0 in bad pixels where a detector marks these by values that are no counts."""
     if bad_pixels is None or bad_pixels.shape != patterns.shape[1:] or bad_pixels.dtype.kind not in "biu":
         return patterns
     bad = bad_pixels.astype(bool)
-    values = patterns[:, bad]
-    if not values.size or patterns.dtype.kind not in "if" or (np.isfinite(values) & (values >= 0)).all():
+    if patterns.dtype.kind not in "if" or not bad.any():
         return patterns
-    clean = patterns.copy()
-    clean[:, bad] = 0
-    return clean
+    values = (block[:, bad] for _, block in blocks(patterns))
+    if all((np.isfinite(some) & (some >= 0)).all() for some in values):
+        return patterns
+    return changed(patterns, lambda rows: np.where(bad, 0, patterns[rows]), patterns.shape, scratch)
 
 
 def _in_pixels(parts: Parts, geometry: Geometry, reading: Reading, size: int) -> tuple[NDArray[np.float64], Geometry]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho.base.blocks import extremes
 from ptycho.base.errors import DataError
 from ptycho.optics.intensity import CountRule, count_rule
 from ptycho.optics.probe import probe_modes
@@ -59,11 +60,12 @@ def acquisition_from_arrays(
     positions = scan_positions(positions)
     _check_size("positions", positions)
     check_real("patterns", patterns)
-    check_finite("patterns", patterns)
     patterns = align_frames(patterns, len(positions))
-    check_not_negative(patterns)
-    _check_size("patterns", patterns)
-    if patterns.max() == 0:
+    lowest, highest = extremes(patterns)
+    _require_finite("patterns", lowest, highest)
+    _require_not_negative(lowest)
+    _check_size("patterns", np.array([lowest, highest]))
+    if highest == 0:
         raise DataError(f"found {len(patterns)} patterns that are all zero, expected light; check the file's source")
     size = patterns.shape[-1]
     modes = probe_modes(probe)
@@ -75,7 +77,7 @@ def acquisition_from_arrays(
     if rule is None:
         rule = count_rule(patterns, mask, _positive("nphotons", labelled), _positive("nphotons", nphotons))
     _positive("count_scale", rule.count_scale)
-    _check_size("patterns times their count_scale", patterns.max()[None] * np.float64(rule.count_scale))
+    _check_size("patterns times their count_scale", np.array([highest * rule.count_scale]))
     return Acquisition(
         patterns=patterns,
         positions=positions,
@@ -170,7 +172,12 @@ def check_finite(name: str, array: NDArray[Any]) -> None:
     DataError
         There is NaN or infinity.
     """
-    if array.dtype.kind == "f" and array.size and not np.isfinite([array.min(), array.max()]).all():
+    if array.dtype.kind == "f" and array.size:
+        _require_finite(name, *(extremes(array) if array.ndim else (float(array), float(array))))
+
+
+def _require_finite(name: str, lowest: float, highest: float) -> None:
+    if not np.isfinite([lowest, highest]).all():
         raise DataError(
             f"found NaN or infinity in {name}, expected finite values; replace them, and mark detector pixels "
             "without a value in bad_pixels"
@@ -191,9 +198,13 @@ def check_not_negative(patterns: NDArray[Any]) -> None:
     DataError
         With the smallest value.
     """
-    if patterns.min() < 0:
+    _require_not_negative(extremes(patterns)[0])
+
+
+def _require_not_negative(lowest: float) -> None:
+    if lowest < 0:
         raise DataError(
-            f"found negative values in the patterns (smallest {patterns.min():g}), expected counts or amplitudes; "
+            f"found negative values in the patterns (smallest {lowest:g}), expected counts or amplitudes; "
             "set them to 0 and mark pixels without a value in bad_pixels"
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.statistics import Statistics, centre_of_mass, statistics
+from ptycho.base.blocks import extremes
 from ptycho.base.errors import DataError
 from ptycho.optics.geometry import Pair
 
@@ -139,7 +140,7 @@ def _arrays(scan: Acquisition) -> Iterator[Finding]:
             "one size",
             "bring them to the size of the patterns",
         )
-    lowest, highest = float(scan.patterns.min()), float(scan.patterns.max())
+    lowest, highest = extremes(scan.patterns)
     if not np.isfinite([lowest, highest]).all() or lowest < 0:
         yield Finding(
             "refuse",

@@ -1,12 +1,14 @@
 """How the axes of a scan lie to those of its patterns."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho.base.blocks import changed
 
 
 def in_detector_frame(acquisition: Acquisition, *, flip_x: bool, flip_y: bool, transpose: bool) -> Acquisition:
@@ -24,12 +26,15 @@ def in_detector_frame(acquisition: Acquisition, *, flip_x: bool, flip_y: bool, t
     return replace(acquisition, positions=positions, object_=None)
 
 
-def with_turned_patterns(acquisition: Acquisition, *, flip_x: bool, flip_y: bool, transpose: bool) -> Acquisition:
+def with_turned_patterns(
+    acquisition: Acquisition, *, flip_x: bool, flip_y: bool, transpose: bool, scratch: Path | None = None
+) -> Acquisition:
     """Return the scan with its patterns in the axes of its positions: columns and rows mirrored, then exchanged.
 
     All that lies in the axes of the patterns goes with them: mask, probe and true patches. Positions and object stay.
     A mirror keeps index N // 2 in place, i to (N - i) mod N, so that zero frequency stays where it belongs and a
-    mirrored probe has the mirrored far field.
+    mirrored probe has the mirrored far field. Large patterns that are turned lie in a file in the folder ``scratch``,
+    where there is one.
     """
 
     def turned(array: NDArray[Any]) -> NDArray[Any]:
@@ -42,7 +47,12 @@ def with_turned_patterns(acquisition: Acquisition, *, flip_x: bool, flip_y: bool
         return acquisition
     return replace(
         acquisition,
-        patterns=turned(acquisition.patterns),
+        patterns=changed(
+            acquisition.patterns,
+            lambda rows: turned(acquisition.patterns[rows]),
+            acquisition.patterns.shape,
+            scratch,
+        ),
         mask=turned(acquisition.mask),
         probe=turned(acquisition.probe),
         labels=None if acquisition.labels is None else turned(acquisition.labels),

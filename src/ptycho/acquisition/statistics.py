@@ -1,4 +1,4 @@
-"""One pass over the frames of a scan: what the checks and the summary need to know."""
+"""What the checks and the summary need to know of a scan: the sums over its frames, and how its positions lie."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,6 @@ from numpy import ndarray
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.optics.probe import probe_diameter
 
-BLOCK_PIXELS = 2**21
 ON_A_LINE = 1e-6  # width over length of positions in a row
 
 
@@ -53,19 +52,12 @@ class Statistics:
 
 
 def statistics(acquisition: Acquisition) -> Statistics:
-    """Return the sums over ``acquisition``, taken a few frames at a time in float64."""
-    size = acquisition.size
-    total = np.zeros((size, size))
-    counts = np.empty(acquisition.n_positions)
-    block = max(1, BLOCK_PIXELS // size**2)
-    for start in range(0, acquisition.n_positions, block):
-        frames = acquisition.counts(slice(start, start + block)).astype(np.float64) * acquisition.mask
-        total += frames.sum(axis=0)
-        counts[start : start + block] = frames.sum(axis=(1, 2))
+    """Return the sums over ``acquisition``, and how its positions lie."""
+    totals = acquisition.totals
     distinct = np.unique(acquisition.positions, axis=0)
     return Statistics(
-        mean_pattern=total / acquisition.n_positions,
-        frame_counts=counts,
+        mean_pattern=totals.mean_pattern,
+        frame_counts=totals.frame_counts,
         step=_step(distinct),
         n_duplicates=acquisition.n_positions - len(distinct),
         diameter=probe_diameter(acquisition.probe),

@@ -49,6 +49,43 @@ def atomic_path(target: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``target`` that takes its place when the block ends well.
+
+    When the block fails the folder is removed and ``target`` is as it was.
+
+    Raises
+    ------
+    OutputError
+        The folder can't be written or the disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, suffix=f"-{target.name}", dir=target.parent))
+    except OSError as error:
+        raise OutputError(
+            f"can't write {target}: {error.strerror or error}; choose a folder that you may write to"
+        ) from error
+    try:
+        yield partial
+        for path in partial.iterdir():
+            path.chmod(0o666 & ~_umask())
+            to_disk(path)
+        partial.chmod(0o777 & ~_umask())
+        to_disk(partial)
+        if target.exists():
+            remove_whole(target)
+        partial.replace(target)
+        to_disk(target.parent)
+    except OSError as error:
+        raise OutputError(
+            f"can't write {target}: {error.strerror or error}; free some space or choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write ``text`` to ``target`` as UTF-8, whole or not at all."""
     with atomic_path(target) as partial:

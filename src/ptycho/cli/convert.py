@@ -10,9 +10,10 @@ from jsonargparse import Namespace
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require
 from ptycho.acquisition.readers import identify, read
+from ptycho.acquisition.readers.folder import SUFFIX
 from ptycho.acquisition.writers import files_of, meaning, write
 from ptycho.base.errors import ConfigError, extra_missing
-from ptycho.cli.folders import output_file
+from ptycho.cli.folders import output_file, output_scan, scratch_folder
 from ptycho.cli.parsing import verb_parser
 from ptycho.config.checks import number
 from ptycho.config.flags import reader
@@ -29,11 +30,12 @@ def run(argv: Sequence[str]) -> int:
     """Write a scan in another layout, or the bundle of an older archive, and say what was made of it."""
     parser = verb_parser(
         "convert",
-        "Write a scan of any layout as OUT.npz (ours), OUT.cxi or OUT.h5 (a product of Ptychodus, with diffraction.h5 "
-        "beside it), or an archive of trained weights that the older software wrote as OUT.zip, a bundle of ours.",
+        "Write a scan of any layout as OUT.npz (ours), OUT.scan (our folder, for scans larger than memory), OUT.cxi or "
+        "OUT.h5 (a product of Ptychodus, with diffraction.h5 beside it), or an archive of trained weights of the older "
+        "software as OUT.zip, a bundle of ours.",
     )
     parser.add_argument("source", type=Path, metavar="IN", help="scan, or wts.h5.zip of the older software")
-    parser.add_argument("target", type=Path, metavar="OUT", help="file to write; its suffix says what to write")
+    parser.add_argument("target", type=Path, metavar="OUT", help="what to write, as its suffix says")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT when it exists")
     weights = parser.add_argument_group("Archives of trained weights")
     weights.add_argument("--scan", type=Path, metavar="SCAN", help="scan that the network was trained on: its probe")
@@ -52,7 +54,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_config(Reading)
     given = parser.read(argv)
     asked, reading = given.arguments, given.config(Reading)
-    output_file(asked.target, overwrite=asked.overwrite)
+    (output_scan if asked.target.suffix == SUFFIX else output_file)(asked.target, overwrite=asked.overwrite)
     said = _network(asked, reading) if asked.target.suffix == ARCHIVE else _scan(asked, reading)
     sys.stdout.write(f"{said}\n")
     return 0
@@ -65,11 +67,14 @@ def _scan(asked: Namespace, reading: Reading) -> str:
             f"--scan and --amp_activation are for trained weights, which become a {ARCHIVE}, and OUT is "
             f"{asked.target}; leave them out, or name OUT wts.h5.zip"
         )
-    paths = [output_file(path, overwrite=asked.overwrite) for path in files_of(asked.target)]
-    layout, scan = identify(asked.source).name, read(asked.source, reading=reading)
-    for finding in require(scan):
-        logger.warning("%s", finding)
-    write(asked.target, scan)
+    paths = files_of(asked.target)
+    for path in paths[1:]:
+        output_file(path, overwrite=asked.overwrite)
+    with scratch_folder(asked.target.parent) as scratch:
+        layout, scan = identify(asked.source).name, read(asked.source, reading=reading, scratch=scratch)
+        for finding in require(scan):
+            logger.warning("%s", finding)
+        write(asked.target, scan)
     facts = (f"{scan.n_positions} patterns of {scan.size} x {scan.size} px", scan.origin, _place(scan), *scan.notes)
     return (
         f"read {asked.source} ({layout}): {'; '.join(facts)}; wrote {' and '.join(map(str, paths))}: "

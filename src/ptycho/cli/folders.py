@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ptycho.acquisition.readers.folder import MANIFEST
 from ptycho.base.atomic import PARTIAL, remove_partials, remove_whole, to_disk
 from ptycho.base.errors import OutputError
 
@@ -80,6 +81,41 @@ def output_file(path: Path, *, overwrite: bool) -> Path:
     if path.exists() and not overwrite:
         raise OutputError(f"{path.parent} holds {path.name} already; choose another folder or give --overwrite")
     return path
+
+
+def output_scan(path: Path, *, overwrite: bool) -> Path:
+    """Make sure that a folder with a scan can be written, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        Something is there already that must not be replaced, or the folder around it can't be written to.
+    """
+    if not path.exists():
+        return output_file(path, overwrite=overwrite)
+    if not (path / MANIFEST).is_file():
+        raise OutputError(
+            f"{path} is there and holds no scan of ours; expected a name for a new folder; choose another"
+        )
+    if not overwrite:
+        raise OutputError(f"{path.parent} holds {path.name} already; choose another folder or give --overwrite")
+    _make(path.parent)
+    return path
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yield an empty folder for what is needed in between; it goes when the block ends."""
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    _make(parent)
+    scratch = Path(tempfile.mkdtemp(prefix=PARTIAL, suffix="-scratch", dir=parent))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 @contextmanager

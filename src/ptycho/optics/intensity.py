@@ -10,6 +10,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from ptycho.base.arrays import Mask
+from ptycho.base.blocks import blocks, give_back
 from ptycho.base.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -31,11 +32,10 @@ class CountRule:
 def frame_energy(patterns: Shaped[ndarray, "position y x"], mask: Mask | None = None) -> Float64[ndarray, " position"]:
     """Return ``sum_{y,x} A^2`` of every pattern over its trusted pixels, summed in float64 a few frames at a time."""
     energy = np.empty(len(patterns))
-    step = max(1, SAMPLE_PIXELS // max(1, patterns[0].size)) if len(patterns) else 1
     trusted = np.float64(1) if mask is None else mask.astype(np.float64)
-    for start in range(0, len(patterns), step):
-        block = patterns[start : start + step].astype(np.float64) * trusted
-        energy[start : start + step] = np.einsum("nyx,nyx->n", block, block)
+    for rows, block in blocks(patterns):
+        values = block.astype(np.float64) * trusted
+        energy[rows] = np.einsum("nyx,nyx->n", values, values)
     return energy
 
 
@@ -110,7 +110,7 @@ def frame_counts(
     """Return the counts of every frame over its trusted pixels under ``rule``."""
     if rule.quantity == "amplitude":
         return rule.count_scale**2 * frame_energy(patterns, mask)
-    return np.array([frame[mask].sum(dtype=np.float64) for frame in patterns])
+    return np.concatenate([block[:, mask].sum(axis=1, dtype=np.float64) for _, block in blocks(patterns)])
 
 
 def _sample(patterns: NDArray[Any], mask: Mask) -> NDArray[np.float64]:
@@ -118,6 +118,7 @@ def _sample(patterns: NDArray[Any], mask: Mask) -> NDArray[np.float64]:
     n_frames = min(SAMPLE_FRAMES, max(1, SAMPLE_PIXELS // mask.size), len(patterns))
     frames = np.linspace(0, len(patterns) - 1, n_frames).astype(int)
     values = np.concatenate([patterns[frame][mask] for frame in frames]).astype(np.float64)
+    give_back(patterns)
     return values[values > 0]
 
 

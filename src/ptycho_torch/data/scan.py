@@ -1,4 +1,4 @@
-"""A scan on its device: every pattern stored once, gathered by index."""
+"""A scan for its device: every pattern stored once, there or in a file, gathered by index."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -9,32 +9,38 @@ from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho.base.blocks import blocks, is_mapped
+from ptycho_torch.data.stored import StoredPatterns
 from ptycho_torch.data.thinning import Thinning
 
 # CUDA gathers no unsigned integers of more than one byte: their bits travel as signed ones.
 TRAVELS_AS = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 ALL = slice(None)
+# Share of the free memory of a device that patterns may fill; larger ones stay where they are and travel step by step.
+FITS = 0.5
 
 
 @dataclass(frozen=True)
 class Scan:
-    """Patterns (position, y, x) in the dtype of their file, positions (position, 2) (y, x) px, detector mask (y, x)."""
+    """Patterns (position, y, x) in the dtype of their file, positions (position, 2) (y, x) px, detector mask (y, x).
 
-    patterns: Shaped[Tensor, "position y x"]
+    All lie on one device but patterns that are larger than it: `counts` brings those that are asked for.
+    """
+
+    patterns: Shaped[Tensor, "position y x"] | StoredPatterns
     positions: Float64[Tensor, "position 2"]
     mask: Bool[Tensor, "y x"]
     count_scale: float | None
 
     @staticmethod
     def of(acquisition: Acquisition, device: torch.device | str = "cpu") -> "Scan":
-        """Return the scan of an acquisition; on the CPU, frames in order and in native bytes are not copied."""
-        native = acquisition.patterns.dtype.newbyteorder("=")
-        with warnings.catch_warnings():
-            # Patterns that stay in their file can't be written to, and nothing here does.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            patterns = torch.as_tensor(np.ascontiguousarray(acquisition.patterns, native), device=device)
+        """Return the scan of an acquisition.
+
+        On the CPU nothing is copied: patterns stay in memory or in their file. A GPU gets all of them where they fit.
+        """
+        device = torch.device(device)
         return Scan(
-            patterns,
+            _patterns(acquisition.patterns, device),
             torch.as_tensor(acquisition.positions, device=device),
             torch.as_tensor(acquisition.mask, device=device),
             None if acquisition.quantity == "counts" else acquisition.count_scale,
@@ -43,17 +49,22 @@ class Scan:
     @property
     def size(self) -> int:
         """Side N of a pattern, px."""
-        return int(self.patterns.shape[-1])
+        return int(self.mask.shape[-1])
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def counts(self, indices: Int64[Tensor, " patch"] | slice) -> Float32[Tensor, "patch y x"]:
         """Return patterns in counts, zero where the detector can't be trusted."""
-        dtype = self.patterns.dtype
-        patterns = self.patterns.view(TRAVELS_AS.get(dtype, dtype))[indices].view(dtype).to(torch.float32)
+        patterns = _gathered(self.patterns, indices).to(torch.float32)
         counts = patterns if self.count_scale is None else (self.count_scale * patterns).square()
         return torch.where(self.mask, counts, 0)
+
+    def middle(self, size: int) -> "Scan":
+        """Return what the middle of the detector saw, ``size`` px wide; the positions are the same."""
+        first = self.size // 2 - size // 2
+        rows = columns = slice(first, first + size)
+        return replace(self, patterns=self.patterns[:, rows, columns], mask=self.mask[rows, columns])
 
     def split(
         self, fraction: float, frames: Int64[Tensor, " frame"] | slice = ALL, seed: int = 0
@@ -68,3 +79,27 @@ class Scan:
             for part in thin(self.counts(frames))
         )
         return first, second
+
+
+def _patterns(patterns: Shaped[np.ndarray, "position y x"], device: torch.device) -> Tensor | StoredPatterns:
+    """Return patterns on a device, or as they are stored where they lie in a file or are too many for it."""
+    native = patterns.dtype.newbyteorder("=")
+    if device.type == "cpu":
+        if is_mapped(patterns):
+            return StoredPatterns(patterns, device)
+        with warnings.catch_warnings():
+            # Patterns may be in memory that can't be written to, and nothing here does.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.as_tensor(np.ascontiguousarray(patterns, native))
+    if device.type == "cuda" and patterns.nbytes > FITS * torch.cuda.mem_get_info(device)[0]:
+        return StoredPatterns(patterns, device)
+    there = torch.empty(patterns.shape, dtype=torch.from_numpy(np.empty(0, native)).dtype, device=device)
+    for rows, block in blocks(patterns):
+        there[rows] = torch.from_numpy(block.astype(native)).to(device)
+    return there
+
+
+def _gathered(patterns: Tensor | StoredPatterns, indices: Tensor | slice) -> Tensor:
+    if isinstance(patterns, StoredPatterns):
+        return patterns.at(indices)
+    return patterns.view(TRAVELS_AS.get(patterns.dtype, patterns.dtype))[indices].view(patterns.dtype)

@@ -23,7 +23,7 @@ def coarser_scan(scan: Scan, placement: Placement) -> tuple[Scan, Placement]:
     height, width = (-(-side // 2) for side in placement.object_shape)
     blank = Placement(torch.zeros_like(placement.corners), placement.remainder, (height, width), size)
     return (
-        Scan(_middle(scan.patterns, size), scan.positions / 2, _middle(scan.mask, size), scan.count_scale),
+        replace(scan.middle(size), positions=scan.positions / 2),
         blank.moved_to(placement.positions / 2),
     )
 

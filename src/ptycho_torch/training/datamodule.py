@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.arrays import Positions
+from ptycho.base.blocks import blocks
 from ptycho.base.errors import DataError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import DEFAULT_GROUPS, TrainingConfig
@@ -29,7 +30,6 @@ from ptycho_torch.data.scan import Scan
 logger = logging.getLogger(__name__)
 
 Indices = Int64[ndarray, " _"]
-BLOCK = 2**24  # bytes of a scan in memory while it is hashed
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,7 @@ def fingerprint(scan: Acquisition) -> str:
     for array in (scan.positions, scan.probe, scan.mask, scan.patterns, scan.object_, scan.labels):
         if array is not None:
             digest.update(f"{array.dtype} {array.shape}".encode())
-            # Block by block: patterns may be larger than memory.
-            for block in np.array_split(array, max(1, array.nbytes // BLOCK)):
+            for _, block in blocks(array):
                 digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()
 

@@ -67,18 +67,23 @@ LAYOUTS = (
 )
 
 
-def read(path: Path | str, nphotons: float | None = None, reading: Reading | None = None) -> Acquisition:
+def read(
+    path: Path | str, nphotons: float | None = None, reading: Reading | None = None, *, scratch: Path | None = None
+) -> Acquisition:
     """Read a scan from files of any known layout, found by what is in them.
 
     Parameters
     ----------
     path
-        File, or folder of Ptychodus with a diffraction.h5 in it.
+        File, folder of ours, or folder of Ptychodus with a diffraction.h5 in it.
     nphotons
         Mean counts of a frame, used only when the patterns are amplitudes and neither they, nor the file, nor
         ``reading`` say it.
     reading
         Choices of the user; None for none.
+    scratch
+        Folder where patterns larger than memory are unpacked or turned, in files that go with them; None to do that in
+        memory. Those that can stay as they lie in their file are mapped in either case.
 
     Raises
     ------
@@ -86,14 +91,14 @@ def read(path: Path | str, nphotons: float | None = None, reading: Reading | Non
         A file is missing, damaged, of an unknown layout, or holds values that can't be used.
     """
     reading, path = reading or Reading(), scan_file(Path(path))
-    parts, layout = _parts(path, reading)
+    parts, layout = _parts(path, reading, scratch)
     for companion in reading.companions:
-        parts = parts.completed(_parts(companion, reading)[0])
+        parts = parts.completed(_parts(companion, reading, scratch)[0])
     if parts.patterns is None or parts.positions is None:
         for neighbour in filter(Path.is_file, layout.neighbours(path)):
-            parts = parts.completed(_parts(neighbour, reading)[0])
+            parts = parts.completed(_parts(neighbour, reading, scratch)[0])
     try:
-        return assemble(parts, reading, reading.nphotons or nphotons)
+        return assemble(parts, reading, reading.nphotons or nphotons, scratch)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -110,8 +115,8 @@ def identify(path: Path | str) -> Layout:
         return _layout(source)
 
 
-def _parts(path: Path, reading: Reading) -> tuple[Parts, Layout]:
-    with open_source(path) as source:
+def _parts(path: Path, reading: Reading, scratch: Path | None) -> tuple[Parts, Layout]:
+    with open_source(path, scratch) as source:
         layout = _layout(source)
         return layout.read(source, reading), layout
 

@@ -11,16 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptycho.base.blocks import BLOCK, LARGE, in_file
 from ptycho.base.errors import DataError
 from ptycho.base.printable import listed
 from ptycho.base.zips import objection
 
 LARGEST_ARRAY = 64 * 2**30
+SPLIT = "split the scan, or `ptycho convert` it to a folder that ends in .scan"
 LARGEST_BZ2 = 8 * 2**30
 SMALL_BZ2 = 2**26  # bytes that are unpacked whatever they come from
 UNPACKS_BZ2 = 2_000  # bytes that a packed byte may become beyond that; zeros alone become a million
@@ -49,12 +51,16 @@ class Layout:
 
 
 class Archive:
-    """The arrays of an open npz, by key; ``path`` is its file, or None where the whole of it was unpacked first."""
+    """The arrays of an open npz, by key; ``path`` is its file, or None where the whole of it was unpacked first.
+
+    Large arrays of real numbers that are stored as they are, are mapped; compressed ones are unpacked into a file in
+    the folder ``scratch``, or into memory where there is none.
+    """
 
     unfollowed: tuple[str, ...] = ()
 
-    def __init__(self, file: zipfile.ZipFile, path: Path | None) -> None:
-        self._file, self.path = file, path
+    def __init__(self, file: zipfile.ZipFile, path: Path | None, scratch: Path | None = None) -> None:
+        self.file, self.path, self._scratch = file, path, scratch
         self.keys = frozenset(n.removesuffix(".npy") for n in file.namelist() if n.endswith(".npy"))
 
     def __contains__(self, key: str) -> bool:
@@ -65,7 +71,7 @@ class Archive:
         """Return shape and dtype of every array by key, without reading any."""
         found = {}
         for key in sorted(self.keys):
-            with _damage_reported(), self._file.open(f"{key}.npy") as stream:
+            with _damage_reported(), self.file.open(f"{key}.npy") as stream:
                 layout = _header(stream)
             found[key] = (layout.shape, "pickled objects" if layout.dtype.hasobject else str(layout.dtype))
         return found
@@ -75,7 +81,7 @@ class Archive:
 
     def is_pickled(self, key: str) -> bool:
         """Say whether ``key`` holds Python objects, which are never loaded."""
-        with _damage_reported(), self._file.open(f"{key}.npy") as stream:
+        with _damage_reported(), self.file.open(f"{key}.npy") as stream:
             return _header(stream).dtype.hasobject
 
     def content(self, key: str, longest: int) -> bytes:
@@ -86,7 +92,7 @@ class Archive:
         DataError
             They are more than ``longest``, or damaged.
         """
-        with _damage_reported(), self._file.open(f"{key}.npy") as stream:
+        with _damage_reported(), self.file.open(f"{key}.npy") as stream:
             _header(stream)
             found: bytes = stream.read(longest + 1)
         if len(found) > longest:
@@ -105,10 +111,36 @@ class Archive:
         DataError
             There is none, it is pickled, it is too large, or it is incomplete.
         """
-        self.layout(key, LARGEST_ARRAY)
-        with _damage_reported(), self._file.open(f"{key}.npy") as stream:
+        layout = self.layout(key, self._largest(key))
+        on_disk = self._scratch is not None or self.place(key) is not None
+        if on_disk and layout.nbytes >= LARGE and layout.dtype.kind in "iuf":
+            return self.mapped(key, self._scratch)
+        with _damage_reported(), self.file.open(f"{key}.npy") as stream:
             array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
         return array
+
+    def mapped(self, key: str, folder: Path | None) -> NDArray[Any]:
+        """Return the array called ``key`` mapped, where it lies or unpacked into a file in ``folder``.
+
+        Raises
+        ------
+        DataError
+            As for any array.
+        OutputError
+            The disk is too full, or the folder can't be written.
+        """
+        layout, place = self.layout(key), self.place(key)
+        order: Literal["C", "F"] = "F" if layout.fortran else "C"
+        if place is not None:
+            with _damage_reported():
+                return np.memmap(str(self.path), layout.dtype, "r", place, layout.shape, order)
+        assert folder is not None
+        return in_file(folder, self.blocks(key, BLOCK), layout.shape, layout.dtype, order)
+
+    def _largest(self, key: str) -> int:
+        """Return the bytes that an array may have: those of the memory, or of the disk where it can stay there."""
+        stays = key in self.keys and (self._scratch is not None or self.place(key) is not None)
+        return max(LARGEST_ARRAY, self.file.getinfo(f"{key}.npy").file_size) if stays else LARGEST_ARRAY
 
     def layout(self, key: str, largest: float = math.inf) -> Layout:
         """Return how the values of ``key`` lie in the file, without reading them.
@@ -120,15 +152,14 @@ class Archive:
         """
         if key not in self.keys:
             raise DataError(f"found keys {listed(self.keys)}, expected {key!r}; add it")
-        member = self._file.getinfo(f"{key}.npy")
-        with _damage_reported(), self._file.open(member) as stream:
+        member = self.file.getinfo(f"{key}.npy")
+        with _damage_reported(), self.file.open(member) as stream:
             layout = _header(stream)
         if layout.dtype.hasobject:
             raise DataError(f"{key!r} holds pickled objects, which are not loaded; store plain numbers")
         if layout.nbytes > largest:
             raise DataError(
-                f"{key!r} declares {layout.nbytes / 2**30:.0f} GiB, expected at most {largest / 2**30:.0f}; "
-                "split the scan"
+                f"{key!r} declares {layout.nbytes / 2**30:.0f} GiB, expected at most {largest / 2**30:.0f}; {SPLIT}"
             )
         if layout.nbytes > member.file_size:
             raise DataError(f"{key!r} is cut short; copy or download the file again")
@@ -144,7 +175,7 @@ class Archive:
         """
         layout = self.layout(key)
         left = layout.nbytes
-        with _damage_reported(), self._file.open(f"{key}.npy") as stream:
+        with _damage_reported(), self.file.open(f"{key}.npy") as stream:
             _header(stream)
             while left:
                 block = stream.read(min(n_bytes, left))
@@ -155,11 +186,11 @@ class Archive:
 
     def place(self, key: str) -> int | None:
         """Return the byte of the file where the values of ``key`` begin; None where they are compressed."""
-        member = self._file.getinfo(f"{key}.npy")
+        member = self.file.getinfo(f"{key}.npy")
         if self.path is None or member.compress_type != zipfile.ZIP_STORED:
             return None
         with _damage_reported():
-            with self._file.open(member) as stream:
+            with self.file.open(member) as stream:
                 _header(stream)
                 header = stream.tell()
             with self.path.open("rb") as file:
@@ -169,7 +200,7 @@ class Archive:
 
 
 @contextmanager
-def open_archive(path: Path, expected: str = NPZ) -> Iterator[Archive]:
+def open_archive(path: Path, expected: str = NPZ, scratch: Path | None = None) -> Iterator[Archive]:
     """Open ``path``, an npz or a bz2 of one; a DataError raised in the block gets the name of the file.
 
     Parameters
@@ -178,6 +209,8 @@ def open_archive(path: Path, expected: str = NPZ) -> Iterator[Archive]:
         The file.
     expected
         What a message says that would have been right in its place.
+    scratch
+        Folder where large arrays are unpacked into files; None to unpack them into memory.
 
     Raises
     ------
@@ -194,7 +227,7 @@ def open_archive(path: Path, expected: str = NPZ) -> Iterator[Archive]:
             if reason := objection(file):
                 raise DataError(f"{reason}; write the file again, or leave it alone if you don't know who made it")
             with file:
-                yield Archive(file, path if content is stream else None)
+                yield Archive(file, path if content is stream else None, scratch)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 

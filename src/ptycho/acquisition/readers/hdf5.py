@@ -1,5 +1,6 @@
 """Open an HDF5 file that may be anything: only what lies in the file itself, sizes checked before memory is taken."""
 
+import math
 import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho.acquisition.readers.archive import LARGEST_ARRAY
+from ptycho.acquisition.readers.archive import LARGEST_ARRAY, SPLIT
+from ptycho.base.blocks import BLOCK, LARGE, in_file
 from ptycho.base.errors import DataError
 from ptycho.base.hdf5_trial import try_file
 from ptycho.base.printable import listed
@@ -25,10 +27,14 @@ COMPLEX = (("real", "imag"), ("r", "i"))  # names of the halves, as MATLAB and h
 
 
 class Hdf5:
-    """The arrays of an open HDF5 file by their path without a slash in front, ``entry/data``."""
+    """The arrays of an open HDF5 file by their path without a slash in front, ``entry/data``.
 
-    def __init__(self, file: h5py.File, path: Path) -> None:
-        self._file, self.path = file, path
+    Large arrays of real numbers that lie in one piece are mapped; those in chunks are unpacked into a file in the
+    folder ``scratch``, or into memory where there is none.
+    """
+
+    def __init__(self, file: h5py.File, path: Path, scratch: Path | None = None) -> None:
+        self._file, self.path, self._scratch = file, path, scratch
         unfollowed: list[str] = []
         with _damage_reported("the list of its contents"):
             self.keys = frozenset(self._walk(unfollowed))
@@ -61,11 +67,25 @@ class Hdf5:
         """
         dataset = self._dataset(key)
         with _damage_reported(repr(key)):
-            _check_storage(key, dataset)
+            _check_storage(key, dataset, LARGEST_ARRAY if self._scratch is None else math.inf)
+            mapped = self._mapped(key, dataset)
+            if mapped is not None:
+                return mapped
             if _is_text(dataset.dtype):
                 return np.asarray(dataset.asstr(errors="replace")[()], dtype=np.str_)
             array = np.asarray(dataset[()])
         return _joined(array) if array.dtype.kind == "V" else array
+
+    def _mapped(self, key: str, dataset: h5py.Dataset) -> NDArray[Any] | None:
+        """Return a large array of real numbers as it lies in a file, this one or one of its own; None for others."""
+        if dataset.nbytes < LARGE or dataset.dtype.kind not in "iuf":
+            return None
+        place = dataset.id.get_offset()
+        if place is not None:
+            return np.memmap(str(self.path), dataset.dtype, "r", place, dataset.shape)
+        if self._scratch is None:
+            return None
+        return in_file(self._scratch, _parts(key, dataset), dataset.shape, dataset.dtype)
 
     def attribute(self, key: str, name: str) -> Any:
         """Return the attribute ``name`` of an array or, for the key "", of the file: number, text or None for none.
@@ -154,10 +174,10 @@ class Hdf5:
 
 
 @contextmanager
-def open_hdf5(path: Path) -> Iterator[Hdf5]:
+def open_hdf5(path: Path, scratch: Path | None = None) -> Iterator[Hdf5]:
     """Open an HDF5 file without locking it: it may lie where nothing can be written, and may still grow.
 
-    A DataError raised in the block gets the name of the file.
+    A DataError raised in the block gets the name of the file. Large arrays are unpacked into files in ``scratch``.
 
     Raises
     ------
@@ -169,7 +189,7 @@ def open_hdf5(path: Path) -> Iterator[Hdf5]:
         with _damage_reported("the file"):
             file = h5py.File(path, "r", locking=False)
         with file:
-            yield Hdf5(file, path)
+            yield Hdf5(file, path, scratch)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -187,7 +207,7 @@ def _damage_reported(what: str) -> Iterator[None]:
         ) from error
 
 
-def _check_storage(key: str, dataset: h5py.Dataset) -> None:
+def _check_storage(key: str, dataset: h5py.Dataset, largest: float) -> None:
     if dataset.shape is None:
         raise DataError(f"{key!r} is empty, expected numbers; write them")
     if dataset.external:
@@ -200,13 +220,21 @@ def _check_storage(key: str, dataset: h5py.Dataset) -> None:
     if dataset.dtype.kind not in f"{PLAIN}V" and not _is_text(dataset.dtype):
         raise DataError(f"{key!r} holds {dataset.dtype}, expected plain numbers or text; store those")
     size, stored = dataset.nbytes, dataset.id.get_storage_size()
-    if size > LARGEST_ARRAY:
-        raise DataError(
-            f"{key!r} declares {size / 2**30:.0f} GiB, expected at most {LARGEST_ARRAY / 2**30:.0f}; split the scan"
-        )
+    if size > largest and dataset.id.get_offset() is None:
+        raise DataError(f"{key!r} declares {size / 2**30:.0f} GiB, expected at most {largest / 2**30:.0f}; {SPLIT}")
     if not dataset.is_virtual and size > max(SMALL, UNPACKS * stored):
         raise DataError(f"{key!r} declares {size} bytes and stores {stored}; the file was not written to its end")
     _check_filters(key, dataset)
+
+
+def _parts(key: str, dataset: h5py.Dataset) -> Iterator[NDArray[Any]]:
+    """Yield an array some rows at a time, whole chunks of them."""
+    chunk = 1 if dataset.chunks is None else dataset.chunks[0]
+    step = max(1, BLOCK * len(dataset) // (dataset.nbytes * chunk)) * chunk
+    for start in range(0, len(dataset), step):
+        with _damage_reported(repr(key)):
+            part = np.asarray(dataset[start : start + step])
+        yield part
 
 
 def _check_filters(key: str, dataset: h5py.Dataset) -> None:

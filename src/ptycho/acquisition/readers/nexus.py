@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ptycho.acquisition.parts import Parts
 from ptycho.acquisition.readers.fields import ELECTRON_VOLTS, METRES, factor, numbers, quantity
 from ptycho.acquisition.readers.source import Source, name_of
+from ptycho.base.blocks import blocks
 from ptycho.base.errors import DataError
 from ptycho.config.reading import Reading
 from ptycho.optics.geometry import Geometry, Pair
@@ -86,7 +87,8 @@ def _bad_pixels(source: Source, key: str, patterns: NDArray[Any]) -> tuple[NDArr
     stated = source.get(key)
     if patterns.dtype.kind != "u":
         return stated, ()
-    full = patterns.max(axis=tuple(range(patterns.ndim - 2))) == np.iinfo(patterns.dtype).max
+    highest = [block.max(axis=tuple(range(block.ndim - 2))) for _, block in blocks(patterns)]
+    full = np.max(highest, axis=0) == np.iinfo(patterns.dtype).max
     if not full.any():
         return stated, ()
     note = f"{int(full.sum())} pixels reach the largest number of {patterns.dtype} and are taken for bad ones"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.build import number
 from ptycho.acquisition.readers.archive import open_archive
+from ptycho.acquisition.readers.folder import is_folder, open_folder
 from ptycho.acquisition.readers.loose import is_loose, open_loose
 from ptycho.base.errors import DataError
 
@@ -49,8 +50,15 @@ class Source(Protocol):
         """Return the attribute ``name`` of an array, or of the file for the key "": number or text, None for none."""
 
 
-def open_source(path: Path) -> AbstractContextManager[Source]:
-    """Open a scan file of any kind; a folder stands for the diffraction.h5 in it.
+def open_source(path: Path, scratch: Path | None = None) -> AbstractContextManager[Source]:
+    """Open a scan file of any kind, or a folder of ours; another folder stands for the diffraction.h5 in it.
+
+    Large arrays stay in their file where they lie in it as they are, and else go to ``scratch``, or into memory.
+
+    Parameters
+    ----------
+    scratch
+        Folder for large arrays that have to be unpacked; None for memory.
 
     Raises
     ------
@@ -58,13 +66,15 @@ def open_source(path: Path) -> AbstractContextManager[Source]:
         The file is missing, damaged or of no known kind, once the block begins.
     """
     path = scan_file(path)
+    if is_folder(path):
+        return open_folder(path)
     start = _start(path)
     if any(start[place : place + len(HDF5)] == HDF5 for place in PLACES):
         # Importing h5py takes time that a scan in an npz must not pay.
         from ptycho.acquisition.readers.hdf5 import open_hdf5
 
-        return open_hdf5(path)
-    return open_loose(path) if start and is_loose(path, start) else open_archive(path, ANY_KIND)
+        return open_hdf5(path, scratch)
+    return open_loose(path) if start and is_loose(path, start) else open_archive(path, ANY_KIND, scratch)
 
 
 def _start(path: Path) -> bytes:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.readers.folder import SUFFIX
+from ptycho.acquisition.writers.folder import write_folder
 from ptycho.acquisition.writers.npz import write_npz
 from ptycho.base.errors import OutputError
 
@@ -21,9 +23,11 @@ def files_of(path: Path) -> tuple[Path, ...]:
         Its suffix says no layout, or it has the name of the patterns beside a product.
     """
     suffix = path.suffix.lower()
-    if suffix not in (".npz", ".cxi", *PTYCHODUS):
+    if suffix not in (".npz", ".cxi", SUFFIX, *PTYCHODUS):
         found = f"ends in {suffix!r}" if suffix else "has no suffix"
-        raise OutputError(f"{path} {found}; expected .npz, .cxi or .h5 for a scan, which say what to write; rename it")
+        raise OutputError(
+            f"{path} {found}; expected .npz, {SUFFIX}, .cxi or .h5 for a scan, which say what to write; rename it"
+        )
     if suffix not in PTYCHODUS:
         return (path,)
     if path.name == DIFFRACTION:
@@ -33,7 +37,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
 def meaning(path: Path) -> str:
     """Return what positions mean in the file that `write` writes for ``path``: whose they are, their unit and sign."""
-    if path.suffix.lower() == ".npz":
+    if path.suffix.lower() in (".npz", SUFFIX):
         return "positions of the probe on the object, (y, x) along rows and columns, in px"
     if path.suffix.lower() == ".cxi":
         return "translation of the sample, (x, y, 0) in metres, rows along -y and columns along -x"
@@ -41,7 +45,7 @@ def meaning(path: Path) -> str:
 
 
 def write(path: Path, scan: Acquisition) -> None:
-    """Write a scan as the suffix of ``path`` says: .npz ours, .cxi, .h5 a Ptychodus product with diffraction.h5 beside.
+    """Write a scan as its suffix says: .npz ours, .scan our folder, .cxi, .h5 for Ptychodus, diffraction.h5 beside it.
 
     Raises
     ------
@@ -53,6 +57,9 @@ def write(path: Path, scan: Acquisition) -> None:
     paths = files_of(path)
     if path.suffix.lower() == ".npz":
         write_npz(path, scan)
+        return
+    if path.suffix.lower() == SUFFIX:
+        write_folder(path, scan)
         return
     # Importing h5py takes time that a scan in an npz must not pay.
     from ptycho.acquisition.writers import cxi, ptychodus

@@ -1,5 +1,6 @@
 """Write a scan in the documented npz layout."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.scan_arrays import FRAME_INDEX, GEOMETRY_KEYS, PATCH_INDEX, ScanArrays
 from ptycho.base.atomic import atomic_path
+from ptycho.base.blocks import blocks
 from ptycho.optics.geometry import Geometry
 from ptycho.optics.intensity import CountRule
 
@@ -30,9 +32,13 @@ def write_npz(path: Path, acquisition: Acquisition) -> None:
     OutputError
         The file can't be written.
     """
+    write_keys(path, arrays_of(acquisition))
+
+
+def arrays_of(acquisition: Acquisition) -> dict[str, NDArray[Any]]:
+    """Return a scan as the arrays of the documented layout, by key."""
     y, x = acquisition.positions.T
-    write_arrays(
-        path,
+    return _keys(
         ScanArrays(
             patterns=acquisition.patterns,
             x=x,
@@ -49,7 +55,7 @@ def write_npz(path: Path, acquisition: Acquisition) -> None:
             geometry=acquisition.geometry,
             notes=acquisition.notes,
             indexes=acquisition.indexes,
-        ),
+        )
     )
 
 
@@ -73,6 +79,27 @@ def write_arrays(path: Path, arrays: ScanArrays) -> None:
     OutputError
         The file can't be written.
     """
+    write_keys(path, _keys(arrays))
+
+
+def write_keys(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write arrays by key as npz, uncompressed, whole or not at all, each a block at a time.
+
+    Raises
+    ------
+    OutputError
+        The file can't be written.
+    """
+    with atomic_path(Path(path)) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        for key, array in arrays.items():
+            header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array_header_1_0(stream, header)
+                for _, block in blocks(np.atleast_1d(array)):
+                    stream.write(np.ascontiguousarray(block).data)
+
+
+def _keys(arrays: ScanArrays) -> dict[str, NDArray[Any]]:
     rule = arrays.rule
     keys = {
         "diff3d": arrays.patterns,
@@ -95,9 +122,7 @@ def write_arrays(path: Path, arrays: ScanArrays) -> None:
         FRAME_INDEX: arrays.indexes,
         **geometry_keys(arrays.geometry),
     }
-    present: dict[str, Any] = {key: np.asarray(value) for key, value in keys.items() if value is not None}
-    with atomic_path(Path(path)) as partial, partial.open("wb") as stream:
-        np.savez(stream, **present)
+    return {key: np.asarray(value) for key, value in keys.items() if value is not None}
 
 
 def geometry_keys(geometry: Geometry | None) -> dict[str, Any]:
