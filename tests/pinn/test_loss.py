@@ -145,7 +145,7 @@ class Says(PtychoPINN):
         self.of = of
 
     def forward(self, batch):
-        nothing = torch.ones(4, 4)
+        nothing = torch.ones(4 * len(GROUPS), 4)
         return Prediction(self.of(batch.counts), nothing.to(torch.complex64), nothing)
 
 
@@ -154,9 +154,9 @@ DIM = small_scan(photons=1e3)
 
 def dim_losses(of, share, n=20):
     """The losses of one batch at low dose, over several splits."""
-    loss = CountLoss(Scan.of(DIM), Objective(), Thinning(share, torch.Generator().manual_seed(0)) if share else None)
-    says = Says(of)
-    return torch.stack([loss(says, GROUPS) for _ in range(n)])
+    loss = CountLoss(Scan.of(DIM), Objective(), Thinning(share, torch.Generator()) if share else None)
+    says, regions = Says(of), len(GROUPS)
+    return torch.stack([loss(says, GROUPS, range(regions * draw, regions * (draw + 1))) for draw in range(n)])
 
 
 def test_noise_is_worth_repeating_to_who_is_judged_by_it_and_to_no_other():

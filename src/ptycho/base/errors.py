@@ -34,6 +34,10 @@ class OutputError(PtychoError, OSError):
     """A result can't be written where the user wants it."""
 
 
+class LostError(PtychoError, RuntimeError):
+    """Another process of a run on several devices is gone."""
+
+
 class BackendNotInstalledError(PtychoError, ModuleNotFoundError):
     """A part of the software needs a package that is not installed."""
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from ptycho.base.errors import ConfigError
+from ptycho.cli.launching import end_with_launcher
 from ptycho.cli.status import FAILED, exit_status
 from ptycho.config.checks import nearest
 
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     With ``PTYCHO_DEBUG=1`` in the environment an error shows its traceback instead of one line.
     """
+    end_with_launcher()
     arguments = list(sys.argv[1:] if argv is None else argv)
     known = [argument for argument in arguments[:1] if argument in VERBS]
     return exit_status(" ".join(["ptycho", *known]), lambda: _run(arguments))

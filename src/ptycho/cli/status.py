@@ -10,6 +10,7 @@ from typing import TextIO
 from ptycho.base.errors import PtychoError
 from ptycho.base.interruption import Interruption, sigterm_interrupts
 from ptycho.base.printable import printable
+from ptycho.cli.launching import report, reports
 
 FAILED = 2
 # A program that a signal ends has 128 and the number of the signal as its status.
@@ -34,16 +35,17 @@ def exit_status(name: str, work: Callable[[], int]) -> int:
         return int(stop.code or 0)
     except KeyboardInterrupt as stop:
         asked = stop if isinstance(stop, Interruption) else Interruption(signal.SIGINT)
-        return _fail(name, str(asked), SIGNALLED + asked.number)
+        return _fail(name, asked, str(asked), SIGNALLED + asked.number)
     except BrokenPipeError:
         # Nobody reads stdout any more (`ptycho inspect scan.npz | head`): leave without a word, as other tools do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    except (PtychoError, OSError, MemoryError, RuntimeError) as error:
+    except Exception as error:
         expected = isinstance(error, (PtychoError, OSError)) or _out_of_memory(error)
-        if os.environ.get("PTYCHO_DEBUG") == "1" or not expected:
+        if os.environ.get("PTYCHO_DEBUG") == "1" or not (expected or reports()):
             raise
-        return _fail(name, f"error: {_in_words(error)}", FAILED)
+        words = _in_words(error) if expected else f"{type(error).__name__}: {error}; PTYCHO_DEBUG=1 shows where"
+        return _fail(name, error, f"error: {words}", FAILED)
 
 
 def _nobody() -> TextIO:
@@ -65,7 +67,10 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or words
 
 
-def _fail(name: str, message: str, status: int) -> int:
-    """Print one line and return ``status``."""
-    sys.stderr.write(f"{name}: {printable(message)}\n")
+def _fail(name: str, error: BaseException, message: str, status: int) -> int:
+    """Print one line, or leave that to the process that started this one, and return ``status``."""
+    if reports():
+        report(error, printable(message).removeprefix("error: "))
+    else:
+        sys.stderr.write(f"{name}: {printable(message)}\n")
     return status

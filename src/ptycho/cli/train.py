@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shlex
 import signal
 import sys
@@ -10,12 +9,15 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from ptycho.base import logs
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import OutputError, extra_missing
 from ptycho.base.interruption import Interruption
+from ptycho.base.launched import launched
 from ptycho.base.provenance import provenance
 from ptycho.base.watching import NOBODY, Watcher
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
+from ptycho.cli.launching import launch, n_processes
 from ptycho.cli.parsing import Given
 from ptycho.cli.starting import (
     BUNDLE,
@@ -36,9 +38,6 @@ from ptycho.live.server import live_page
 
 logger = logging.getLogger(__name__)
 
-# Where launchers tell a process which one it is, as Lightning reads them.
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-
 
 def run(argv: Sequence[str]) -> int:
     """Train on a scan and write the bundle, the configuration, the curves and checkpoints."""
@@ -57,13 +56,21 @@ def run(argv: Sequence[str]) -> int:
         return 0
     resume = goes_on(given)
     config, execution = training_choices(given, resume=resume)
+    n = n_processes(execution.devices, execution.accelerator)
+    if n > 1:
+        return launch("train", argv, n)
+    here = launched(execution.devices)
+    execution.devices = here.size
+    if not here.leads:
+        logs.configure(level=logging.ERROR)
     execution.enable_progress_bar = execution.enable_progress_bar or not asked.quiet
     with run_folder(config, execution, PRODUCTS, overwrite=asked.overwrite or resume) as folder:
         if resume and (folder / BUNDLE).exists():
             logger.info("the run in %s is finished: nothing is left to do", folder)
             return 0
         given_size, command = size_chosen(given, resume=resume), ["ptycho", "train", *argv]
-        with live_page(asked.live, f"ptycho train {asked.train} to {asked.output_dir}") as watcher:
+        address = asked.live if here.leads else None
+        with live_page(address, f"ptycho train {asked.train} to {asked.output_dir}") as watcher:
             train(config, execution, given_size=given_size, command=command, resume=resume, watcher=watcher)
     return 0
 
@@ -78,8 +85,7 @@ def run_folder(
 
 def leads(execution: PyTorchExecutionConfig) -> bool:
     """Return whether this process is the run, or the first of those that share its devices; the others only compute."""
-    rank = next((os.environ[name] for name in RANKS if name in os.environ), "0")
-    return execution.devices == 1 or rank == "0"
+    return launched(execution.devices).leads
 
 
 def _commented(given: Given) -> str:

@@ -78,6 +78,8 @@ def validate(given: Given) -> tuple[list[Check], "Estimate | None"]:
         return seen.checks, None
     config, execution, size_given = choices
     execution.enable_progress_bar = False
+    # The trial takes place on one device: a step of several takes as long, and sees as many patterns more.
+    execution.devices = 1
     read = seen.look("scans", lambda: training_scans(config, size_given=size_given), lambda read: _scans(read[0]))
     if read is None or any(check.name == "packages" and check.result == "refused" for check in seen.checks):
         return seen.checks, None

@@ -15,9 +15,9 @@ class PyTorchExecutionConfig:
     accelerator
         Kind of device; "auto" takes a GPU where there is one, when the run starts.
     devices
-        Number of devices, at least 1, or "auto" for all of them.
+        Number of devices, at least 1, or "auto" for all of them; each takes a batch of its own in every step.
     strategy
-        Lightning's strategy for several devices, such as "ddp".
+        Lightning's strategy; for several devices "auto" or "ddp", which are the same.
     deterministic
         The same run gives the same bits; "warn" where an operation can't.
     precision

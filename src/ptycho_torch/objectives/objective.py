@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Complex64, Float
 from torch import Tensor
 
+from ptycho_torch.base.world import ALONE, World
 from ptycho_torch.objectives.amplitude import amplitude_error
 from ptycho_torch.objectives.poisson import poisson_deviance
 from ptycho_torch.objectives.regularisers import mean_deviation, total_variation
@@ -30,10 +31,11 @@ class Objective:
         expected: Float[Tensor, "patch y x"],
         measured: Float[Tensor, "patch y x"],
         mask: Bool[Tensor, "y x"],
-        canvas: Complex64[Tensor, "height width"],
-        coverage: Float[Tensor, "height width"],
+        canvas: Complex64[Tensor, "*region height width"],
+        coverage: Float[Tensor, "*region height width"],
+        world: World = ALONE,
     ) -> Tensor:
-        """Return the loss of one batch."""
+        """Return the loss of one batch; where several processes share it, the mean of what they return is its loss."""
         pixels = mask.sum() * len(measured)
         loss = expected.new_zeros(())
         if self.poisson:
@@ -42,9 +44,9 @@ class Objective:
             judged = _matched(expected, measured, mask) if self.match_norm else expected
             loss = loss + self.amplitude * (amplitude_error(judged, measured) * mask).sum() / (2 * pixels)
         if self.real_space:
-            loss = loss + self.real_space * total_variation(canvas, coverage)
+            loss = loss + self.real_space * total_variation(canvas, coverage, world)
             if self.deviation:
-                loss = loss + self.real_space * self.deviation * mean_deviation(canvas, coverage)
+                loss = loss + self.real_space * self.deviation * mean_deviation(canvas, coverage, world)
         return loss
 
 

@@ -3,18 +3,21 @@
 from jaxtyping import Complex64, Float
 from torch import Tensor
 
-Canvas = Complex64[Tensor, "height width"]
+from ptycho_torch.base.world import ALONE, World
+
+Canvas = Complex64[Tensor, "*region height width"]
+Weight = Float[Tensor, "*region height width"]
 
 
-def total_variation(canvas: Canvas, weight: Float[Tensor, "height width"]) -> Tensor:
+def total_variation(canvas: Canvas, weight: Weight, world: World = ALONE) -> Tensor:
     """Return the weighted mean of |d_y O| + |d_x O| over neighbouring pixels that light has reached."""
-    down = ((canvas[1:] - canvas[:-1]).abs() * weight[1:]).sum()
-    right = ((canvas[:, 1:] - canvas[:, :-1]).abs() * weight[:, 1:]).sum()
-    return (down + right) / weight.sum()
+    down = ((canvas[..., 1:, :] - canvas[..., :-1, :]).abs() * weight[..., 1:, :]).sum()
+    right = ((canvas[..., 1:] - canvas[..., :-1]).abs() * weight[..., 1:]).sum()
+    return world.total(down + right) / world.total(weight.sum())
 
 
-def mean_deviation(canvas: Canvas, weight: Float[Tensor, "height width"]) -> Tensor:
+def mean_deviation(canvas: Canvas, weight: Weight, world: World = ALONE) -> Tensor:
     """Return the weighted mean of |O - mean(O)|."""
-    total = weight.sum()
-    mean = (canvas * weight).sum() / total
-    return ((canvas - mean).abs() * weight).sum() / total
+    total = world.total(weight.sum())
+    mean = world.total((canvas * weight).sum()) / total
+    return world.total(((canvas - mean).abs() * weight).sum()) / total

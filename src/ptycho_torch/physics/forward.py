@@ -126,16 +126,20 @@ def weighted_sums(
 def divide(
     numerator: Complex64[Tensor, "height width"],
     denominator: Complex64[Tensor, "height width"],
-    brightest: Float32[Tensor, "height 1"] | None = None,
+    brightest_light: Float32[Tensor, "height 1"] | None = None,
 ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
     """Return the canvas on which all patches agree best, 1 (transparent) where no light fell, and the light on it.
 
-    ``brightest`` is the largest light of the region that a row belongs to, where regions are exposed differently; else
-    that of the whole canvas.
+    ``brightest_light`` is that of the region that a row belongs to; that of the whole canvas when None.
     """
     coverage = denominator.real
-    dark = coverage <= NO_LIGHT * (coverage.amax() if brightest is None else brightest)
+    dark = coverage <= NO_LIGHT * (coverage.amax() if brightest_light is None else brightest_light)
     return torch.where(dark, 1, numerator / torch.where(dark, 1, denominator)), coverage.clamp_min(0)
+
+
+def brightest(light: Float32[Tensor, "height width"], n_regions: int) -> Float32[Tensor, "height 1"]:
+    """Return, for every row of a canvas of regions one below the other, the largest light of its region."""
+    return light.reshape(n_regions, -1).amax(dim=1).repeat_interleave(len(light) // n_regions)[:, None]
 
 
 def merge(
@@ -143,6 +147,8 @@ def merge(
     weight: Float32[Tensor, "*own y x"],
     look: PatchesAt,
     place: SubpixelShift,
+    n_regions: int = 1,
 ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
-    """Return the canvas of all patches, weighted by the light, and its coverage in counts."""
-    return divide(*weighted_sums(patches, weight, look, place))
+    """Return the canvas of all patches, weighted by the light, and its coverage in counts; regions know of no other."""
+    numerator, denominator = weighted_sums(patches, weight, look, place)
+    return divide(numerator, denominator, brightest(denominator.real, n_regions))

@@ -9,6 +9,7 @@ from torch import Tensor
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.base.world import ALONE, World
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.networks.registry import NETWORKS, NetworkChoices
@@ -107,17 +108,23 @@ def learns_from_labels(model: ModelConfig) -> bool:
 
 
 def loss_of(
-    model: ModelConfig, acquisition: Acquisition, scan: Scan, objective: Objective, thinning: Thinning | None = None
+    model: ModelConfig,
+    acquisition: Acquisition,
+    scan: Scan,
+    objective: Objective,
+    thinning: Thinning | None = None,
+    world: World = ALONE,
 ) -> Loss:
     """Return what is minimised over a scan: ``objective`` over its counts, or the distance from its labels.
 
-    ``scan`` is the acquisition on its device, and ``thinning`` how its counts are split, if they are.
+    ``scan`` is the acquisition on its device, ``thinning`` how its counts are split, if they are, and ``world`` the
+    processes that share a batch.
     """
     if learns_from_labels(model):
         device = scan.positions.device
         light = probe_weight(torch.as_tensor(acquisition.probe, device=device))
-        return LabelLoss.of(scan, labels_of(acquisition, device), light)
-    return CountLoss(scan, objective, thinning)
+        return LabelLoss.of(scan, labels_of(acquisition, device), light, world)
+    return CountLoss(scan, objective, thinning, world)
 
 
 def objective_of(training: TrainingConfig) -> Objective:

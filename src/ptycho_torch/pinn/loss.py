@@ -1,12 +1,13 @@
 """What training minimises, batch by batch: what the counts say, or what the labels say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from ptycho_torch.base.world import ALONE, World
 from ptycho_torch.data.batch import gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.thinning import Thinning
@@ -20,8 +21,9 @@ from ptycho_torch.physics.subpixel import SubpixelShift
 from ptycho_torch.pinn.labels import Labels
 from ptycho_torch.pinn.pinn import PtychoPINN
 
-# (network, indices (region, member) of patterns) -> loss of the batch.
-Loss = Callable[[PtychoPINN, Int64[Tensor, "region member"]], Tensor]
+# (network, indices (region, member) of patterns, seed of the draws of each region) -> loss of the batch. Where several
+# processes share the batch, its loss is the mean of what they return.
+Loss = Callable[[PtychoPINN, Int64[Tensor, "region member"], Sequence[int]], Tensor]
 
 # Positions that the constant phase of the labels is taken from.
 SAMPLE = 256
@@ -40,18 +42,33 @@ class CountLoss:
     scan: Scan
     objective: Objective
     thinning: Thinning | None = None
+    world: World = ALONE
 
-    def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"]) -> Tensor:
-        """Return the loss of a batch."""
+    def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"], seeds: Sequence[int] = ()) -> Tensor:
+        """Return the loss of a batch; ``seeds`` decide how the counts of each region are split."""
         batch = gather(self.scan, groups)
         share, measured = 1.0, batch.counts
         if self.thinning is not None:
             share = self.thinning.share
-            shown, measured = self.thinning(batch.counts)
+            shown, measured = self._split(batch.counts, seeds)
             batch = replace(batch, counts=shown / (1 - share))
         prediction = pinn(batch)
         expected = share * prediction.counts
-        return self.objective(expected, measured, self.scan.mask, prediction.canvas, prediction.coverage)
+        # The last row of a region and the first of the next are no neighbours on the sample.
+        regions = (len(groups) if pinn.overlapping else groups.numel(), -1)
+        canvas, coverage = (image.unflatten(0, regions) for image in (prediction.canvas, prediction.coverage))
+        return self.objective(expected, measured, self.scan.mask, canvas, coverage, self.world)
+
+    def _split(
+        self, counts: Float32[Tensor, "patch y x"], seeds: Sequence[int]
+    ) -> tuple[Float32[Tensor, "patch y x"], Float32[Tensor, "patch y x"]]:
+        """Split the counts of every region by draws of its own: they are the same whichever process makes them."""
+        parts = []
+        for region, seed in zip(counts.tensor_split(len(seeds)), seeds, strict=True):
+            self.thinning.rng.manual_seed(seed)
+            parts.append(self.thinning(region))
+        first, second = zip(*parts, strict=True)
+        return torch.cat(first), torch.cat(second)
 
 
 @dataclass(frozen=True)
@@ -69,16 +86,17 @@ class LabelLoss:
     scan: Scan
     labels: Labels
     turn: Tensor
+    world: World = ALONE
 
     @staticmethod
-    def of(scan: Scan, labels: Labels, light: Tensor) -> "LabelLoss":
+    def of(scan: Scan, labels: Labels, light: Tensor, world: World = ALONE) -> "LabelLoss":
         """Return the loss over a scan; ``light`` (y, x) is |P|^2, counts."""
         step = max(1, len(scan) // SAMPLE)
         truth = labels.at(torch.arange(0, len(scan), step, device=scan.positions.device))
         mean = (light * truth.patches).sum()
-        return LabelLoss(scan, labels, torch.polar(torch.ones_like(mean.real), -mean.angle()))
+        return LabelLoss(scan, labels, torch.polar(torch.ones_like(mean.real), -mean.angle()), world)
 
-    def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"]) -> Tensor:
+    def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"], _seeds: Sequence[int] = ()) -> Tensor:
         """Return the loss of a batch; while it trains, the network learns from it the flux that the labels imply."""
         members = groups.reshape(-1)
         counts, truth = self.scan.counts(members), self.labels.at(members)
@@ -94,4 +112,4 @@ class LabelLoss:
             seen = (light * truth.known).sum(dim=(1, 2)) > KNOWN * light.sum(dim=(1, 2))
             expected = (Intensity() @ FarField())(true_waves[seen])
             pinn.remember_flux(counts[seen], expected * self.scan.mask)
-        return exit_wave_error(moved_waves, true_waves, truth.known)
+        return exit_wave_error(moved_waves, true_waves, truth.known, self.world)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor, nn
 
+from ptycho_torch.base.world import ALONE
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.physics.backprojection import BackProjection
 from ptycho_torch.physics.forward import detector, merge, probe_weight, stack_regions
@@ -69,6 +70,8 @@ class PtychoPINN(nn.Module):
         self.back_projected = back_projected
         self.overlapping = overlapping
         self.flux_solved = flux_solved
+        # The processes that take their shares of one batch while the network trains.
+        self.world = ALONE
         # The optimiser sees a probe of root mean square one.
         scale = probe.abs().square().mean().sqrt()
         self.probe_parts = nn.Parameter(torch.view_as_real(probe / scale).contiguous(), requires_grad=probe_trainable)
@@ -148,7 +151,7 @@ class PtychoPINN(nn.Module):
             patches = self._patches_behind(seen, batch.counts.sqrt() * scale)
             # Regions of any exposure lie on one canvas: their light is comparable in the unit of the network.
             weight = probe_weight(seen)
-        canvas, coverage = merge(patches, weight, look, place)
+        canvas, coverage = merge(patches, weight, look, place, len(regions))
         expected = detector(place.spread(lit))(look(canvas))
         if self.flux_solved:
             self.remember_flux(batch.counts, expected)
@@ -159,4 +162,4 @@ class PtychoPINN(nn.Module):
     def remember_flux(self, measured: Float32[Tensor, "patch y x"], expected: Float32[Tensor, "patch y x"]) -> None:
         """Take counts measured and expected into the flux, while the network trains and the flux is solved."""
         if self.training and self.flux_solved:
-            self.flux_sums.mul_(FLUX_MEMORY).add_(flux_sums(measured, expected))
+            self.flux_sums.mul_(FLUX_MEMORY).add_(self.world.sum(flux_sums(measured, expected)))

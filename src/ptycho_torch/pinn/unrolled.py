@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.physics.backprojection import ResidualProjection, damped
-from ptycho_torch.physics.forward import Placement, detector, divide, probe_weight, stack_regions
+from ptycho_torch.physics.forward import Placement, brightest, detector, divide, probe_weight, stack_regions
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.pinn.pinn import Prediction, PtychoPINN
 
@@ -110,11 +110,13 @@ class UnrolledPINN(PtychoPINN):
         ``n_regions`` lie on it, one below the other.
         """
         light = frames.look.adjoint(frames.light)
-        brightest = light.view(n_regions, -1).amax(dim=1).repeat_interleave(len(light) // n_regions)[:, None]
+        brightest_light = brightest(light, n_regions)
         canvas = torch.ones_like(light, dtype=torch.complex64)
         for _ in range(self.passes):
             residual = frames.look.adjoint(frames.residual(canvas))
-            canvas, _ = divide(self.lit_patches(canvas, residual, light, frames), light.to(torch.complex64), brightest)
+            canvas, _ = divide(
+                self.lit_patches(canvas, residual, light, frames), light.to(torch.complex64), brightest_light
+            )
         return canvas, light
 
     def lit_patches(

@@ -66,7 +66,7 @@ class Curves(lightning.Callback):
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Tensor | Draw, batch_idx: int
     ) -> None:
         """Count the patterns and the time."""
-        self.n_patterns += batch.numel()
+        self.n_patterns += batch.numel() * trainer.world_size
         self._count_seconds()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -133,7 +133,7 @@ class Watched(lightning.Callback):
         if now - self._read >= READ_LOSS:
             # Reading a value makes a GPU wait, and Lightning has divided it by the batches of a step.
             self._loss, self._read = float(outputs["loss"]) * trainer.accumulate_grad_batches, now
-        self._stage.advance(trainer.global_step, batch.numel(), self._loss)
+        self._stage.advance(trainer.global_step, batch.numel() * trainer.world_size, self._loss)
         begun = time.perf_counter()
         if self._canvas is not None and self._listened <= LISTENING * (begun - self._listens_since):
             self._canvas.add(batch.reshape(-1))

@@ -25,6 +25,7 @@ from ptycho.config.training import DEFAULT_GROUPS, TrainingConfig
 from ptycho.grouping.neighbours import nearest
 from ptycho.grouping.regions import RegionSampler
 from ptycho.grouping.sampling import enough_neighbours, join
+from ptycho_torch.base.world import ALONE, World
 from ptycho_torch.data.scan import Scan
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ class _Steps(Sampler[ndarray]):
     """An epoch of steps, each the patterns (region, member) of one batch.
 
     Lightning names the epoch before it begins, so that a resumed run sees what an uninterrupted one would have seen:
-    one that goes on inside the epoch of ``start`` leaves out the steps that ``start`` counts.
+    one that goes on inside the epoch of ``start`` leaves out the steps that ``start`` counts. Every process of a run
+    draws the same steps, of as many regions as all of them take together, and yields its share.
     """
 
     def __init__(
@@ -81,7 +83,9 @@ class _Steps(Sampler[ndarray]):
         fixed: bool,
         oversampled: bool,
         start: tuple[int, int],
+        world: World,
     ) -> None:
+        self.world = world
         self.positions = positions[members]
         self.members = members
         self.batch_size = config.batch_size
@@ -98,7 +102,7 @@ class _Steps(Sampler[ndarray]):
         self._start_regions()
 
     def __len__(self) -> int:
-        return -(-self._n_items() // self.batch_size)
+        return -(-self._n_items() // (self.batch_size * self.world.size))
 
     def _n_items(self) -> int:
         if self.config.model.gridsize == 1:
@@ -115,12 +119,14 @@ class _Steps(Sampler[ndarray]):
         in_order = self.config.sequential_sampling and self.config.model.gridsize > 1
         for number, seeds in enumerate(self._in_order() if in_order else self._regions()):
             if number >= self.n_done:
-                yield self.members[self._grouped(seeds, number)]
+                regions = self.members[self._grouped(seeds, number)]
+                yield regions[self.world.share(len(regions))]
 
     def _start_regions(self) -> None:
         on_a_canvas = max(1, self.canvas_size // self.config.model.gridsize**2)
-        self._n_regions = -(-self.batch_size // on_a_canvas)
-        self._per_region = min(-(-self.batch_size // self._n_regions), len(self.members))
+        n_regions = -(-self.batch_size // on_a_canvas)
+        self._n_regions = n_regions * self.world.size
+        self._per_region = min(-(-self.batch_size // n_regions), len(self.members))
         self._sampler = RegionSampler(self.positions, self._per_region)
         self._epochs_drawn = 0
 
@@ -135,9 +141,12 @@ class _Steps(Sampler[ndarray]):
         return steps
 
     def _in_order(self) -> list[ndarray]:
-        """Return the first positions of the scan in their order, (1, seed) a step."""
-        seeds = np.arange(self._n_items()) % len(self.members)
-        return [seeds[start : start + self.batch_size][None] for start in range(0, len(seeds), self.batch_size)]
+        """Return the first positions of the scan in their order, (process, seed) a step."""
+        n = self.world.size
+        # The same number for every process: the last ones come twice where they could not be dealt out.
+        seeds = np.arange(-(-self._n_items() // n) * n) % len(self.members)
+        steps = np.split(seeds, range(n * self.batch_size, len(seeds), n * self.batch_size))
+        return [step.reshape(n, -1) for step in steps]
 
     def _grouped(self, seeds: ndarray, step: int) -> ndarray:
         """Return the members (region, member) of the groups of seeds, group after group; each draws its neighbours."""
@@ -175,8 +184,10 @@ class ScanDataModule(lightning.LightningDataModule):
         training: Acquisition,
         validation: Acquisition | None,
         seed: int,
+        world: World = ALONE,
     ) -> None:
         super().__init__()
+        self.world = world
         self.config = config
         self.execution = execution
         self.seed = seed
@@ -245,11 +256,12 @@ class ScanDataModule(lightning.LightningDataModule):
         oversampled: bool,
         start: tuple[int, int] = (0, 0),
     ) -> DataLoader[Tensor]:
-        rank = self.trainer.global_rank if self.trainer is not None else 0
-        seed = self.seed + 7919 * rank
-        positions, neighbours = acquisition.positions, self.n_neighbours
         steps = _Steps(
-            self.config, positions, members, neighbours, seed, fixed=fixed, oversampled=oversampled, start=start
+            *(self.config, acquisition.positions, members, self.n_neighbours, self.seed),
+            fixed=fixed,
+            oversampled=oversampled,
+            start=start,
+            world=self.world,
         )
         workers = self.execution.num_workers
         return DataLoader(

@@ -2,24 +2,29 @@
 
 import logging
 import math
+import os
 import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
+from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require_labels, require_whole_counts
 from ptycho.base.errors import ConfigError, DataError, extra_missing
 from ptycho.base.interruption import Interruption
+from ptycho.base.launched import Launched, launched, patience
 from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.config.engine import tell_engine
 from ptycho.config.execution import PyTorchExecutionConfig
@@ -27,6 +32,7 @@ from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
 from ptycho.live.terminal import progress_line
 from ptycho_torch.base.devices import resolve_device
+from ptycho_torch.base.world import World, backend_of, lost_is_told
 from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build, learns_from_labels
 from ptycho_torch.pinn.pinn import PtychoPINN
@@ -105,8 +111,8 @@ def prepare(
         A scan does not fit the configuration, has too few positions, no labels where they are learnt from, or no whole
         counts where they are thinned.
     ConfigError
-        The device is not there, choices of the machine exclude each other, or ``config.from_bundle`` holds another
-        network.
+        The device is not there, there is not one process for each, choices of the machine exclude each other, or
+        ``config.from_bundle`` holds another network.
     BundleError
         ``config.from_bundle`` can't be used.
     BackendNotInstalledError
@@ -118,19 +124,22 @@ def prepare(
             require_labels(scan, name)
         if scan is not None and config.thinning:
             require_whole_counts(scan, name)
+    here = launched(execution.devices)
+    world = World(here.rank, here.size)
     _require_logger(execution)
     tell_engine(config)
     seed = DEFAULT_SEED if config.subsample_seed is None else config.subsample_seed
     lightning.seed_everything(seed, verbose=False)
-    data = ScanDataModule(config, execution, training, validation, seed)
+    data = ScanDataModule(config, execution, training, validation, seed, world)
     pinn = build(config.model, config, Constants.for_network(config.model, training))
     began_from = "" if config.from_bundle is None else start_from(config.from_bundle, pinn, config.model)
-    module = PtychoModule(pinn, config, execution, monitor="val_loss" if data.validates else "train_loss")
+    monitor = "val_loss" if data.validates else "train_loss"
+    module = PtychoModule(pinn, config, execution, monitor, world)
     curves = Curves(None if folder is None else folder / "logs" / "metrics.csv")
     n_steps = config.nepochs * len(data.train_dataloader())
     with quietly():
         try:
-            trainer = _trainer(config, execution, curves, n_steps, folder, validates=data.validates)
+            trainer = _trainer(config, execution, curves, n_steps, folder, here, validates=data.validates)
         except (ValueError, MisconfigurationException) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -158,13 +167,15 @@ class Run:
             The checkpoint is damaged or of another network, or training diverged.
         DataError
             The checkpoint is that of a training on another scan.
+        LostError
+            Another process of the run is gone.
         Interruption
             Ctrl-C or SIGTERM: the step was finished, and its state kept where checkpoints are.
         """
         state = None if resume is None else read_state(resume)
         if state is not None:
             _check_resumable(state, resume, self.module, self.data)
-        if self.folder is not None:
+        if self.folder is not None and self.trainer.is_global_zero:
             write_yaml(self.folder / "config.yaml", self.module.config, self.module.execution)
         if state is not None and state["finished"]:
             self.module.load_state_dict(state["state_dict"])
@@ -190,7 +201,8 @@ def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule,
     """Train; an interruption reaches the caller, where Lightning would end the process and switch Ctrl-C off."""
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        with lost_is_told() if module.world.size > 1 else nullcontext():
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except Ended as ended:
         raise Interruption(ended.number) from ended
     except SystemExit as stop:
@@ -252,15 +264,17 @@ def require_finite(losses: list[float], learning_rate: float) -> None:
 @contextmanager
 def quietly() -> Iterator[None]:
     """Keep Lightning's advertisements and its advice on data loaders of our own making from the user's screen."""
-    theirs = logging.getLogger("lightning.pytorch")
-    level = theirs.level
-    theirs.setLevel(logging.ERROR)
+    theirs = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in theirs]
+    for logger in theirs:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning.*")
             yield
     finally:
-        theirs.setLevel(level)
+        for logger, level in zip(theirs, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _trainer(
@@ -269,27 +283,30 @@ def _trainer(
     curves: Curves,
     n_steps: int,
     folder: Path | None,
+    here: Launched,
     *,
     validates: bool,
 ) -> lightning.Trainer:
+    device = resolve_device(execution.accelerator)
     callbacks: list[Callback] = [curves, AveragedWeights(n_steps)]
     keeps = execution.enable_checkpointing and folder is not None
-    callbacks.append(Interruptions(folder / FOLDER / LAST if keeps else None))
+    callbacks.append(Interruptions(folder / FOLDER / LAST if keeps else None, World(here.rank, here.size)))
     if keeps:
         callbacks += keepers(folder, execution, validates=validates)
     if validates:
         callbacks.append(EarlyStopping("val_loss", patience=execution.early_stop_patience))
     return lightning.Trainer(
         max_epochs=config.nepochs,
-        accelerator="gpu" if resolve_device(execution.accelerator).type == "cuda" else execution.accelerator,
-        devices=execution.devices,
-        strategy=execution.strategy,
+        accelerator="gpu" if device.type == "cuda" else execution.accelerator,
+        devices=here.local_size,
+        num_nodes=here.size // here.local_size,
+        strategy=execution.strategy if here.size == 1 else _in_step(execution.strategy, device),
         precision=execution.precision,
         deterministic=execution.deterministic,
         accumulate_grad_batches=execution.accum_steps,
         use_distributed_sampler=False,
         callbacks=callbacks,
-        plugins=[WholeCheckpoints()],
+        plugins=[WholeCheckpoints(), _environment(here)],
         logger=False if folder is None else _loggers(str(folder), execution),
         enable_progress_bar=False,
         enable_checkpointing=keeps,
@@ -298,6 +315,21 @@ def _trainer(
         default_root_dir=folder,
         num_sanity_val_steps=0,
     )
+
+
+def _in_step(strategy: str, device: torch.device) -> DDPStrategy:
+    """Return what averages the gradients of all processes in every step."""
+    if strategy not in ("auto", "ddp"):
+        raise ConfigError(f"strategy is {strategy!r} for several devices; expected auto or ddp; choose one of these")
+    return DDPStrategy(process_group_backend=backend_of(device), timeout=patience())
+
+
+def _environment(here: Launched) -> LightningEnvironment | TorchElasticEnvironment:
+    """Return how Lightning finds the other processes, whoever started them; a run alone looks for none."""
+    if here.size == 1:
+        return LightningEnvironment()
+    os.environ.update(here.variables())
+    return TorchElasticEnvironment()
 
 
 def _require_logger(execution: PyTorchExecutionConfig) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 
 from ptycho.base.interruption import may_listen
+from ptycho_torch.base.world import ALONE, World
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -27,10 +28,13 @@ class Interruptions(lightning.Callback):
     ----------
     checkpoint
         Where the state is kept when the run ends inside an epoch; None to keep nothing.
+    world
+        The processes that end together.
     """
 
-    def __init__(self, checkpoint: Path | None) -> None:
+    def __init__(self, checkpoint: Path | None, world: World = ALONE) -> None:
         self.checkpoint = checkpoint
+        self.world = world
         self.asked: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -67,7 +71,7 @@ class Interruptions(lightning.Callback):
 
     def _end_if_asked(self, trainer: Any, checkpoint: Path | None = None) -> None:
         # Every process of a run on several devices ends at the same step.
-        if not trainer.strategy.reduce_boolean_decision(self.asked is not None, all=False):
+        if not self.world.any(self.asked is not None):
             return
         if checkpoint is not None:
             trainer.save_checkpoint(checkpoint)

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.base.world import ALONE, World
 from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.pinn.build import loss_of, objective_of
@@ -34,17 +35,25 @@ class PtychoModule(lightning.LightningModule):
         Losses and schedule; learning rate.
     monitor
         The logged loss that a plateau schedule watches: "val_loss", or "train_loss" without validation.
+    world
+        The processes that share every step.
     """
 
     def __init__(
-        self, pinn: PtychoPINN, config: TrainingConfig, execution: PyTorchExecutionConfig, monitor: str
+        self,
+        pinn: PtychoPINN,
+        config: TrainingConfig,
+        execution: PyTorchExecutionConfig,
+        monitor: str,
+        world: World = ALONE,
     ) -> None:
         super().__init__()
+        self.world = pinn.world = world
         self.pinn = pinn
         self.config = config
         self.execution = execution
         self.monitor = monitor
-        # Sum over the patterns that an epoch has seen so far of their loss, and their number.
+        # Sum over the patterns that this process has seen of an epoch so far of their loss, and their number.
         self.seen = torch.zeros(2)
         self.plateau: ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] = {}
@@ -54,19 +63,21 @@ class PtychoModule(lightning.LightningModule):
         data = self.trainer.datamodule
         data.load(self.device)
         model = self.config.model
-        self.draws = torch.Generator(self.device)
-        thinning = Thinning(self.config.thinning, self.draws) if self.config.thinning else None
-        self.training_loss = loss_of(model, data.training, data.training_scan, objective_of(self.config), thinning)
-        self.validation_loss = loss_of(model, data.validation, data.validation_scan, JUDGE, thinning)
+        draws = torch.Generator(self.device)
+        thinning = Thinning(self.config.thinning, draws) if self.config.thinning else None
+        objective = objective_of(self.config)
+        self.training_loss = loss_of(model, data.training, data.training_scan, objective, thinning, self.world)
+        self.validation_loss = loss_of(model, data.validation, data.validation_scan, JUDGE, thinning, self.world)
 
     def training_step(self, groups: Tensor, index: int) -> Tensor:
         """Return the loss of one batch (region, member) of pattern indices."""
-        self.draws.manual_seed(hash((self.trainer.datamodule.seed, self.global_rank, self.current_epoch, index)))
-        loss = self.training_loss(self.pinn, groups)
-        of_step = torch.stack([loss.detach().float() * groups.numel(), loss.new_tensor(groups.numel())])
-        self.seen = self.seen.to(loss.device) + of_step
+        of_step = self.trainer.datamodule.seed, self.current_epoch, index
+        loss = self.training_loss(self.pinn, groups, self._seeds(groups, *of_step))
+        now = torch.stack([loss.detach().float() * groups.numel(), loss.new_tensor(groups.numel())])
+        self.seen = self.seen.to(loss.device) + now
         if self.trainer.is_last_batch:
-            self.log("train_loss", self.seen[0] / self.seen[1], on_step=False, on_epoch=True, batch_size=1)
+            losses, number = self.world.sum(self.seen)
+            self.log("train_loss", losses / number, on_step=False, on_epoch=True, batch_size=1)
             self.seen = torch.zeros(2)
         return loss
 
@@ -75,9 +86,13 @@ class PtychoModule(lightning.LightningModule):
 
         Where counts are split, these are too, in every epoch alike: who repeats noise shall not look better for it.
         """
-        self.draws.manual_seed(index)
-        loss = self.validation_loss(self.pinn, groups)
+        loss = self.validation_loss(self.pinn, groups, self._seeds(groups, index))
         self.log("val_loss", loss, on_epoch=True, batch_size=groups.numel(), sync_dist=True)
+
+    def _seeds(self, groups: Tensor, *of_step: int) -> list[int]:
+        """Return the seeds of what is drawn for the regions of a step: the same whoever takes them."""
+        first = self.world.rank * len(groups)
+        return [hash((*of_step, first + region)) for region in range(len(groups))]
 
     def on_train_epoch_end(self) -> None:
         """Let the loss of the epoch decide the learning rate: here, before its state is kept."""
@@ -88,12 +103,12 @@ class PtychoModule(lightning.LightningModule):
         """Keep what a run that goes on inside an epoch must know, and whether anything is left to do."""
         epochs = self.trainer.fit_loop.epoch_progress.current.processed
         checkpoint["finished"] = self.trainer.should_stop or epochs >= self.trainer.max_epochs
-        checkpoint["seen"] = self.seen
+        checkpoint["seen"] = self.world.gather(self.seen[None], self.world.size)
         checkpoint["plateau"] = {} if self.plateau is None else self.plateau.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the epoch."""
-        self.seen = checkpoint["seen"]
+        self.seen = checkpoint["seen"].view(-1, 2)[self.world.rank]
         self._plateau_state = checkpoint["plateau"]
 
     def configure_gradient_clipping(

@@ -1,0 +1,124 @@
+"""Several processes of one verb: one speaks, all end together, and a failure is told once, by its name."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ptycho.base.launched import Launched
+from ptycho.cli.main import main
+
+pytest.importorskip("lightning")
+pytestmark = pytest.mark.ddp
+
+FLAGS = ["--batch_size", "10", "--model.lean_width", "8", "--execution.accelerator", "cpu"]
+TWO = [*FLAGS, "--execution.devices", "2"]
+PROGRAM = [sys.executable, "-m", "ptycho.cli.main"]
+
+
+@contextmanager
+def started(*argv, **environment):
+    """A program in a session of its own; it and what it started are gone at the end of the block."""
+    words = [*PROGRAM, *map(str, argv)]
+    env = os.environ | environment
+    with subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
+def children_of(program):
+    """Rank -> number of the processes that a program has started."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                words = (folder / "environ").read_bytes().split(b"\0") if parent == program.pid else []
+            except OSError:
+                continue
+            ranks = [int(word[5:]) for word in words if word.startswith(b"RANK=")]
+            found |= dict.fromkeys(ranks, int(folder.name))
+    return found
+
+
+def wait_for(what, program, seconds=120):
+    until = time.monotonic() + seconds
+    while not what():
+        assert program.poll() is None, program.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def gone(number):
+    try:
+        return (Path("/proc") / str(number) / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@contextmanager
+def training(scan_file, run):
+    """A long training in two processes that has taken some steps; yields it and its processes."""
+    with started("train", scan_file, "--output_dir", run, "--quiet", *TWO, "--nepochs", 4000) as program:
+        wait_for((run / "checkpoints" / "last.ckpt").exists, program)
+        yield program, children_of(program)
+
+
+@pytest.mark.slow
+def test_one_that_is_killed_ends_all_and_is_named(scan_file, tmp_path):
+    with training(scan_file, tmp_path / "run") as (program, children):
+        assert sorted(children) == [0, 1]
+        os.kill(children[1], signal.SIGKILL)
+        said = program.stderr.read()
+        assert program.wait(30) == 2
+    assert said == ("ptycho train: error: process 1 of 2: it was ended by SIGKILL without a word of its own\n")
+    assert all(gone(number) for number in children.values())
+
+
+@pytest.mark.slow
+def test_none_outlives_the_program_that_started_it(scan_file, tmp_path):
+    with training(scan_file, tmp_path / "run") as (program, children):
+        program.kill()
+        until = time.monotonic() + 30
+        while not all(gone(number) for number in children.values()):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_one_that_hangs_is_not_waited_for_for_ever(scan_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("PTYCHO_TIMEOUT", "10")
+    with training(scan_file, tmp_path / "run") as (program, children):
+        os.kill(children[1], signal.SIGSTOP)
+        said = program.stderr.read()
+        assert program.wait(60) == 2
+    assert said == "ptycho train: error: process 1 of 2: it said nothing to the others in time\n"
+    assert all(gone(number) for number in children.values())
+
+
+@pytest.mark.slow
+def test_what_one_refuses_is_told_once(scan_file, tmp_path, capfd):
+    """The first process finds the folder taken; the others wait for it in vain."""
+    (tmp_path / "wts.h5.zip").write_bytes(b"")
+    assert main(["train", str(scan_file), "--output_dir", str(tmp_path), "--quiet", *TWO]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith(f"ptycho train: error: process 0 of 2: {tmp_path} holds wts.h5.zip already; choose another")
+    assert said.count("\n") == 1
+
+
+def test_choices_are_refused_before_any_process_is_started(refused, scan_file, tmp_path, monkeypatch):
+    refused(["train", scan_file, "--output_dir", tmp_path, *TWO, "--batch_size", "0"], "batch_size is 0")
+    monkeypatch.setenv("PTYCHO_TIMEOUT", "soon")
+    words = "PTYCHO_TIMEOUT is 'soon'", "expected a positive number of seconds"
+    refused(["train", scan_file, "--output_dir", tmp_path, *TWO], *words)
+    monkeypatch.delenv("PTYCHO_TIMEOUT")
+    for name, value in Launched(0, 3, 0, 3).variables().items():
+        monkeypatch.setenv(name, value)
+    refused(["train", scan_file, "--output_dir", tmp_path, *TWO], "devices is 2 and 3 processes were started")

@@ -1,0 +1,129 @@
+"""Two processes of one training are one process with twice the batch."""
+
+import os
+import signal
+
+import pytest
+import torch
+
+from ptycho.base.errors import ConfigError
+from ptycho.base.launched import Launched
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.model import ModelConfig
+from ptycho.config.training import TrainingConfig
+from ptycho_torch.training.checkpoints import newest_checkpoint, read_state
+from ptycho_torch.training.fit import fit
+from tests.laws.processes import in_two
+from tests.laws.scans import small_scan
+from tests.training.test_interruptions import interrupted
+
+pytestmark = [pytest.mark.ddp, pytest.mark.slow]
+
+SCAN = small_scan()
+# Gradients of two shares add up in another order than those of the whole: they differ by 1e-7 of their size, as they do
+# in one process when the regions of a step are exchanged. Steps of steepest descent carry that on; AdamW takes a full
+# step wherever a gradient is not zero, so that one which is nothing but rounding moves its weight this way or that.
+FIRST_EPOCH, LATER = {"sgd": 1e-6, "adamw": 1e-5}, 1e-5
+# What says something of its own about the sums of several processes.
+CASES = {
+    "patterns": {},
+    "adaptive steps": {"optimizer": "adamw"},
+    "probe": {"probe_trainable": True},
+    "thinned": {"thinning": 0.4, "batch_size": 8, "canvas_size": 4},
+    "groups": {"gridsize": 2, "batch_size": 4},
+    "unrolled": {"architecture": "unrolled"},
+    "regularised": {"realspace_weight": 0.1, "realspace_mae_weight": 0.5, "canvas_size": 5},
+    "supervised": {"model_type": "supervised"},
+    "plateau": {"scheduler": "ReduceLROnPlateau", "plateau_patience": 0, "accum_steps": 2, "nepochs": 4},
+}
+MODEL = ("gridsize", "architecture", "model_type")
+MACHINE = ("accum_steps",)
+
+
+def choices_of(name, folder, devices):
+    """The choices of a case: for one device twice the batch, in regions of the same size."""
+    chosen = {"batch_size": 10, "nepochs": 3, "validation_fraction": 0.1, "optimizer": "sgd"} | CASES[name]
+    model = ModelConfig(N=32, lean_width=8, **{key: chosen.pop(key) for key in MODEL if key in chosen})
+    machine = {key: chosen.pop(key) for key in MACHINE if key in chosen}
+    execution = PyTorchExecutionConfig(accelerator="cpu", learning_rate=3e-3, devices=devices, **machine)
+    if devices == 1:
+        region = min(chosen.get("canvas_size", 64), chosen["batch_size"] * model.gridsize**2)
+        chosen |= {"batch_size": 2 * chosen["batch_size"], "canvas_size": region}
+    return TrainingConfig(model=model, output_dir=folder, **chosen), execution
+
+
+def trained(name, folder, devices):
+    config, execution = choices_of(name, folder, devices)
+    done = fit(config, execution, SCAN)
+    return done.history, {key: value.clone() for key, value in done.pinn.state_dict().items()}, done.n_patterns
+
+
+def all_trained(folder):
+    return {name: trained(name, folder / name, 2) for name in CASES}
+
+
+def stopped_and_resumed(folder):
+    """Only the second process is asked to stop, inside the second epoch."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    config, execution = choices_of("thinned", folder, 2)
+    asked = interrupted(config, execution, SCAN, step=4 if os.environ["RANK"] == "1" else -1)
+    kept = read_state(newest_checkpoint(folder))
+    resumed = fit(config, execution, SCAN, resume=newest_checkpoint(folder))
+    return asked, kept["ScanDataModule"]["start"], resumed.history, dict(resumed.pinn.state_dict()), resumed.n_patterns
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    return in_two(all_trained, folder), folder
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_are_one_with_twice_the_batch(both, tmp_path, name):
+    (first, second), _ = both
+    history, weights, n_patterns = trained(name, tmp_path, 1)
+    assert first[name][0].keys() == history.keys()
+    assert first[name][2] == n_patterns
+    first_epoch = FIRST_EPOCH[CASES[name].get("optimizer", "sgd")]
+    for curve, losses in history.items():
+        assert first[name][0][curve][0] == pytest.approx(losses[0], rel=first_epoch), curve
+        assert first[name][0][curve] == pytest.approx(losses, rel=LATER), curve
+    assert first[name][0] == second[name][0]
+    for key, tensor in first[name][1].items():
+        assert torch.equal(tensor, second[name][1][key]), key
+    mine, theirs = (torch.cat([part.reshape(-1) for part in each.values()]) for each in (first[name][1], weights))
+    assert torch.linalg.vector_norm(mine - theirs) <= 10 * LATER * torch.linalg.vector_norm(theirs)
+
+
+def test_the_first_process_alone_writes(both):
+    _, folder = both
+    for name in CASES:
+        written = {str(path.relative_to(folder / name)) for path in (folder / name).rglob("*") if path.is_file()}
+        assert {"config.yaml", "logs/metrics.csv", "checkpoints/last.ckpt"} < written
+        assert len(written) == 4, "and the best epoch"
+
+
+def test_all_stop_at_one_step_and_go_on_to_the_same_bits(both, tmp_path):
+    (whole, _), _ = both
+    found = in_two(stopped_and_resumed, tmp_path)
+    _, start, *first = found[0]
+    assert [each[0] for each in found] == [signal.SIGTERM, signal.SIGINT]
+    assert start == (1, 2)
+    assert first[0] == found[1][2] == whole["thinned"][0]
+    for key, tensor in whole["thinned"][1].items():
+        assert torch.equal(tensor, first[1][key]), key
+    assert first[2] == whole["thinned"][2]
+
+
+def test_other_strategies_and_numbers_are_refused(tmp_path, monkeypatch):
+    config, execution = choices_of("patterns", tmp_path, 2)
+    with pytest.raises(ConfigError, match=r"devices is 2 and this is one process; .*torchrun --nproc-per-node 2"):
+        fit(config, execution, SCAN)
+    for name, value in Launched(0, 3, 0, 3).variables().items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"devices is 2 and 3 processes were started; .*to 3 or to auto"):
+        fit(config, execution, SCAN)
+    execution.devices, execution.strategy = "auto", "fsdp"
+    with pytest.raises(ConfigError, match=r"strategy is 'fsdp' for several devices; expected auto or ddp"):
+        fit(config, execution, SCAN)
+    assert not list(tmp_path.iterdir())
