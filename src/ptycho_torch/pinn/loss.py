@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int64
 from torch import Tensor
 
-from ptycho_torch.data.batch import gather
+from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.objectives.exit_waves import exit_wave_error
@@ -20,8 +19,8 @@ from ptycho_torch.physics.subpixel import SubpixelShift
 from ptycho_torch.pinn.labels import Labels
 from ptycho_torch.pinn.pinn import PtychoPINN
 
-# (network, indices (region, member) of patterns) -> loss of the batch.
-Loss = Callable[[PtychoPINN, Int64[Tensor, "region member"]], Tensor]
+# (network, patterns of a step) -> loss of the batch.
+Loss = Callable[[PtychoPINN, Step], Tensor]
 
 # Positions that the constant phase of the labels is taken from.
 SAMPLE = 256
@@ -41,9 +40,9 @@ class CountLoss:
     objective: Objective
     thinning: Thinning | None = None
 
-    def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"]) -> Tensor:
+    def __call__(self, pinn: PtychoPINN, step: Step) -> Tensor:
         """Return the loss of a batch."""
-        batch = gather(self.scan, groups)
+        batch = gather(self.scan, step)
         share, measured = 1.0, batch.counts
         if self.thinning is not None:
             share = self.thinning.share
@@ -78,9 +77,9 @@ class LabelLoss:
         mean = (light * truth.patches).sum()
         return LabelLoss(scan, labels, torch.polar(torch.ones_like(mean.real), -mean.angle()))
 
-    def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"]) -> Tensor:
+    def __call__(self, pinn: PtychoPINN, step: Step) -> Tensor:
         """Return the loss of a batch; while it trains, the network learns from it the flux that the labels imply."""
-        members = groups.reshape(-1)
+        members = step.groups.reshape(-1)
         counts, truth = self.scan.counts(members), self.labels.at(members)
         probe = pinn.probe.detach()
         size, n_modes = probe.shape[-1], len(probe)
@@ -90,8 +89,8 @@ class LabelLoss:
         place = SubpixelShift(truth.remainder.repeat_interleave(n_modes, dim=0), size)
         moved_waves = place(waves.flatten(0, 1)).view(waves.shape)
         with torch.no_grad():
-            light = torch.stack([probe_weight(each) for each in moved_probe])
-            seen = (light * truth.known).sum(dim=(1, 2)) > KNOWN * light.sum(dim=(1, 2))
-            expected = (Intensity() @ FarField())(true_waves[seen])
-            pinn.remember_flux(counts[seen], expected * self.scan.mask)
+            light = probe_weight(moved_probe)
+            known = (light * truth.known).sum(dim=(1, 2), keepdim=True) > KNOWN * light.sum(dim=(1, 2), keepdim=True)
+            expected = (Intensity() @ FarField())(true_waves)
+            pinn.remember_flux(counts * known, expected * (known & self.scan.mask))
         return exit_wave_error(moved_waves, true_waves, truth.known)

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.data.batch import Step
 from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.pinn.build import loss_of, objective_of
@@ -24,7 +25,7 @@ JUDGE = Objective(poisson=0.0, amplitude=1.0)
 class PtychoModule(lightning.LightningModule):
     """Training of one network on one scan.
 
-    The data module holds the patterns, once and on the device; a batch is a tensor of indices into them.
+    The data module holds the patterns, once and on the device; a batch is a `Step` of indices into them.
 
     Parameters
     ----------
@@ -59,25 +60,25 @@ class PtychoModule(lightning.LightningModule):
         self.training_loss = loss_of(model, data.training, data.training_scan, objective_of(self.config), thinning)
         self.validation_loss = loss_of(model, data.validation, data.validation_scan, JUDGE, thinning)
 
-    def training_step(self, groups: Tensor, index: int) -> Tensor:
-        """Return the loss of one batch (region, member) of pattern indices."""
+    def training_step(self, step: Step, index: int) -> Tensor:
+        """Return the loss of one batch."""
         self.draws.manual_seed(hash((self.trainer.datamodule.seed, self.global_rank, self.current_epoch, index)))
-        loss = self.training_loss(self.pinn, groups)
-        of_step = torch.stack([loss.detach().float() * groups.numel(), loss.new_tensor(groups.numel())])
+        loss = self.training_loss(self.pinn, step)
+        of_step = step.numel() * torch.stack([loss.detach().float(), loss.new_ones(())])
         self.seen = self.seen.to(loss.device) + of_step
         if self.trainer.is_last_batch:
             self.log("train_loss", self.seen[0] / self.seen[1], on_step=False, on_epoch=True, batch_size=1)
             self.seen = torch.zeros(2)
         return loss
 
-    def validation_step(self, groups: Tensor, index: int) -> None:
+    def validation_step(self, step: Step, index: int) -> None:
         """Log how well held-out patterns are explained, or how near their patches are to the labels.
 
         Where counts are split, these are too, in every epoch alike: who repeats noise shall not look better for it.
         """
         self.draws.manual_seed(index)
-        loss = self.validation_loss(self.pinn, groups)
-        self.log("val_loss", loss, on_epoch=True, batch_size=groups.numel(), sync_dist=True)
+        loss = self.validation_loss(self.pinn, step)
+        self.log("val_loss", loss, on_epoch=True, batch_size=step.numel(), sync_dist=True)
 
     def on_train_epoch_end(self) -> None:
         """Let the loss of the epoch decide the learning rate: here, before its state is kept."""
