@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptycho_torch.data.batch import gather
+from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from tests.laws.scans import small_scan
 
@@ -14,7 +14,7 @@ from tests.laws.scans import small_scan
 def test_a_batch_holds_the_counts_of_its_patterns_in_their_order():
     scan = Scan.of(small_scan())
     groups = torch.tensor([[3, 9], [21, 3]])
-    batch = gather(scan, groups)
+    batch = gather(scan, Step(groups))
     assert torch.equal(batch.counts, scan.counts(torch.tensor([3, 9, 21, 3])))
     assert torch.equal(batch.positions, scan.positions[groups])
 

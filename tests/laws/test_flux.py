@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
-from ptycho_torch.data.batch import gather
+from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.scaling import flux_ratio, flux_sums, input_scale, probe_to_counts
 from ptycho_torch.pinn.build import Constants, build
@@ -48,7 +48,7 @@ def test_the_network_sees_the_same_and_says_the_same(factor):
         pinn = build(CONFIG.model, CONFIG, Constants.of(acquisition)).eval()
         pinn.network.register_forward_hook(record)
         with torch.no_grad():
-            prediction = pinn(gather(Scan.of(acquisition), groups))
+            prediction = pinn(gather(Scan.of(acquisition), Step(groups)))
         lit = prediction.coverage > 1e-3 * prediction.coverage.max()
         canvases.append(torch.where(lit, prediction.canvas, 0))
         counts.append(prediction.counts)

@@ -13,6 +13,7 @@ from ptycho.config.training import TrainingConfig
 from ptycho.optics.probe import probe_intensity
 from ptycho.optics.shift import fourier_shift
 from ptycho.simulation.simulate import expected_counts
+from ptycho_torch.data.batch import Step
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.objectives.objective import Objective
@@ -50,7 +51,7 @@ def error(scan, patches, groups=GROUPS):
     constants = Constants.of(scan)
     said = np.asarray(patches)[groups.reshape(-1)].astype(np.complex64)
     pinn = PtychoPINN(Oracle(said), constants.probe, constants.input_scale, groups.shape[1], back_projected=False)
-    return float(supervised(scan)(pinn.eval(), groups).detach())
+    return float(supervised(scan)(pinn.eval(), Step(groups)).detach())
 
 
 def turned(scan):
@@ -108,9 +109,9 @@ def test_training_learns_the_flux_that_the_labels_imply_and_judging_does_not():
     """The probe times the root of the flux is the true one, although its power was set to the mean counts."""
     pinn = build(SUPERVISED, TrainingConfig(SUPERVISED), Constants.of(SCAN))
     loss = supervised(SCAN)
-    loss(pinn.eval(), GROUPS)
+    loss(pinn.eval(), Step(GROUPS))
     assert float(pinn.flux) == 1
-    loss(pinn.train(), GROUPS).backward()
+    loss(pinn.train(), Step(GROUPS)).backward()
     power = float(pinn.flux) * float(pinn.probe.abs().square().sum())
     assert power == pytest.approx(probe_intensity(SCAN.probe).sum(), rel=0.01)
     assert power > 1.05 * SCAN.counts_per_frame().mean()
@@ -120,8 +121,8 @@ def test_training_learns_the_flux_that_the_labels_imply_and_judging_does_not():
 def test_patches_that_leave_the_object_do_not_tell_the_flux():
     scan = dataclasses.replace(SCAN, object_=SCAN.object_[: SCAN.object_.shape[0] // 2])
     whole, half = (build(SUPERVISED, TrainingConfig(SUPERVISED), Constants.of(SCAN)).train() for _ in range(2))
-    supervised(SCAN)(whole, GROUPS)
-    supervised(scan)(half, GROUPS)
+    supervised(SCAN)(whole, Step(GROUPS))
+    supervised(scan)(half, Step(GROUPS))
     assert float(half.flux_sums[0]) < 0.7 * float(whole.flux_sums[0])
     assert float(half.flux) == pytest.approx(float(whole.flux), rel=0.01)
 
@@ -156,7 +157,8 @@ def dim_losses(of, share, n=20):
     """The losses of one batch at low dose, over several splits."""
     loss = CountLoss(Scan.of(DIM), Objective(), Thinning(share, torch.Generator()) if share else None)
     says, regions = Says(of), len(GROUPS)
-    return torch.stack([loss(says, GROUPS, range(regions * draw, regions * (draw + 1))) for draw in range(n)])
+    draws = [range(regions * draw, regions * (draw + 1)) for draw in range(n)]
+    return torch.stack([loss(says, Step(GROUPS), seeds) for seeds in draws])
 
 
 def test_noise_is_worth_repeating_to_who_is_judged_by_it_and_to_no_other():

@@ -6,7 +6,7 @@ from torch import nn
 
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
-from ptycho_torch.data.batch import gather
+from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.physics.backprojection import BackProjection
@@ -38,7 +38,7 @@ def pinn_of(acquisition=SCAN, network=None, **choices):
 
 def test_a_transparent_object_behind_the_probe_gives_the_probe_s_counts():
     pinn = pinn_of(flux_solved=False)
-    prediction = pinn(gather(Scan.of(SCAN), GROUPS))
+    prediction = pinn(gather(Scan.of(SCAN), Step(GROUPS)))
     per_frame = prediction.counts.sum(dim=(1, 2))
     mean_counts = float(SCAN.counts_per_frame().mean(dtype=float))
     torch.testing.assert_close(per_frame, torch.full((12,), mean_counts), rtol=1e-4, atol=0)
@@ -48,7 +48,7 @@ def test_training_solves_the_flux_in_closed_form():
     pinn = pinn_of().train()
     with torch.no_grad():
         pinn.network.factor.fill_(0.2)
-    batch = gather(Scan.of(SCAN), GROUPS)
+    batch = gather(Scan.of(SCAN), Step(GROUPS))
     prediction = pinn(batch)
     transparent = pinn_of(flux_solved=False)(batch).counts.sum().item()
     assert prediction.counts.sum().item() == pytest.approx(float(batch.counts.sum()), rel=1e-4)
@@ -59,7 +59,7 @@ def test_training_solves_the_flux_in_closed_form():
 def test_judging_does_not_change_the_flux():
     pinn = pinn_of().eval()
     before = pinn.flux_sums.clone()
-    prediction = pinn(gather(Scan.of(SCAN), GROUPS))
+    prediction = pinn(gather(Scan.of(SCAN), Step(GROUPS)))
     assert torch.equal(pinn.flux_sums, before)
     assert float(pinn.flux) == 1.0
     assert prediction.counts.isfinite().all()
@@ -67,7 +67,7 @@ def test_judging_does_not_change_the_flux():
 
 def test_a_flux_that_is_not_solved_stays_at_one():
     pinn = pinn_of(flux_solved=False).train()
-    pinn(gather(Scan.of(SCAN), GROUPS))
+    pinn(gather(Scan.of(SCAN), Step(GROUPS)))
     assert float(pinn.flux) == 1.0
 
 
@@ -76,7 +76,7 @@ def test_the_flux_of_training_is_an_average_over_batches():
     ratios = []
     for groups in (torch.arange(8)[None], torch.arange(20, 28)[None]):
         before = pinn.flux_sums.clone()
-        pinn(gather(scan, groups))
+        pinn(gather(scan, Step(groups)))
         added = pinn.flux_sums - 0.98 * before
         ratios.append(float(added[0] / added[1]))
     assert min(ratios) < float(pinn.flux) < max(ratios)

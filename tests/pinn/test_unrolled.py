@@ -9,7 +9,7 @@ import torch
 
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
-from ptycho_torch.data.batch import Batch, gather
+from ptycho_torch.data.batch import Batch, Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.predict import stitch
 from ptycho_torch.inference.reconstruct import behind_probe_of
@@ -110,7 +110,7 @@ def test_the_global_phase_of_the_probe_does_not_matter():
 
 def test_pixels_that_cannot_be_trusted_are_not_looked_at():
     pinn, scan = pinn_of(), Scan.of(SCAN)
-    batch = gather(scan, torch.arange(8)[None])
+    batch = gather(scan, Step(torch.arange(8)[None]))
     changed = dataclasses.replace(batch, counts=torch.where(scan.mask, batch.counts, 1e5))
     with torch.no_grad():
         assert torch.equal(pinn(batch).canvas, pinn(changed).canvas)
@@ -123,7 +123,7 @@ def test_the_probe_is_an_input():
     assert float(behind.input_scale) == pytest.approx(Constants.of(OTHER).input_scale)
     assert behind.network is pinn.network
     with torch.no_grad():
-        batch = gather(Scan.of(OTHER), torch.arange(12)[None])
+        batch = gather(Scan.of(OTHER), Step(torch.arange(12)[None]))
         here, there = pinn(batch).canvas, behind(batch).canvas
         told = pinn(batch, probe_of(OTHER)[None]).canvas
     assert (here - there).abs().max() > 1e-2
@@ -135,11 +135,11 @@ def test_regions_behind_their_own_probes_do_not_hear_of_each_other():
     probes = torch.stack([probe_of(OTHER), probe_of(small_scan(probe="zone_plate"))])
     scan = Scan.of(OTHER)
     regions = torch.arange(24).view(2, 12)
-    batch = gather(scan, regions)
+    batch = gather(scan, Step(regions))
     with torch.no_grad():
         together = pinn(batch, probes)
         for region, probe in enumerate(probes):
-            alone = pinn(gather(scan, regions[region][None]), probe[None])
+            alone = pinn(gather(scan, Step(regions[region][None])), probe[None])
             counts = together.counts[12 * region : 12 * (region + 1)]
             torch.testing.assert_close(counts, alone.counts, rtol=1e-3, atol=1e-2)
 
@@ -161,7 +161,7 @@ def test_passes_of_a_fresh_network_are_steps_of_an_iterative_engine():
     pinn = build(model, TrainingConfig(model), Constants.of(SCAN))
     with torch.no_grad():
         pinn.network.head.spread.weight.zero_()
-    batch = gather(Scan.of(SCAN), torch.arange(24)[None])
+    batch = gather(Scan.of(SCAN), Step(torch.arange(24)[None]))
     misfits = []
     for passes in (1, 2, 4, 8, 30):
         pinn.passes = passes
@@ -174,7 +174,7 @@ def test_passes_of_a_fresh_network_are_steps_of_an_iterative_engine():
 
 def test_it_learns_from_the_counts_alone():
     pinn = pinn_of(passes=2).train()
-    batch = gather(Scan.of(SCAN), torch.arange(24)[None])
+    batch = gather(Scan.of(SCAN), Step(torch.arange(24)[None]))
     optimiser = torch.optim.Adam(pinn.network.parameters(), lr=2e-3)
     losses = []
     for _ in range(20):

@@ -26,7 +26,7 @@ def data_of(acquisition=SCAN, validation=None, seed=0, gridsize=1, workers=0, **
 def epoch(loader, number=0):
     """The steps of an epoch, which Lightning names before it begins."""
     loader.sampler.set_epoch(number)
-    return [groups.numpy() for groups in loader]
+    return [step.groups.numpy() for step in loader]
 
 
 @given(seed=st.integers(0, 999), n=st.integers(5, 80), fraction=st.floats(0, 0.9, exclude_max=True))

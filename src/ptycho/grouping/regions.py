@@ -1,10 +1,25 @@
 """Contiguous regions of a scan: a seed position with its nearest neighbours, drawn so that all are seen alike."""
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from ptycho.base.arrays import Positions
+
+
+def region_sides(positions: Float64[ndarray, "region member 2"], size: int) -> tuple[int, int]:
+    """Return the sides (height, width), px, that hold the patches of any one of the regions.
+
+    Patches of ``size`` px are cut at whole pixels around positions (y, x) px.
+
+    Examples
+    --------
+    >>> region_sides(np.array([[[0.0, 0.0], [2.9, 5.0]], [[70.0, 1.0], [71.0, 1.0]]]), 8)
+    (10, 13)
+    """
+    whole = np.floor(positions)
+    height, width = (whole.max(axis=1) - whole.min(axis=1)).max(axis=0).astype(int) + size
+    return int(height), int(width)
 
 
 class RegionSampler:

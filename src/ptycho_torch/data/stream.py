@@ -9,7 +9,9 @@ from jaxtyping import Bool, Complex64, Float32, Float64
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ptycho.grouping.regions import region_sides
 from ptycho.simulation.variety import draw_contrast, draw_pictures, draw_positions, draw_probe
+from ptycho_torch.data.batch import Sides
 
 # Side of a picture in units of N: a region of neighbouring patches is cut from a random place of it.
 PICTURE = 2.5
@@ -43,6 +45,8 @@ class Draw:
         (region, 2): absorption and phase of `ptycho.simulation.variety.Contrast`.
     seed
         Of the noise.
+    sides
+        Those of the canvas of a region, see `ptycho_torch.data.batch.Step`.
     """
 
     pictures: Float32[Tensor, "fresh 2 side side"]
@@ -53,6 +57,7 @@ class Draw:
     symmetry: Bool[Tensor, "region 3"]
     contrast: Float32[Tensor, "region 2"]
     seed: int
+    sides: Sides
 
     def to(self, device: torch.device) -> "Draw":
         """Return it on another device, without waiting for the copy where it comes from page-locked memory."""
@@ -131,6 +136,7 @@ class SimulationStream(Dataset[Draw]):
             torch.from_numpy(rng.random((n, 3)) < 0.5),
             torch.tensor([[each.absorption, each.phase] for each in contrasts], dtype=torch.float32),
             int(rng.integers(2**62)),
+            region_sides(np.stack(positions), self.size),
         )
 
 

@@ -82,15 +82,18 @@ def place_on_canvas(
     return Placement(corners, remainder, (height, width), size), origin
 
 
-def stack_regions(positions: Float64[Tensor, "region member 2"], size: int) -> Placement:
+def stack_regions(
+    positions: Float64[Tensor, "region member 2"], size: int, sides: tuple[int, int] | None = None
+) -> Placement:
     """Return the placement of regions of overlapping patches, one below the other on one canvas.
 
-    Members of one region share its pixels; two regions share none.
+    Members of one region share its pixels; two regions share none. ``sides`` (height, width), px, are those of a
+    region and must hold every one of them; left out they are the smallest that do, for which a device is waited for.
     """
     whole = positions.floor()
     corners = whole.long() - size // 2
     corners = corners - corners.amin(dim=1, keepdim=True)
-    height, width = (corners.amax(dim=(0, 1)) + size).tolist()
+    height, width = sides or (corners.amax(dim=(0, 1)) + size).tolist()
     corners[..., 0] += height * torch.arange(len(corners), device=corners.device)[:, None]
     remainder = (positions - whole).to(torch.float32).flatten(0, 1)
     return Placement(corners.flatten(0, 1), remainder, (height * len(positions), width), size)

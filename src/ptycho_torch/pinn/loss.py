@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from torch import Tensor
 
 from ptycho_torch.base.world import ALONE, World
-from ptycho_torch.data.batch import gather
+from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.objectives.exit_waves import exit_wave_error
@@ -21,9 +21,9 @@ from ptycho_torch.physics.subpixel import SubpixelShift
 from ptycho_torch.pinn.labels import Labels
 from ptycho_torch.pinn.pinn import PtychoPINN
 
-# (network, indices (region, member) of patterns, seed of the draws of each region) -> loss of the batch. Where several
-# processes share the batch, its loss is the mean of what they return.
-Loss = Callable[[PtychoPINN, Int64[Tensor, "region member"], Sequence[int]], Tensor]
+# (network, patterns of a step, seed of the draws of each region) -> loss of the batch. Where several processes share
+# the batch, its loss is the mean of what they return.
+Loss = Callable[[PtychoPINN, Step, Sequence[int]], Tensor]
 
 # Positions that the constant phase of the labels is taken from.
 SAMPLE = 256
@@ -44,9 +44,9 @@ class CountLoss:
     thinning: Thinning | None = None
     world: World = ALONE
 
-    def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"], seeds: Sequence[int] = ()) -> Tensor:
+    def __call__(self, pinn: PtychoPINN, step: Step, seeds: Sequence[int] = ()) -> Tensor:
         """Return the loss of a batch; ``seeds`` decide how the counts of each region are split."""
-        batch = gather(self.scan, groups)
+        batch = gather(self.scan, step)
         share, measured = 1.0, batch.counts
         if self.thinning is not None:
             share = self.thinning.share
@@ -55,7 +55,7 @@ class CountLoss:
         prediction = pinn(batch)
         expected = share * prediction.counts
         # The last row of a region and the first of the next are no neighbours on the sample.
-        regions = (len(groups) if pinn.overlapping else groups.numel(), -1)
+        regions = (len(step.groups) if pinn.overlapping else step.groups.numel(), -1)
         canvas, coverage = (image.unflatten(0, regions) for image in (prediction.canvas, prediction.coverage))
         return self.objective(expected, measured, self.scan.mask, canvas, coverage, self.world)
 
@@ -96,9 +96,9 @@ class LabelLoss:
         mean = (light * truth.patches).sum()
         return LabelLoss(scan, labels, torch.polar(torch.ones_like(mean.real), -mean.angle()), world)
 
-    def __call__(self, pinn: PtychoPINN, groups: Int64[Tensor, "region member"], _seeds: Sequence[int] = ()) -> Tensor:
+    def __call__(self, pinn: PtychoPINN, step: Step, _seeds: Sequence[int] = ()) -> Tensor:
         """Return the loss of a batch; while it trains, the network learns from it the flux that the labels imply."""
-        members = groups.reshape(-1)
+        members = step.groups.reshape(-1)
         counts, truth = self.scan.counts(members), self.labels.at(members)
         probe = pinn.probe.detach()
         size, n_modes = probe.shape[-1], len(probe)
@@ -108,8 +108,8 @@ class LabelLoss:
         place = SubpixelShift(truth.remainder.repeat_interleave(n_modes, dim=0), size)
         moved_waves = place(waves.flatten(0, 1)).view(waves.shape)
         with torch.no_grad():
-            light = torch.stack([probe_weight(each) for each in moved_probe])
-            seen = (light * truth.known).sum(dim=(1, 2)) > KNOWN * light.sum(dim=(1, 2))
-            expected = (Intensity() @ FarField())(true_waves[seen])
-            pinn.remember_flux(counts[seen], expected * self.scan.mask)
+            light = probe_weight(moved_probe)
+            known = (light * truth.known).sum(dim=(1, 2), keepdim=True) > KNOWN * light.sum(dim=(1, 2), keepdim=True)
+            expected = (Intensity() @ FarField())(true_waves)
+            pinn.remember_flux(counts * known, expected * (known & self.scan.mask))
         return exit_wave_error(moved_waves, true_waves, truth.known, self.world)

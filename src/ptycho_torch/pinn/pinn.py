@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ptycho_torch.base.world import ALONE
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.physics.backprojection import BackProjection
-from ptycho_torch.physics.forward import detector, merge, probe_weight, stack_regions
+from ptycho_torch.physics.forward import Placement, detector, merge, probe_weight, stack_regions
 from ptycho_torch.physics.scaling import flux_sums, input_scales
 
 # Share of a new batch in the running sums that the flux is solved from: an average over about the last 50 batches.
@@ -139,8 +139,7 @@ class PtychoPINN(nn.Module):
         ``probe`` gives each region a probe of its own, sqrt(counts), which carries the mean counts of that region;
         without it all have that of this network.
         """
-        regions = batch.positions if self.overlapping else batch.positions.reshape(-1, 1, 2)
-        placement = stack_regions(regions, batch.counts.shape[-1])
+        placement = self.placed(batch)
         look, place = placement.look(), placement.place()
         if probe is None:
             lit, patches, weight = self.probe, self.predict(batch.counts), probe_weight(self.probe)
@@ -157,6 +156,13 @@ class PtychoPINN(nn.Module):
             self.remember_flux(batch.counts, expected)
             expected = self.flux.to(expected.dtype) * expected
         return Prediction(expected, canvas, coverage)
+
+    def placed(self, batch: Batch) -> Placement:
+        """Return where the patches of a batch lie: those of a region on one canvas, or each on its own."""
+        size = batch.counts.shape[-1]
+        if self.overlapping:
+            return stack_regions(batch.positions, size, batch.sides)
+        return stack_regions(batch.positions.reshape(-1, 1, 2), size, (size, size))
 
     @torch.no_grad()
     def remember_flux(self, measured: Float32[Tensor, "patch y x"], expected: Float32[Tensor, "patch y x"]) -> None:

@@ -38,7 +38,7 @@ def simulate(draw: Draw, pictures: Pictures) -> Simulated:
     pictures.add(draw.pictures)
     n_regions, n_members, _ = draw.positions.shape
     size, device = draw.probe.shape[-1], draw.probe.device
-    placement = stack_regions(draw.positions, size)
+    placement = stack_regions(draw.positions, size, draw.sides)
     height, width = placement.object_shape
     objects = pictures.objects(draw, (height // n_regions, width))
     look = placement.look()
@@ -51,7 +51,7 @@ def simulate(draw: Draw, pictures: Pictures) -> Simulated:
     light = look.adjoint(probe_weight(probe)).view(objects.shape)
     mean = (light * objects).sum(dim=(1, 2), keepdim=True)
     turn = torch.polar(torch.ones_like(mean.real), -mean.angle())
-    return Simulated(Batch(counts, draw.positions), draw.probe * unit[:, None], turn / unit * objects)
+    return Simulated(Batch(counts, draw.positions, sides=draw.sides), draw.probe * unit[:, None], turn / unit * objects)
 
 
 def relative_errors(

@@ -95,11 +95,11 @@ class UnrolledPINN(PtychoPINN):
 
         ``probe`` gives each region a probe of its own, sqrt(counts); without it all have that of this network.
         """
-        regions = batch.positions if self.overlapping else batch.positions.reshape(-1, 1, 2)
-        placement = stack_regions(regions, batch.counts.shape[-1])
+        placement = self.placed(batch)
         lit = self.probe if probe is None else probe.repeat_interleave(batch.positions.shape[1], dim=0)
         frames = Frames.of(batch.counts, placement, lit, batch.mask)
-        canvas, coverage = self.canvas(frames, len(regions))
+        n_regions = len(batch.positions) if self.overlapping else len(batch.counts)
+        canvas, coverage = self.canvas(frames, n_regions)
         return Prediction(detector(frames.probe)(frames.look(canvas)), canvas, coverage)
 
     def canvas(
@@ -142,6 +142,7 @@ class UnrolledPINN(PtychoPINN):
     def _patches(self, amplitude: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Return the patches of patterns whose positions nobody knows: each on a canvas of its own."""
         nowhere = torch.zeros(len(amplitude), 1, 2, dtype=torch.float64, device=amplitude.device)
-        placement = stack_regions(nowhere, amplitude.shape[-1])
+        size = amplitude.shape[-1]
+        placement = stack_regions(nowhere, size, (size, size))
         frames = Frames.of((amplitude / self.input_scale).square(), placement, self.probe)
         return frames.look(self.canvas(frames, len(amplitude))[0])

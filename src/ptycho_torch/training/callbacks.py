@@ -8,11 +8,11 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ptycho.base.atomic import write_text
 from ptycho.base.watching import Stage, Watcher
+from ptycho_torch.data.batch import Step
 from ptycho_torch.data.pictures import show
 from ptycho_torch.data.stream import Draw
 from ptycho_torch.training.canvas import RunningCanvas
@@ -63,7 +63,7 @@ class Curves(lightning.Callback):
         self._since = time.perf_counter()
 
     def on_train_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Tensor | Draw, batch_idx: int
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Step | Draw, batch_idx: int
     ) -> None:
         """Count the patterns and the time."""
         self.n_patterns += batch.numel() * trainer.world_size
@@ -126,7 +126,7 @@ class Watched(lightning.Callback):
                 self._watcher.add(CURVES[name], value)
 
     def on_train_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Tensor | Draw, batch_idx: int
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Step | Draw, batch_idx: int
     ) -> None:
         """Tell the step, and show the object when somebody looks."""
         now = time.monotonic()
@@ -136,7 +136,7 @@ class Watched(lightning.Callback):
         self._stage.advance(trainer.global_step, batch.numel() * trainer.world_size, self._loss)
         begun = time.perf_counter()
         if self._canvas is not None and self._listened <= LISTENING * (begun - self._listens_since):
-            self._canvas.add(batch.reshape(-1))
+            self._canvas.add(batch.groups.reshape(-1))
         if self._watcher.wants_picture:
             if self._canvas is None:
                 self._canvas = RunningCanvas(pl_module.pinn, trainer.datamodule.training_scan)

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from numpy import ndarray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ptycho.acquisition.acquisition import Acquisition
@@ -23,14 +22,19 @@ from ptycho.base.errors import DataError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import DEFAULT_GROUPS, TrainingConfig
 from ptycho.grouping.neighbours import nearest
-from ptycho.grouping.regions import RegionSampler
+from ptycho.grouping.regions import RegionSampler, region_sides
 from ptycho.grouping.sampling import enough_neighbours, join
 from ptycho_torch.base.world import ALONE, World
+from ptycho_torch.data.batch import Step
 from ptycho_torch.data.scan import Scan
 
 logger = logging.getLogger(__name__)
 
 Indices = Int64[ndarray, " _"]
+# A step is far flung when its canvas has this many times the pixels of a usual one, and a usual canvas has N / 8 px to
+# spare, for the steps of later epochs.
+FAR_FLUNG = 2
+ROOM = 8
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,17 @@ def _kept(n_positions: int, n_subsample: int | None, rng: np.random.Generator) -
     return np.sort(rng.choice(n_positions, n_subsample, replace=False))
 
 
-class _AsTensor(Dataset[Tensor]):
+class _AsDrawn(Dataset[Step]):
     """Steps as they are: the patterns lie on the device already."""
 
-    def __getitem__(self, groups: ndarray) -> Tensor:
-        return torch.from_numpy(groups)
+    def __getitem__(self, step: Step) -> Step:
+        return step
 
 
-class _Steps(Sampler[ndarray]):
+class _Steps(Sampler[Step]):
     """An epoch of steps, each the patterns (region, member) of one batch.
+
+    All steps that are not far flung have canvases of the same sides: what a GPU does in a step is the same every time.
 
     Lightning names the epoch before it begins, so that a resumed run sees what an uninterrupted one would have seen:
     one that goes on inside the epoch of ``start`` leaves out the steps that ``start`` counts. Every process of a run
@@ -115,12 +121,29 @@ class _Steps(Sampler[ndarray]):
         self.epoch = 0 if self.fixed else epoch
         self.n_done = self.start[1] if epoch == self.start[0] else 0
 
-    def __iter__(self) -> Iterator[ndarray]:
-        in_order = self.config.sequential_sampling and self.config.model.gridsize > 1
-        for number, seeds in enumerate(self._in_order() if in_order else self._regions()):
+    def __iter__(self) -> Iterator[Step]:
+        usual = self.sides
+        for number, seeds in enumerate(self._seeds(self.epoch)):
             if number >= self.n_done:
-                regions = self.members[self._grouped(seeds, number)]
-                yield regions[self.world.share(len(regions))]
+                local = self._grouped(seeds, self.epoch, number)
+                height, width = np.maximum(usual, self._sides_of(local)).tolist()
+                share = self.members[local][self.world.share(len(local))]
+                yield Step(torch.from_numpy(share), (height, width))
+
+    @cached_property
+    def sides(self) -> ndarray:
+        """Sides (height, width) of the canvas of a region, px, with room for all but far-flung steps."""
+        first = enumerate(self._seeds(0))
+        needed = np.array([self._sides_of(self._grouped(seeds, 0, number)) for number, seeds in first])
+        area = needed.prod(axis=1)
+        return needed[area <= FAR_FLUNG * np.median(area)].max(axis=0) + self.config.model.N // ROOM
+
+    def _sides_of(self, local: ndarray) -> tuple[int, int]:
+        return region_sides(self.positions[local], self.config.model.N)
+
+    def _seeds(self, epoch: int) -> list[ndarray]:
+        in_order = self.config.sequential_sampling and self.config.model.gridsize > 1
+        return self._in_order() if in_order else self._regions(epoch)
 
     def _start_regions(self) -> None:
         on_a_canvas = max(1, self.canvas_size // self.config.model.gridsize**2)
@@ -129,16 +152,17 @@ class _Steps(Sampler[ndarray]):
         self._per_region = min(-(-self.batch_size // n_regions), len(self.members))
         self._sampler = RegionSampler(self.positions, self._per_region)
         self._epochs_drawn = 0
+        self._drawn: list[ndarray] = []
 
-    def _regions(self) -> list[ndarray]:
+    def _regions(self, epoch: int) -> list[ndarray]:
         """Return the seeds (region, seed) of an epoch's steps; what all epochs before it saw least comes first."""
-        if self.epoch < self._epochs_drawn:
+        if epoch < self._epochs_drawn - 1:
             self._start_regions()
-        while self._epochs_drawn <= self.epoch:
+        while self._epochs_drawn <= epoch:
             rng = np.random.default_rng([self.seed, self._epochs_drawn])
-            steps = [self._sampler.draw(self._n_regions, rng) for _ in range(len(self))]
+            self._drawn = [self._sampler.draw(self._n_regions, rng) for _ in range(len(self))]
             self._epochs_drawn += 1
-        return steps
+        return self._drawn
 
     def _in_order(self) -> list[ndarray]:
         """Return the first positions of the scan in their order, (process, seed) a step."""
@@ -148,11 +172,11 @@ class _Steps(Sampler[ndarray]):
         steps = np.split(seeds, range(n * self.batch_size, len(seeds), n * self.batch_size))
         return [step.reshape(n, -1) for step in steps]
 
-    def _grouped(self, seeds: ndarray, step: int) -> ndarray:
+    def _grouped(self, seeds: ndarray, epoch: int, step: int) -> ndarray:
         """Return the members (region, member) of the groups of seeds, group after group; each draws its neighbours."""
         if self.config.model.gridsize == 1:
             return seeds
-        rng = np.random.default_rng([self.seed, self.epoch, step])
+        rng = np.random.default_rng([self.seed, epoch, step])
         groups = join(seeds.ravel(), self._neighbours, self.config.model.gridsize**2, rng)
         return groups.reshape(len(seeds), -1)
 
@@ -255,7 +279,7 @@ class ScanDataModule(lightning.LightningDataModule):
         fixed: bool,
         oversampled: bool,
         start: tuple[int, int] = (0, 0),
-    ) -> DataLoader[Tensor]:
+    ) -> DataLoader[Step]:
         steps = _Steps(
             *(self.config, acquisition.positions, members, self.n_neighbours, self.seed),
             fixed=fixed,
@@ -265,7 +289,7 @@ class ScanDataModule(lightning.LightningDataModule):
         )
         workers = self.execution.num_workers
         return DataLoader(
-            _AsTensor(),
+            _AsDrawn(),
             batch_size=None,
             sampler=steps,
             num_workers=workers,
@@ -275,12 +299,12 @@ class ScanDataModule(lightning.LightningDataModule):
             prefetch_factor=self.execution.prefetch_factor if workers else None,
         )
 
-    def train_dataloader(self) -> DataLoader[Tensor]:
+    def train_dataloader(self) -> DataLoader[Step]:
         """Return the steps of training; every epoch draws its own."""
         fixed, oversampled = self.config.sequential_sampling, self.config.enable_oversampling
         return self._loader(self.training, self.split.training, fixed=fixed, oversampled=oversampled, start=self.start)
 
-    def val_dataloader(self) -> list[DataLoader[Tensor]]:
+    def val_dataloader(self) -> list[DataLoader[Step]]:
         """Return the steps of validation, the same in every epoch; none without held-out patterns.
 
         Every pattern seeds one group at most: more would say the same again.

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.base.world import ALONE, World
+from ptycho_torch.data.batch import Step
 from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.pinn.build import loss_of, objective_of
@@ -25,7 +26,7 @@ JUDGE = Objective(poisson=0.0, amplitude=1.0)
 class PtychoModule(lightning.LightningModule):
     """Training of one network on one scan.
 
-    The data module holds the patterns, once and on the device; a batch is a tensor of indices into them.
+    The data module holds the patterns, once and on the device; a batch is a `Step` of indices into them.
 
     Parameters
     ----------
@@ -69,11 +70,11 @@ class PtychoModule(lightning.LightningModule):
         self.training_loss = loss_of(model, data.training, data.training_scan, objective, thinning, self.world)
         self.validation_loss = loss_of(model, data.validation, data.validation_scan, JUDGE, thinning, self.world)
 
-    def training_step(self, groups: Tensor, index: int) -> Tensor:
-        """Return the loss of one batch (region, member) of pattern indices."""
-        of_step = self.trainer.datamodule.seed, self.current_epoch, index
-        loss = self.training_loss(self.pinn, groups, self._seeds(groups, *of_step))
-        now = torch.stack([loss.detach().float() * groups.numel(), loss.new_tensor(groups.numel())])
+    def training_step(self, step: Step, index: int) -> Tensor:
+        """Return the loss of one batch."""
+        seeds = self._seeds(step, self.trainer.datamodule.seed, self.current_epoch, index)
+        loss = self.training_loss(self.pinn, step, seeds)
+        now = step.numel() * torch.stack([loss.detach().float(), loss.new_ones(())])
         self.seen = self.seen.to(loss.device) + now
         if self.trainer.is_last_batch:
             losses, number = self.world.sum(self.seen)
@@ -81,18 +82,18 @@ class PtychoModule(lightning.LightningModule):
             self.seen = torch.zeros(2)
         return loss
 
-    def validation_step(self, groups: Tensor, index: int) -> None:
+    def validation_step(self, step: Step, index: int) -> None:
         """Log how well held-out patterns are explained, or how near their patches are to the labels.
 
         Where counts are split, these are too, in every epoch alike: who repeats noise shall not look better for it.
         """
-        loss = self.validation_loss(self.pinn, groups, self._seeds(groups, index))
-        self.log("val_loss", loss, on_epoch=True, batch_size=groups.numel(), sync_dist=True)
+        loss = self.validation_loss(self.pinn, step, self._seeds(step, index))
+        self.log("val_loss", loss, on_epoch=True, batch_size=step.numel(), sync_dist=True)
 
-    def _seeds(self, groups: Tensor, *of_step: int) -> list[int]:
+    def _seeds(self, step: Step, *of_step: int) -> list[int]:
         """Return the seeds of what is drawn for the regions of a step: the same whoever takes them."""
-        first = self.world.rank * len(groups)
-        return [hash((*of_step, first + region)) for region in range(len(groups))]
+        first = self.world.rank * len(step.groups)
+        return [hash((*of_step, first + region)) for region in range(len(step.groups))]
 
     def on_train_epoch_end(self) -> None:
         """Let the loss of the epoch decide the learning rate: here, before its state is kept."""
