@@ -150,12 +150,16 @@ class PtychoPINN(nn.Module):
             patches = self._patches_behind(seen, batch.counts.sqrt() * scale)
             # Regions of any exposure lie on one canvas: their light is comparable in the unit of the network.
             weight = probe_weight(seen)
-        canvas, coverage = merge(patches, weight, look, place, len(regions))
+        canvas, coverage = merge(patches, weight, look, place, self.n_regions(batch))
         expected = detector(place.spread(lit))(look(canvas))
         if self.flux_solved:
             self.remember_flux(batch.counts, expected)
             expected = self.flux.to(expected.dtype) * expected
         return Prediction(expected, canvas, coverage)
+
+    def n_regions(self, batch: Batch) -> int:
+        """Return how many canvases the patches of a batch lie on."""
+        return len(batch.positions) if self.overlapping else len(batch.counts)
 
     def placed(self, batch: Batch) -> Placement:
         """Return where the patches of a batch lie: those of a region on one canvas, or each on its own."""

@@ -98,8 +98,7 @@ class UnrolledPINN(PtychoPINN):
         placement = self.placed(batch)
         lit = self.probe if probe is None else probe.repeat_interleave(batch.positions.shape[1], dim=0)
         frames = Frames.of(batch.counts, placement, lit, batch.mask)
-        n_regions = len(batch.positions) if self.overlapping else len(batch.counts)
-        canvas, coverage = self.canvas(frames, n_regions)
+        canvas, coverage = self.canvas(frames, self.n_regions(batch))
         return Prediction(detector(frames.probe)(frames.look(canvas)), canvas, coverage)
 
     def canvas(
