@@ -11,6 +11,7 @@ from ptycho.base.errors import ConfigError
 from ptycho.grouping.groups import Groups
 from ptycho.grouping.neighbours import nearest
 from ptycho.grouping.overlap import overlap
+from ptycho.grouping.regions import RegionSampler
 from ptycho.grouping.sampling import draw_groups, enough_neighbours
 
 
@@ -111,3 +112,15 @@ def test_overlap_is_linear_in_the_distance():
     assert of(2) == 0
     assert of(0, 1, 2) == pytest.approx((0.7 + 0.7 + 0.6) / 3)
     assert of(0, 1, diameter=30.0) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("n", "n_members"), [(7, 3), (1, 1), (1024, 4), (2500, 16)])
+def test_a_region_begins_at_one_of_the_positions_seen_least_whichever_alike(n, n_members):
+    positions = np.random.default_rng(1).uniform(0, 100, (n, 2))
+    sampler, rng = RegionSampler(positions, n_members), np.random.default_rng(2)
+    plain, visits = np.random.default_rng(2), np.zeros(n, np.int64)
+    for _ in range(400):
+        region = sampler.draw(1, rng)[0]
+        least = np.flatnonzero(visits == visits.min())
+        assert region[0] == least[plain.integers(len(least))]
+        visits[region] += 1

@@ -277,3 +277,20 @@ def test_a_position_may_be_cut_anywhere():
     law = Likelihood(SCAN, margin, held_out_fraction=0.0, free=("object_", "positions"))
     assert not torch.equal(law.placement.corners, law.recut(wide.positions).placement.corners)
     assert law.recut(wide.positions)(wide).deviance == pytest.approx(law(wide).deviance, rel=1e-2)
+
+
+def test_frames_of_a_large_scan_take_turns_with_masks_and_hold_out_no_more_than_is_enough(monkeypatch):
+    many = WHOLE(held_out_fraction=0.1)
+    monkeypatch.setattr(likelihood_module, "MASK_BYTES", 4 * SCAN.size**2)
+    turns = WHOLE(held_out_fraction=0.1)
+    assert turns.held.shape == (4, SCAN.size, SCAN.size)
+    assert torch.equal(turns.held, many.held[:4])
+    rows = slice(2, 7)
+    assert torch.equal(turns.held_out(rows), turns.held[[2, 3, 0, 1, 2]])
+    assert turns.part(torch.tensor([5, 1])).held_out(slice(0, 2)).equal(turns.held[[1, 1]])
+    everywhere = turns.held_out(slice(None))
+    assert turns.n_used == int((SCAN.mask & ~everywhere).sum())
+    assert len(turns(AWAY).held_out) == int(everywhere.sum())
+    monkeypatch.setattr(likelihood_module, "ENOUGH_HELD", 500)
+    few = WHOLE(held_out_fraction=0.1).held_out(slice(None))
+    assert 300 < int(few.sum()) < 700

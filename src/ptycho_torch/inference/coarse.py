@@ -32,7 +32,7 @@ def coarser_likelihood(likelihood: Likelihood) -> Likelihood:
     """Return the likelihood of the same frames on the coarse scan, with the same pixels held out."""
     scan, placement = coarser_scan(likelihood.scan, likelihood.placement)
     coarse = Likelihood(scan, placement, held_out_fraction=0.0, frames=likelihood.frames)
-    return coarse.holding_out(_middle(likelihood.held, scan.size))
+    return coarse.holding_out(_middle(likelihood.held, scan.size), likelihood.mask_of)
 
 
 def coarser(fine: Estimate) -> Estimate:

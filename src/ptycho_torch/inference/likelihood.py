@@ -22,6 +22,8 @@ from ptycho_torch.physics.subpixel import SubpixelShift
 
 # Bytes of exit waves in one chunk: a processor likes what fits its cache, a GPU what fills it.
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
+# Bytes of masks of pixels that are held out, and pixels that are enough to tell when iterations fit noise.
+MASK_BYTES, ENOUGH_HELD = 2**26, 2**22
 # Mean square of the weights of a variation that is assumed as long as they are smaller: they begin at zero.
 WEAK = 1e-2
 # Share of the stiffness that a position has in a known object: one that is made from the same frames follows them.
@@ -51,13 +53,24 @@ class Value:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some frames: their rows among those that take part, their numbers in the scan, and where their patches lie."""
+    """Some frames: their rows among those that take part, their numbers in the scan, and where their patches lie.
+
+    The operators are made when they are needed: those of all frames would fill the memory.
+    """
 
     rows: slice
     frames: Int64[Tensor, " frame"]
     placement: Placement
-    look: PatchesAt
-    place: SubpixelShift
+
+    @property
+    def look(self) -> PatchesAt:
+        """What cuts the patches; its adjoint stitches."""
+        return self.placement.look()
+
+    @property
+    def place(self) -> SubpixelShift:
+        """What moves fields by the sub-pixel remainders."""
+        return self.placement.place()
 
 
 class Likelihood:
@@ -69,7 +82,8 @@ class Likelihood:
         The measurement, and where its patches lie on the canvas. Positions of an estimate may differ from the
         placement's by about a pixel: the probe carries the difference.
     held_out_fraction
-        Share of the trusted pixels that take no part: they tell when iterations begin to fit the noise.
+        Share of the trusted pixels that take no part, 4 million at most: they tell when iterations begin to fit the
+        noise.
     free
         Parts of an estimate whose gradient is wanted; that of the others is zero, and directions do not change them.
     prior
@@ -97,20 +111,30 @@ class Likelihood:
         device = scan.positions.device
         self.frames = torch.arange(len(scan), device=device) if frames is None else frames
         self._cut(placement)
-        held = torch.zeros(len(self.frames), scan.size, scan.size, dtype=torch.bool, device=device)
+        n_pixels = scan.size**2
+        # Frames take turns where there are many: their noise is independent, and so is what the same pixels say.
+        n_masks = min(len(self.frames), max(1, MASK_BYTES // n_pixels))
+        held = torch.zeros(n_masks, scan.size, scan.size, dtype=torch.bool, device=device)
         if held_out_fraction > 0:
+            fraction = min(held_out_fraction, ENOUGH_HELD / (len(self.frames) * n_pixels))
             generator = torch.Generator(device=device).manual_seed(seed)
-            held = torch.rand(held.shape, generator=generator, device=device) < held_out_fraction
+            held = torch.rand(held.shape, generator=generator, device=device) < fraction
         self.held = held & scan.mask
+        self.mask_of = torch.arange(len(self.frames), device=device) % n_masks
 
     @property
     def n_used(self) -> int:
         """Pixels that take part."""
-        return len(self.frames) * int(self.scan.mask.sum()) - int(self.held.sum())
+        held = self.held.sum(dim=(1, 2))[self.mask_of]
+        return len(self.frames) * int(self.scan.mask.sum()) - int(held.sum())
+
+    def held_out(self, rows: slice) -> Bool[Tensor, "frame y x"]:
+        """Return the pixels that take no part, of some of the frames."""
+        return self.held[self.mask_of[rows]]
 
     def used(self, rows: slice) -> Bool[Tensor, "frame y x"]:
         """Return the pixels that take part, of some of the frames."""
-        return self.scan.mask & ~self.held[rows]
+        return self.scan.mask & ~self.held_out(rows)
 
     def _cut(self, placement: Placement) -> None:
         self.placement = placement
@@ -119,8 +143,7 @@ class Likelihood:
         self.chunks = []
         for start in range(0, len(self.frames), n_frames):
             rows = slice(start, min(start + n_frames, len(self.frames)))
-            part = placement.part(self.frames[rows])
-            self.chunks.append(Chunk(rows, self.frames[rows], part, part.look(), part.place()))
+            self.chunks.append(Chunk(rows, self.frames[rows], placement.part(self.frames[rows])))
 
     def freeing(self, free: Iterable[str]) -> "Likelihood":
         """Return the same likelihood with other parts free."""
@@ -128,10 +151,10 @@ class Likelihood:
         other.free = frozenset(free)
         return other
 
-    def holding_out(self, held: Bool[Tensor, "frame y x"]) -> "Likelihood":
-        """Return the same likelihood with other pixels held out."""
+    def holding_out(self, held: Bool[Tensor, "mask y x"], mask_of: Int64[Tensor, " frame"]) -> "Likelihood":
+        """Return the same likelihood with other pixels held out: some masks, and which one each frame has."""
         other = copy.copy(self)
-        other.held = held & self.scan.mask
+        other.held, other.mask_of = held & self.scan.mask, mask_of
         return other
 
     def part(self, rows: Int64[Tensor, " some"]) -> "Likelihood":
@@ -139,7 +162,7 @@ class Likelihood:
         other = copy.copy(self)
         other.frames = self.frames[rows]
         other._cut(self.placement)
-        other.held = self.held[rows]
+        other.mask_of = self.mask_of[rows]
         return other
 
     def expecting(self, prior: Prior | None) -> "Likelihood":
@@ -181,7 +204,7 @@ class Likelihood:
         for chunk, probes, patches, field in self.fields(at):
             measured = self.scan.counts(chunk.frames)
             expected = self.expected(at, field) * self.scan.mask
-            held = self.held[chunk.rows]
+            held = self.held_out(chunk.rows)
             deviance = poisson_deviance(expected, measured)
             outside.append(deviance[held])
             root = measured.sqrt()
@@ -195,7 +218,7 @@ class Likelihood:
             residual = self._residual(chunk, expected, measured)
             back = self.far_field.adjoint(2 * residual[:, None] * field)
             if "object_" in self.free:
-                gradient.object_.add_(chunk.look.adjoint((probes.fields.conj() * back).sum(dim=1)))
+                chunk.look.add_adjoint(gradient.object_, (probes.fields.conj() * back).sum(dim=1))
             if self.free & PARTS:
                 probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
             if "haze" in self.free:
@@ -260,7 +283,7 @@ class Likelihood:
         """Return sum_j |P_j|^2 on every canvas pixel: how much the scan can know of it, counts."""
         seen = torch.zeros(self.object_shape, device=at.object_.device)
         for chunk, probes in self.probes(at):
-            seen += chunk.look.adjoint(squared_modulus(probes.fields).sum(dim=1))
+            chunk.look.add_adjoint(seen, squared_modulus(probes.fields).sum(dim=1))
         return seen
 
     def transparency(self, at: Estimate) -> Float32[Tensor, "y x"]:

@@ -87,7 +87,7 @@ class Fisher:
             for direction, sums in zip(directions, found, strict=True):
                 change = far_field(probes.fields * chunk.look(direction)[:, None])
                 slope = (lit.conj() * change).real.sum(dim=1, keepdim=True)
-                sums += self._back(chunk, probes, slope * lit)
+                self._add_back(sums, chunk, probes, slope * lit)
         return self.free(found)
 
     @torch.no_grad()
@@ -102,7 +102,7 @@ class Fisher:
             shape = (len(field), 1, *field.shape[-2:])
             for sums in drawn:
                 noise = torch.randn(shape, generator=generator, device=field.device)
-                sums += self._back(chunk, probes, noise * lit)
+                self._add_back(sums, chunk, probes, noise * lit)
         return self.free(drawn)
 
     @torch.no_grad()
@@ -118,7 +118,7 @@ class Fisher:
             noise = counts.sqrt() * torch.randn(counts.shape, generator=generator, device=counts.device)
             weight = self._weight(chunk.rows, field)
             for sums, change in zip(found, (self.likelihood.expected(self.at, field) - counts, noise), strict=True):
-                sums += self._back(chunk, probes, 2 * (weight * change)[:, None] * field)
+                self._add_back(sums, chunk, probes, 2 * (weight * change)[:, None] * field)
         residual, noise = self.free(found).split(1)
         return residual, noise
 
@@ -155,10 +155,10 @@ class Fisher:
         expected = self.likelihood.expected(self.at, field) + self.extra
         return self.likelihood.used(rows) / expected.clamp_min(FLOOR)
 
-    def _back(self, chunk: Chunk, probes: FrameProbes, fields: Tensor) -> Tensor:
-        """Return sum_m A_m^H of fields on the detector."""
+    def _add_back(self, sums: Tensor, chunk: Chunk, probes: FrameProbes, fields: Tensor) -> None:
+        """Add sum_m A_m^H of fields on the detector to a canvas."""
         exits = self.likelihood.far_field.adjoint(fields)
-        return chunk.look.adjoint((probes.fields.conj() * exits).sum(dim=1))
+        chunk.look.add_adjoint(sums, (probes.fields.conj() * exits).sum(dim=1))
 
 
 def shot_noise_limit(

@@ -1,7 +1,7 @@
 """From patterns to the stitched object, in batches."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
@@ -10,7 +10,7 @@ from torch import Tensor
 from ptycho.base.watching import NOBODY, Stage, Watcher
 from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted_sums
+from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
 
@@ -47,7 +47,7 @@ def summed_patches(
     batch_size: int,
     flux: float = 1.0,
     watcher: Watcher = NOBODY,
-) -> tuple[Complex64[Tensor, "height width"], Complex64[Tensor, "height width"]]:
+) -> Complex64[Tensor, "2 height width"]:
     """Predict a patch for every member of every group; sum lit patches, and the light, on one canvas.
 
     Parameters
@@ -65,30 +65,29 @@ def summed_patches(
 
     Returns
     -------
-    numerator, denominator
-        Sums of parts of a scan add up to those of the whole, unless the network sees neighbours. A pattern that is in
-        several groups counts once, by the mean of its patches: the light is what fell.
+    sums
+        Numerator and denominator. Those of parts of a scan add up to those of the whole, unless the network sees
+        neighbours. A pattern that is in several groups counts once, by the mean of its patches: the light is what fell.
     """
     if isinstance(pinn, UnrolledPINN):
         return _sums_of_passes(pinn, scan, placement, groups[:, 0], batch_size=batch_size, flux=flux, watcher=watcher)
     weight = probe_weight(pinn.probe)
     times_seen = torch.bincount(groups.reshape(-1), minlength=len(scan))[:, None, None]
-    numerator = torch.zeros(placement.object_shape, dtype=torch.complex64, device=weight.device)
-    denominator = torch.zeros_like(numerator)
+    sums = torch.zeros((2, *placement.object_shape), dtype=torch.complex64, device=weight.device)
     stage = Stage(watcher, "prediction", len(groups), measure="", unit="patterns")
     done = 0
     for some in groups.split(batch_size):
         members = some.reshape(-1)
         patches = pinn.predict(scan.counts(members) / flux)
         part = placement.part(members)
-        lit_patches, light = weighted_sums(patches, weight / times_seen[members], part.look(), part.place())
-        numerator += lit_patches
-        denominator += light
+        look, place, lit = part.look(), part.place(), (weight / times_seen[members]).to(torch.complex64)
+        look.add_adjoint(sums[0], place(lit * patches))
+        look.add_adjoint(sums[1], place(lit))
         done += len(some)
         stage.advance(done, len(members))
         if watcher.wants_picture:
-            show(watcher, *divide(numerator, denominator))
-    return numerator, denominator
+            show(watcher, *divide(*sums))
+    return sums
 
 
 def _sums_of_passes(
@@ -100,27 +99,30 @@ def _sums_of_passes(
     batch_size: int,
     flux: float,
     watcher: Watcher,
-) -> tuple[Complex64[Tensor, "height width"], Complex64[Tensor, "height width"]]:
+) -> Complex64[Tensor, "2 height width"]:
     """Return the sums of lit patches, and of the light, after the last pass over a canvas that all frames share."""
 
     def parts() -> Iterator[Frames]:
         for some in members.split(batch_size):
             yield Frames.of(scan.counts(some) / flux, placement.part(some), pinn.probe, scan.mask)
 
-    def total(sums: Iterator[Tensor]) -> Tensor:
-        return functools.reduce(torch.Tensor.add_, sums)
+    def total(patches_of: Callable[[Frames], Tensor], dtype: torch.dtype) -> Tensor:
+        sums = torch.zeros(placement.object_shape, dtype=dtype, device=pinn.probe.device)
+        for frames in parts():
+            frames.look.add_adjoint(sums, patches_of(frames))
+        return sums
 
-    light = total(frames.look.adjoint(frames.light) for frames in parts())
+    light = total(lambda frames: frames.light, torch.float32)
     canvas = lit = torch.ones_like(light, dtype=torch.complex64)
     stage = Stage(watcher, "prediction", pinn.passes * len(members), measure="", unit="patterns")
     for done in range(1, pinn.passes + 1):
-        residual = total(frames.look.adjoint(frames.residual(canvas)) for frames in parts())
-        lit = total(pinn.lit_patches(canvas, residual, light, frames) for frames in parts())
+        residual = total(functools.partial(Frames.residual, canvas=canvas), torch.complex64)
+        lit = total(functools.partial(pinn.lit_patches, canvas, residual, light), torch.complex64)
         canvas, coverage = divide(lit, light.to(torch.complex64))
         stage.advance(done * len(members), len(members))
         if watcher.wants_picture:
             show(watcher, canvas, coverage)
-    return lit, light.to(torch.complex64)
+    return torch.stack([lit, light.to(torch.complex64)])
 
 
 @torch.no_grad()

@@ -113,13 +113,12 @@ class Solver:
         """Return the lit patches that the network predicts from some frames alone, and their light, summed up."""
         positions = self.scan.positions[frames].cpu().numpy()
         groups = groups_of(positions, self.pinn.channels, self.n_neighbours).to(frames.device)
-        summed = summed_patches(
+        return summed_patches(
             *(self.pinn, self.scan, self.placement, frames[groups]),
             batch_size=self.batch_size,
             flux=self.flux,
             watcher=self.watcher,
         )
-        return torch.stack(summed)
 
     def solve(self, sums: Sums, frames: Frames) -> Solved:
         """Bring stitched patches to the counts of some frames, and let iterations over these finish it.

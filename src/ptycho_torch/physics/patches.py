@@ -1,7 +1,7 @@
 """Cutting patches from the object; its adjoint is stitching."""
 
 import torch
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int32, Int64, Shaped
 from torch import Tensor
 
 from ptycho_torch.physics.operator import LinearOperator
@@ -23,23 +23,34 @@ class PatchesAt(LinearOperator):
         (height, width) of the object, px. Every patch must lie inside.
     """
 
-    index: Tensor
+    first: Tensor
+    within: Tensor
 
     def __init__(self, corners: Int64[Tensor, "patch 2"], size: int, object_shape: tuple[int, int]) -> None:
         super().__init__()
         height, width = object_shape
-        within = torch.arange(size, device=corners.device)
-        first = corners[:, 0] * width + corners[:, 1]
-        index = first[:, None, None] + within[:, None] * width + within
-        self.register_buffer("index", index.to(torch.int32), persistent=False)
+        axis = torch.arange(size, dtype=torch.int32, device=corners.device)
+        first = (corners[:, 0] * width + corners[:, 1]).to(torch.int32)
+        self.register_buffer("first", first[:, None, None], persistent=False)
+        self.register_buffer("within", axis[:, None] * width + axis, persistent=False)
         self.object_shape = (height, width)
+
+    @property
+    def index(self) -> Int32[Tensor, "patch y x"]:
+        """Where every pixel of the patches lies in the object, row after row; made when it is needed."""
+        return self.first + self.within
 
     def forward(self, x: Shaped[Tensor, "height width"]) -> Shaped[Tensor, "patch y x"]:
         """Cut the patches from an object."""
-        return x.reshape(-1).index_select(0, self.index.reshape(-1)).view(self.index.shape)
+        index = self.index
+        return x.reshape(-1).index_select(0, index.reshape(-1)).view(index.shape)
 
     def adjoint(self, y: Shaped[Tensor, "patch y x"]) -> Shaped[Tensor, "height width"]:
         """Add the patches onto an empty canvas."""
-        height, width = self.object_shape
-        canvas = torch.zeros(height * width, dtype=y.dtype, device=y.device)
-        return canvas.index_add(0, self.index.reshape(-1), y.reshape(-1)).view(height, width)
+        canvas = torch.zeros(self.object_shape, dtype=y.dtype, device=y.device)
+        self.add_adjoint(canvas, y)
+        return canvas
+
+    def add_adjoint(self, canvas: Shaped[Tensor, "height width"], y: Shaped[Tensor, "patch y x"]) -> None:
+        """Add the patches onto a canvas in place: the work is that of the patches, however large the canvas."""
+        canvas.view(-1).index_add_(0, self.index.reshape(-1), y.reshape(-1))
