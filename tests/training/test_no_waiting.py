@@ -1,5 +1,7 @@
 """A step of training reads nothing back: a GPU never waits for the processor, and does the same work every time."""
 
+from dataclasses import replace
+
 import lightning
 import numpy as np
 import pytest
@@ -132,7 +134,7 @@ def test_steps_have_one_canvas_and_it_holds_them(choices):
 def test_a_far_flung_position_does_not_make_every_canvas_large():
     positions = SCAN.positions.copy()
     positions[7] += 5000
-    far = type(SCAN)(**{**vars(SCAN), "positions": positions})
+    far = replace(SCAN, positions=positions)
     data = ScanDataModule(config_of(ModelConfig(N=32)), PyTorchExecutionConfig(), far, None, 0)
     sides = np.array([step.sides for step in data.train_dataloader()])
     assert sides.max() > 4000

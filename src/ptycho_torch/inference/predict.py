@@ -1,7 +1,7 @@
 """From patterns to the stitched object, in batches."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
@@ -10,7 +10,7 @@ from torch import Tensor
 from ptycho.base.watching import NOBODY, Stage, Watcher
 from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted_sums
+from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
 
@@ -71,9 +71,9 @@ def summed_patches(
     """
     if isinstance(pinn, UnrolledPINN):
         return _sums_of_passes(pinn, scan, placement, groups[:, 0], batch_size=batch_size, flux=flux, watcher=watcher)
-    weight = probe_weight(pinn.probe)
+    light = probe_weight(pinn.probe)
     times_seen = torch.bincount(groups.reshape(-1), minlength=len(scan))[:, None, None]
-    numerator = torch.zeros(placement.object_shape, dtype=torch.complex64, device=weight.device)
+    numerator = torch.zeros(placement.object_shape, dtype=torch.complex64, device=light.device)
     denominator = torch.zeros_like(numerator)
     stage = Stage(watcher, "prediction", len(groups), measure="", unit="patterns")
     done = 0
@@ -81,9 +81,10 @@ def summed_patches(
         members = some.reshape(-1)
         patches = pinn.predict(scan.counts(members) / flux)
         part = placement.part(members)
-        lit_patches, light = weighted_sums(patches, weight / times_seen[members], part.look(), part.place())
-        numerator += lit_patches
-        denominator += light
+        look = part.look()
+        weight = light / times_seen[members] if pinn.channels > 1 else light
+        for canvas, moved in zip((numerator, denominator), weighted(patches, weight, part.place()), strict=True):
+            look.add_to(canvas, moved)
         done += len(some)
         stage.advance(done, len(members))
         if watcher.wants_picture:
@@ -103,19 +104,19 @@ def _sums_of_passes(
 ) -> tuple[Complex64[Tensor, "height width"], Complex64[Tensor, "height width"]]:
     """Return the sums of lit patches, and of the light, after the last pass over a canvas that all frames share."""
 
-    def parts() -> Iterator[Frames]:
+    def total(says: Callable[[Frames], Tensor], dtype: torch.dtype = torch.complex64) -> Tensor:
+        summed = torch.zeros(placement.object_shape, dtype=dtype, device=members.device)
         for some in members.split(batch_size):
-            yield Frames.of(scan.counts(some) / flux, placement.part(some), pinn.probe, scan.mask)
+            frames = Frames.of(scan.counts(some) / flux, placement.part(some), pinn.probe, scan.mask)
+            frames.look.add_to(summed, says(frames))
+        return summed
 
-    def total(sums: Iterator[Tensor]) -> Tensor:
-        return functools.reduce(torch.Tensor.add_, sums)
-
-    light = total(frames.look.adjoint(frames.light) for frames in parts())
+    light = total(lambda frames: frames.light, torch.float32)
     canvas = lit = torch.ones_like(light, dtype=torch.complex64)
     stage = Stage(watcher, "prediction", pinn.passes * len(members), measure="", unit="patterns")
     for done in range(1, pinn.passes + 1):
-        residual = total(frames.look.adjoint(frames.residual(canvas)) for frames in parts())
-        lit = total(pinn.lit_patches(canvas, residual, light, frames) for frames in parts())
+        residual = total(functools.partial(Frames.residual, canvas=canvas))
+        lit = total(functools.partial(pinn.lit_patches, canvas, residual, light))
         canvas, coverage = divide(lit, light.to(torch.complex64))
         stage.advance(done * len(members), len(members))
         if watcher.wants_picture:

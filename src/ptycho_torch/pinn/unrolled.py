@@ -95,10 +95,9 @@ class UnrolledPINN(PtychoPINN):
 
         ``probe`` gives each region a probe of its own, sqrt(counts); without it all have that of this network.
         """
-        placement = self.placed(batch)
+        placement, n_regions = self.placed(batch)
         lit = self.probe if probe is None else probe.repeat_interleave(batch.positions.shape[1], dim=0)
         frames = Frames.of(batch.counts, placement, lit, batch.mask)
-        n_regions = len(batch.positions) if self.overlapping else len(batch.counts)
         canvas, coverage = self.canvas(frames, n_regions)
         return Prediction(detector(frames.probe)(frames.look(canvas)), canvas, coverage)
 
@@ -114,9 +113,8 @@ class UnrolledPINN(PtychoPINN):
         canvas = torch.ones_like(light, dtype=torch.complex64)
         for _ in range(self.passes):
             residual = frames.look.adjoint(frames.residual(canvas))
-            canvas, _ = divide(
-                self.lit_patches(canvas, residual, light, frames), light.to(torch.complex64), brightest_light
-            )
+            lit = frames.look.adjoint(self.lit_patches(canvas, residual, light, frames))
+            canvas, _ = divide(lit, light.to(torch.complex64), brightest_light)
         return canvas, light
 
     def lit_patches(
@@ -125,8 +123,8 @@ class UnrolledPINN(PtychoPINN):
         residual: Complex64[Tensor, "height width"],
         light: Float32[Tensor, "height width"],
         frames: Frames,
-    ) -> Complex64[Tensor, "height width"]:
-        """Return the patches that the network makes of a canvas, weighted by the light and summed: parts add up.
+    ) -> Complex64[Tensor, "patch y x"]:
+        """Return the patches that the network makes of a canvas, weighted by the light.
 
         ``residual`` and ``light`` are the sums over all frames of the canvas, ``frames`` may be some of them.
         """
@@ -137,7 +135,7 @@ class UnrolledPINN(PtychoPINN):
         dose = (own_light.sum(dim=(1, 2), keepdim=True).log10() - USUAL_DOSE) / DOSE_RANGE
         images = [torch.view_as_real(image) for image in (patches, own_step, common_step)]
         seen = torch.cat([*images, (own_light / peak)[..., None], dose.expand(own_light.shape)[..., None]], dim=-1)
-        return frames.look.adjoint(own_light * self.network(seen.movedim(-1, 1))[:, 0])
+        return own_light * self.network(seen.movedim(-1, 1))[:, 0]
 
     def _patches(self, amplitude: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Return the patches of patterns whose positions nobody knows: each on a canvas of its own."""
