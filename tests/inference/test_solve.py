@@ -12,7 +12,7 @@ from ptycho_torch.inference import solve
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.solve import Solver
-from ptycho_torch.physics.forward import probe_weight, weighted_sums
+from ptycho_torch.physics.forward import probe_weight, weighted
 from ptycho_torch.pinn.build import Constants, build
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
 
@@ -32,7 +32,7 @@ class Saying(Solver):
         EXPOSURES.append((self.flux, float(self.scan.counts(frames).mean())))
         part = self.placement.part(frames)
         patches, weight = part.look()(self.object_), probe_weight(self.pinn.probe)
-        return torch.stack(weighted_sums(patches, weight, part.look(), part.place()))
+        return torch.stack([part.look().adjoint(moved) for moved in weighted(patches, weight, part.place())])
 
 
 def solved(photons, blur=0.0, learnt=False, refinement=HELD_BACK):

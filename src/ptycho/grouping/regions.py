@@ -6,6 +6,7 @@ from numpy import ndarray
 
 from ptycho.base.arrays import Positions
 
+# Positions whose least seen ones are counted together: a draw looks at one block, and at the number of each.
 BLOCK = 1024
 
 
@@ -42,30 +43,32 @@ class RegionSampler:
         self._positions = positions
         self._tree = cKDTree(positions)
         self._visits = np.zeros(len(positions), dtype=np.int64)
-        self._look_for_least()
+        self._new_round()
 
     def draw(self, n_regions: int, rng: np.random.Generator) -> Int64[ndarray, "region member"]:
         """Return the members of regions, the seed first; rarely seen positions are seeds before others."""
         regions = np.empty((n_regions, self.n_members), dtype=np.int64)
         for region in regions:
-            seed = self._least(int(rng.integers(self._counts.sum())))
+            seed = self._rarest(int(rng.integers(self._n_least)))
             region[:] = np.atleast_1d(self._tree.query(self._positions[seed], self.n_members)[1])
+            first_time = region[self._is_least[region]]
             self._visits[region] += 1
-            seen = region[self._is_least[region]]
-            self._is_least[seen] = False
-            np.subtract.at(self._counts, seen // BLOCK, 1)
-            if not self._counts.any():
-                self._look_for_least()
+            self._is_least[first_time] = False
+            np.subtract.at(self._in_block, first_time // BLOCK, 1)
+            self._n_least -= len(first_time)
+            if self._n_least == 0:
+                self._new_round()
         return regions
 
-    def _look_for_least(self) -> None:
-        """Mark the positions that have been seen least, and count them in blocks: a draw looks into one of these."""
+    def _new_round(self) -> None:
+        """Mark the positions that were seen least, and count them block by block."""
         self._is_least = self._visits == self._visits.min()
-        self._counts = np.add.reduceat(self._is_least, np.arange(0, len(self._is_least), BLOCK), dtype=np.int64)
+        self._in_block = np.add.reduceat(self._is_least, np.arange(0, len(self._is_least), BLOCK), dtype=np.int64)
+        self._n_least = int(self._in_block.sum())
 
-    def _least(self, rank: int) -> int:
-        """Return the position of a rank among those that have been seen least."""
-        up_to = np.cumsum(self._counts)
-        block = int(np.searchsorted(up_to, rank, side="right"))
-        inside = self._is_least[block * BLOCK : (block + 1) * BLOCK]
-        return block * BLOCK + int(np.flatnonzero(inside)[rank - up_to[block] + self._counts[block]])
+    def _rarest(self, number: int) -> int:
+        """Return one of the positions that were seen least, by its number among them."""
+        up_to = self._in_block.cumsum()
+        block = int(np.searchsorted(up_to, number, side="right"))
+        within = number - int(up_to[block] - self._in_block[block])
+        return block * BLOCK + int(np.flatnonzero(self._is_least[block * BLOCK : (block + 1) * BLOCK])[within])

@@ -57,7 +57,7 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
         share = field * (mask / expected.clamp_min(FLOOR))[:, None]
         coherence = torch.einsum("fmyx,fkyx->fmk", field.conj(), share) / size**2
         known = torch.einsum("fmk,fmyx,fkyx->fyx", coherence, probes.fields, probes.fields.conj())
-        chunk.look.add_adjoint(information, known.real)
+        chunk.look.add_to(information, known.real)
     return Evidence(torch.cat(deviances), torch.cat(scores), information)
 
 

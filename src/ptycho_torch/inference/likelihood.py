@@ -218,7 +218,7 @@ class Likelihood:
             residual = self._residual(chunk, expected, measured)
             back = self.far_field.adjoint(2 * residual[:, None] * field)
             if "object_" in self.free:
-                chunk.look.add_adjoint(gradient.object_, (probes.fields.conj() * back).sum(dim=1))
+                chunk.look.add_to(gradient.object_, (probes.fields.conj() * back).sum(dim=1))
             if self.free & PARTS:
                 probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
             if "haze" in self.free:
@@ -283,7 +283,7 @@ class Likelihood:
         """Return sum_j |P_j|^2 on every canvas pixel: how much the scan can know of it, counts."""
         seen = torch.zeros(self.object_shape, device=at.object_.device)
         for chunk, probes in self.probes(at):
-            chunk.look.add_adjoint(seen, squared_modulus(probes.fields).sum(dim=1))
+            chunk.look.add_to(seen, squared_modulus(probes.fields).sum(dim=1))
         return seen
 
     def transparency(self, at: Estimate) -> Float32[Tensor, "y x"]:

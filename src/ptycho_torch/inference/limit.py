@@ -158,7 +158,7 @@ class Fisher:
     def _add_back(self, sums: Tensor, chunk: Chunk, probes: FrameProbes, fields: Tensor) -> None:
         """Add sum_m A_m^H of fields on the detector to a canvas."""
         exits = self.likelihood.far_field.adjoint(fields)
-        chunk.look.add_adjoint(sums, (probes.fields.conj() * exits).sum(dim=1))
+        chunk.look.add_to(sums, (probes.fields.conj() * exits).sum(dim=1))
 
 
 def shot_noise_limit(

@@ -111,8 +111,8 @@ def _step(likelihood: Likelihood, at: Estimate, probe_free: bool, sums: Tensor, 
         used = likelihood.used(chunk.rows)
         ratio = (root / expected.clamp_min(FLOOR**0.5) - 1) * used
         back = likelihood.far_field.adjoint(ratio[:, None] * field)
-        chunk.look.add_adjoint(rise.object_, (probes.fields.conj() * back).sum(dim=1))
-        chunk.look.add_adjoint(light, squared_modulus(probes.fields).sum(dim=1))
+        chunk.look.add_to(rise.object_, (probes.fields.conj() * back).sum(dim=1))
+        chunk.look.add_to(light, squared_modulus(probes.fields).sum(dim=1))
         if probe_free:
             probes.add_gradient(rise, patches.conj()[:, None] * back, {"probe"})
             seen += squared_modulus(patches).sum(dim=0)

@@ -1,7 +1,7 @@
 """From patterns to the stitched object, in batches."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
@@ -10,7 +10,7 @@ from torch import Tensor
 from ptycho.base.watching import NOBODY, Stage, Watcher
 from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions
+from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
 
@@ -71,18 +71,19 @@ def summed_patches(
     """
     if isinstance(pinn, UnrolledPINN):
         return _sums_of_passes(pinn, scan, placement, groups[:, 0], batch_size=batch_size, flux=flux, watcher=watcher)
-    weight = probe_weight(pinn.probe)
+    light = probe_weight(pinn.probe)
     times_seen = torch.bincount(groups.reshape(-1), minlength=len(scan))[:, None, None]
-    sums = torch.zeros((2, *placement.object_shape), dtype=torch.complex64, device=weight.device)
+    sums = torch.zeros((2, *placement.object_shape), dtype=torch.complex64, device=light.device)
     stage = Stage(watcher, "prediction", len(groups), measure="", unit="patterns")
     done = 0
     for some in groups.split(batch_size):
         members = some.reshape(-1)
         patches = pinn.predict(scan.counts(members) / flux)
         part = placement.part(members)
-        look, place, lit = part.look(), part.place(), (weight / times_seen[members]).to(torch.complex64)
-        look.add_adjoint(sums[0], place(lit * patches))
-        look.add_adjoint(sums[1], place(lit))
+        look = part.look()
+        weight = light / times_seen[members] if pinn.channels > 1 else light
+        for canvas, moved in zip(sums, weighted(patches, weight, part.place()), strict=True):
+            look.add_to(canvas, moved)
         done += len(some)
         stage.advance(done, len(members))
         if watcher.wants_picture:
@@ -102,22 +103,19 @@ def _sums_of_passes(
 ) -> Complex64[Tensor, "2 height width"]:
     """Return the sums of lit patches, and of the light, after the last pass over a canvas that all frames share."""
 
-    def parts() -> Iterator[Frames]:
+    def total(says: Callable[[Frames], Tensor], dtype: torch.dtype = torch.complex64) -> Tensor:
+        summed = torch.zeros(placement.object_shape, dtype=dtype, device=members.device)
         for some in members.split(batch_size):
-            yield Frames.of(scan.counts(some) / flux, placement.part(some), pinn.probe, scan.mask)
-
-    def total(patches_of: Callable[[Frames], Tensor], dtype: torch.dtype) -> Tensor:
-        sums = torch.zeros(placement.object_shape, dtype=dtype, device=pinn.probe.device)
-        for frames in parts():
-            frames.look.add_adjoint(sums, patches_of(frames))
-        return sums
+            frames = Frames.of(scan.counts(some) / flux, placement.part(some), pinn.probe, scan.mask)
+            frames.look.add_to(summed, says(frames))
+        return summed
 
     light = total(lambda frames: frames.light, torch.float32)
     canvas = lit = torch.ones_like(light, dtype=torch.complex64)
     stage = Stage(watcher, "prediction", pinn.passes * len(members), measure="", unit="patterns")
     for done in range(1, pinn.passes + 1):
-        residual = total(functools.partial(Frames.residual, canvas=canvas), torch.complex64)
-        lit = total(functools.partial(pinn.lit_patches, canvas, residual, light), torch.complex64)
+        residual = total(functools.partial(Frames.residual, canvas=canvas))
+        lit = total(functools.partial(pinn.lit_patches, canvas, residual, light))
         canvas, coverage = divide(lit, light.to(torch.complex64))
         stage.advance(done * len(members), len(members))
         if watcher.wants_picture:

@@ -111,19 +111,17 @@ def probe_weight(probe: Complex64[Tensor, "*patch mode y x"]) -> Float32[Tensor,
     return squared_modulus(probe).sum(dim=-3)
 
 
-def weighted_sums(
-    patches: Complex64[Tensor, "patch y x"],
-    weight: Float32[Tensor, "*own y x"],
-    look: PatchesAt,
-    place: SubpixelShift,
-) -> tuple[Complex64[Tensor, "height width"], Complex64[Tensor, "height width"]]:
-    """Return the scattered weighted patches and the scattered weights: numerator and denominator of the canvas.
+def weighted(
+    patches: Complex64[Tensor, "patch y x"], weight: Float32[Tensor, "*own y x"], place: SubpixelShift
+) -> tuple[Complex64[Tensor, "patch y x"], Complex64[Tensor, "patch y x"]]:
+    """Return weighted patches and weights, moved: scattered, they are numerator and denominator of the canvas.
 
     The same weights pass through the same operators in both, so patches of one constant give that constant. A weight
-    with a Nyquist component is complex once it is moved by a part of a pixel, and the denominator with it.
+    with a Nyquist component is complex once it is moved by a part of a pixel, and the denominator with it. One weight
+    for all patches is transformed once.
     """
     lit = weight.to(torch.complex64)
-    return look.adjoint(place(lit * patches)), look.adjoint(place(lit.expand(patches.shape)))
+    return place(lit * patches), place(lit)
 
 
 def divide(
@@ -153,5 +151,5 @@ def merge(
     n_regions: int = 1,
 ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
     """Return the canvas of all patches, weighted by the light, and its coverage in counts; regions know of no other."""
-    numerator, denominator = weighted_sums(patches, weight, look, place)
+    numerator, denominator = (look.adjoint(moved) for moved in weighted(patches, weight, place))
     return divide(numerator, denominator, brightest(denominator.real, n_regions))

@@ -47,10 +47,11 @@ class PatchesAt(LinearOperator):
 
     def adjoint(self, y: Shaped[Tensor, "patch y x"]) -> Shaped[Tensor, "height width"]:
         """Add the patches onto an empty canvas."""
-        canvas = torch.zeros(self.object_shape, dtype=y.dtype, device=y.device)
-        self.add_adjoint(canvas, y)
-        return canvas
+        return self.add_to(torch.zeros(self.object_shape, dtype=y.dtype, device=y.device), y)
 
-    def add_adjoint(self, canvas: Shaped[Tensor, "height width"], y: Shaped[Tensor, "patch y x"]) -> None:
-        """Add the patches onto a canvas in place: the work is that of the patches, however large the canvas."""
-        canvas.view(-1).index_add_(0, self.index.reshape(-1), y.reshape(-1))
+    def add_to(
+        self, canvas: Shaped[Tensor, "height width"], patches: Shaped[Tensor, "patch y x"]
+    ) -> Shaped[Tensor, "height width"]:
+        """Add the patches onto a canvas, in place, and return it: what parts of a scan cost is what they cover."""
+        canvas.view(-1).index_add_(0, self.index.reshape(-1), patches.reshape(-1))
+        return canvas

@@ -34,8 +34,8 @@ class SubpixelShift(LinearOperator):
         """The factors in Fourier space."""
         return self.ramp_y * self.ramp_x
 
-    def forward(self, x: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
-        """Shift field j by remainder j."""
+    def forward(self, x: Complex64[Tensor, "*patch y x"]) -> Complex64[Tensor, "shifted y x"]:
+        """Shift field j by remainder j, or one field by each."""
         return torch.fft.ifft2(torch.fft.fft2(x) * self.ramps)
 
     def adjoint(self, y: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:

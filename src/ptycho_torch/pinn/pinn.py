@@ -139,7 +139,7 @@ class PtychoPINN(nn.Module):
         ``probe`` gives each region a probe of its own, sqrt(counts), which carries the mean counts of that region;
         without it all have that of this network.
         """
-        placement = self.placed(batch)
+        placement, n_regions = self.placed(batch)
         look, place = placement.look(), placement.place()
         if probe is None:
             lit, patches, weight = self.probe, self.predict(batch.counts), probe_weight(self.probe)
@@ -150,23 +150,19 @@ class PtychoPINN(nn.Module):
             patches = self._patches_behind(seen, batch.counts.sqrt() * scale)
             # Regions of any exposure lie on one canvas: their light is comparable in the unit of the network.
             weight = probe_weight(seen)
-        canvas, coverage = merge(patches, weight, look, place, self.n_regions(batch))
+        canvas, coverage = merge(patches, weight, look, place, n_regions)
         expected = detector(place.spread(lit))(look(canvas))
         if self.flux_solved:
             self.remember_flux(batch.counts, expected)
             expected = self.flux.to(expected.dtype) * expected
         return Prediction(expected, canvas, coverage)
 
-    def n_regions(self, batch: Batch) -> int:
-        """Return how many canvases the patches of a batch lie on."""
-        return len(batch.positions) if self.overlapping else len(batch.counts)
-
-    def placed(self, batch: Batch) -> Placement:
-        """Return where the patches of a batch lie: those of a region on one canvas, or each on its own."""
+    def placed(self, batch: Batch) -> tuple[Placement, int]:
+        """Return where the patches of a batch lie, those of a region together or each alone, and how many regions."""
         size = batch.counts.shape[-1]
         if self.overlapping:
-            return stack_regions(batch.positions, size, batch.sides)
-        return stack_regions(batch.positions.reshape(-1, 1, 2), size, (size, size))
+            return stack_regions(batch.positions, size, batch.sides), len(batch.positions)
+        return stack_regions(batch.positions.reshape(-1, 1, 2), size, (size, size)), len(batch.counts)
 
     @torch.no_grad()
     def remember_flux(self, measured: Float32[Tensor, "patch y x"], expected: Float32[Tensor, "patch y x"]) -> None:

@@ -95,10 +95,10 @@ class UnrolledPINN(PtychoPINN):
 
         ``probe`` gives each region a probe of its own, sqrt(counts); without it all have that of this network.
         """
-        placement = self.placed(batch)
+        placement, n_regions = self.placed(batch)
         lit = self.probe if probe is None else probe.repeat_interleave(batch.positions.shape[1], dim=0)
         frames = Frames.of(batch.counts, placement, lit, batch.mask)
-        canvas, coverage = self.canvas(frames, self.n_regions(batch))
+        canvas, coverage = self.canvas(frames, n_regions)
         return Prediction(detector(frames.probe)(frames.look(canvas)), canvas, coverage)
 
     def canvas(
@@ -124,7 +124,7 @@ class UnrolledPINN(PtychoPINN):
         light: Float32[Tensor, "height width"],
         frames: Frames,
     ) -> Complex64[Tensor, "patch y x"]:
-        """Return the patches that the network makes of a canvas, weighted by the light: what is stitched adds up.
+        """Return the patches that the network makes of a canvas, weighted by the light.
 
         ``residual`` and ``light`` are the sums over all frames of the canvas, ``frames`` may be some of them.
         """
