@@ -12,7 +12,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
 from ptycho_torch.inference.prior import Prior
-from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance
+from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance, tempered_slope
 from ptycho_torch.physics.forward import Placement
 from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.physics.patches import PatchesAt
@@ -35,8 +35,8 @@ class Value:
     """What the likelihood says of an estimate.
 
     Mean Poisson deviance of a pixel that takes part (about 1 for the truth) and that of every pixel held out, R-factor
-    sum |sqrt(lambda) - sqrt(n)| / sum sqrt(n) over all pixels; the objective, half the summed deviance and what the
-    prior adds, and its gradient.
+    sum |sqrt(lambda) - sqrt(n)| / sum sqrt(n) over all pixels; the objective, half the summed tempered deviance
+    (`ptycho_torch.objectives.poisson.tempered_deviance`) and what the prior adds, and its gradient.
     """
 
     deviance: float
@@ -74,7 +74,7 @@ class Chunk:
 
 
 class Likelihood:
-    """Half the Poisson deviance between a scan and what an estimate makes the detector expect.
+    """Half the tempered Poisson deviance between a scan and what an estimate makes the detector expect.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ class Likelihood:
 
     def __call__(self, at: Estimate) -> Value:
         """Return deviance, held-out deviance, R-factor, objective and gradient at an estimate."""
-        sums = torch.zeros(3, dtype=torch.float64)
+        sums = torch.zeros(4, dtype=torch.float64)
         outside = []
         gradient = at.times(0.0)
         for chunk, probes, patches, field in self.fields(at):
@@ -206,6 +206,7 @@ class Likelihood:
             expected = self.expected(at, field) * self.scan.mask
             held = self.held_out(chunk.rows)
             deviance = poisson_deviance(expected, measured)
+            tempered = tempered_deviance(expected, measured) * self.used(chunk.rows)
             outside.append(deviance[held])
             root = measured.sqrt()
             sums += torch.stack(
@@ -213,6 +214,7 @@ class Likelihood:
                     deviance.sum(dtype=torch.float64) - outside[-1].sum(dtype=torch.float64),
                     (expected.sqrt() - root).abs().sum(dtype=torch.float64),
                     root.sum(dtype=torch.float64),
+                    tempered.sum(dtype=torch.float64),
                 ]
             ).cpu()
             residual = self._residual(chunk, expected, measured)
@@ -223,8 +225,8 @@ class Likelihood:
                 probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
             if "haze" in self.free:
                 gradient.haze.add_(2 * at.haze * residual.sum())
-        used, difference, total = sums.tolist()
-        objective = used / 2
+        used, difference, total, tempered_sum = sums.tolist()
+        objective = tempered_sum / 2
         if self.prior is not None:
             added, slope = self.prior(at.object_)
             objective += added
@@ -239,8 +241,8 @@ class Likelihood:
         )
 
     def _residual(self, chunk: Chunk, expected: Tensor, measured: Tensor) -> Float32[Tensor, "patch y x"]:
-        """Return half the derivative of the deviance with respect to the expected counts, 0 where it does not count."""
-        return (1 - measured / expected.clamp_min(FLOOR)) * self.used(chunk.rows)
+        """Return half the derivative of the tempered deviance by the expected counts, 0 where it does not count."""
+        return tempered_slope(expected, measured) * self.used(chunk.rows)
 
     def probe_gradients(self, at: Estimate) -> Iterator[Complex64[Tensor, "patch mode y x"]]:
         """Yield, chunk by chunk, what every frame alone says of the probe: gradients with respect to its modes."""

@@ -1,9 +1,7 @@
 """The direction of the next step, from the steps before."""
 
 from collections import deque
-from collections.abc import Mapping
-
-from torch import Tensor
+from collections.abc import Callable
 
 from ptycho_torch.inference.estimate import Estimate
 
@@ -12,16 +10,16 @@ MEMORY = 10
 
 
 class QuasiNewton:
-    """Limited-memory BFGS from a diagonal first guess of the Hessian (DOI 10.1090/S0025-5718-1980-0572855-7).
+    """Limited-memory BFGS from a first guess of the Hessian (DOI 10.1090/S0025-5718-1980-0572855-7).
 
     Parameters
     ----------
-    stiffness
-        Name of a part -> that diagonal, up to a common factor.
+    guess
+        Gradient -> the inverse of that guess times it, up to a common factor; linear, symmetric and positive.
     """
 
-    def __init__(self, stiffness: Mapping[str, Tensor]) -> None:
-        self._inverse = {name: 1 / stiff for name, stiff in stiffness.items()}
+    def __init__(self, guess: Callable[[Estimate], Estimate]) -> None:
+        self._guess = guess
         self._pairs: deque[tuple[Estimate, Estimate]] = deque(maxlen=MEMORY)
 
     def __len__(self) -> int:
@@ -45,10 +43,10 @@ class QuasiNewton:
             amount = inverse * step.dot(rest)
             rest = rest.plus(-amount, change)
             factors.append((inverse, amount))
-        rest = rest.times(self._inverse)
+        rest = self._guess(rest)
         if self._pairs:
             step, change = self._pairs[-1]
-            rest = rest.times(step.dot(change) / change.dot(change.times(self._inverse)))
+            rest = rest.times(step.dot(change) / change.dot(self._guess(change)))
         for (step, change), (inverse, amount) in zip(self._pairs, reversed(factors), strict=True):
             rest = rest.plus(amount - inverse * change.dot(rest), step)
         return rest.times(-1.0)

@@ -11,6 +11,7 @@ from ptycho.config.refinement import Refinement
 from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.first_guess import FirstGuess
 from ptycho_torch.inference.likelihood import Likelihood, Value
 from ptycho_torch.inference.parts import entered, settled
 from ptycho_torch.inference.passes import approach
@@ -22,8 +23,6 @@ from ptycho_torch.physics.forward import Placement
 
 logger = logging.getLogger(__name__)
 
-# A canvas pixel with less than this share of the median light is held back to where its neighbours leave it.
-DIM = 1e-2
 MAX_HALVINGS = 8
 # Iteration before which values are scaled anew: a prior is soft at edges, and from a flat start they appear by then.
 RESCALED = 5
@@ -65,7 +64,7 @@ def refine(
     """Maximise the Poisson likelihood of a scan, and what a prior adds, over what is free of an estimate.
 
     Passes in batches first, where they are asked for. Then limited-memory BFGS, with every part scaled by what the
-    scan can know of it, which makes all values equally stiff.
+    scan can know of it, which makes all values equally stiff, and the phases of overlapping frames brought together.
     The step along a direction follows from the Fisher information and is halved until the objective does not grow.
     Without a prior, pixels held out decide when more iterations would only fit noise; the last estimate counts that
     is as good for them as the best one, be it the start. As long as a prior holds the noise back, all iterations are
@@ -149,7 +148,7 @@ class _Walk:
         self.at = at
         self.value = likelihood(at)
         self.home = likelihood.placement.positions
-        self._newton = QuasiNewton({})
+        self._newton = QuasiNewton(lambda gradient: gradient)
 
     def begin(self, at: Estimate, iteration: int, tries: Tries | None) -> None:
         """Go on from an estimate with what is free from now on, and with positions tried where that is asked for."""
@@ -160,7 +159,7 @@ class _Walk:
         # What is expected of an object pulls positions along: they are found from the counts alone.
         prior = None if "positions" in free else self._prior
         self.likelihood = self.likelihood.freeing(free).expecting(prior)
-        self._newton = QuasiNewton(_held_back(self.likelihood.stiffness(at)))
+        self._newton = QuasiNewton(FirstGuess(self.likelihood, at))
         self.stand(at)
 
     def step(self) -> bool:
@@ -233,14 +232,6 @@ def _changes(refinement: Refinement) -> dict[int, Tries | None]:
             if iteration < len(free) and "positions" in free[iteration]:
                 changes[iteration] = tries
     return changes
-
-
-def _held_back(stiffness: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return stiffnesses that nothing is free of, so that no step goes where the scan knows next to nothing."""
-    return {
-        name: stiff + DIM * (stiff[stiff > 0].median() if name == "object_" else stiff.amax())
-        for name, stiff in stiffness.items()
-    }
 
 
 def _note(history: dict[str, list[float]], value: Value) -> None:

@@ -1,0 +1,84 @@
+"""The first guess of the inverse Hessian: a metric, and one in which long waves of the phase are no longer slow."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ptycho.config.refinement import Refinement
+from ptycho_torch.inference import first_guess
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.first_guess import FirstGuess, FramePhases
+from ptycho_torch.inference.likelihood import Likelihood
+from ptycho_torch.inference.refine import refine
+from tests.laws.contracts import inner, random_complex
+from tests.laws.scans import on_device, small_scan, truth_on_canvas
+
+ACQUISITION = small_scan(n_positions=120, n_modes=2, photons=1e7, object="dead_leaves", overlap=0.6)
+SCAN, PLACEMENT, _ = on_device(ACQUISITION)
+TRUTH = Estimate(truth_on_canvas(ACQUISITION), torch.from_numpy(ACQUISITION.probe))
+LAW = Likelihood(SCAN, PLACEMENT, held_out_fraction=0.0, free=("object_",))
+
+
+def canvas(seed):
+    return random_complex(PLACEMENT.object_shape, seed)
+
+
+@pytest.mark.parametrize("most", [1024, 20])
+def test_it_is_symmetric_and_positive(monkeypatch, most):
+    monkeypatch.setattr(first_guess, "MOST_UNKNOWN", most)
+    phases = FramePhases(LAW, TRUTH)
+    one, other = canvas(0), canvas(0) + canvas(1)
+    assert inner(one, phases(other)).real == pytest.approx(inner(phases(one), other).real, rel=1e-4)
+    for seed in range(5):
+        assert inner(canvas(seed), phases(canvas(seed))).real > 0
+
+
+def test_only_the_phase_of_the_object_is_moved():
+    step = FramePhases(LAW, TRUTH)(canvas(2)) * TRUTH.object_.conj()
+    assert step.real.abs().max() < 1e-5 * step.imag.abs().max()
+
+
+def test_long_waves_of_the_phase_are_found_in_few_iterations(monkeypatch):
+    height, width = PLACEMENT.object_shape
+    error = torch.cos(2 * torch.pi * torch.arange(height) / height)[:, None].expand(height, width)
+    start = replace(TRUTH, object_=TRUTH.object_ * torch.polar(torch.ones(height, width), 0.2 * error))
+    lit = LAW.light(TRUTH) > 0.1 * LAW.light(TRUTH).max()
+
+    def left():
+        found = refine(start, SCAN, PLACEMENT, Refinement(6), held_out_fraction=0.0).at.object_
+        phase = (found * TRUTH.object_.conj())[lit]
+        return float((phase / phase.mean()).angle().square().mean().sqrt())
+
+    together = left()
+    monkeypatch.setattr(FramePhases, "__call__", lambda phases, gradient: torch.zeros_like(gradient))
+    assert together < 0.4 * left()
+
+
+def test_how_many_frames_are_looked_at_together_changes_nothing(monkeypatch):
+    whole = FramePhases(LAW, TRUTH)(canvas(3))
+    monkeypatch.setattr(first_guess, "FRAMES_AT_ONCE", 7)
+    torch.testing.assert_close(
+        FramePhases(LAW, TRUTH)(canvas(3)), whole, rtol=1e-4, atol=1e-5 * float(whole.abs().max())
+    )
+
+
+def test_places_are_few_enough_and_hold_neighbours(monkeypatch):
+    monkeypatch.setattr(first_guess, "MOST_UNKNOWN", 20)
+    places = first_guess._places(PLACEMENT.corners)
+    assert len(places.unique()) <= 20
+    for place in places.unique():
+        corners = PLACEMENT.corners[places == place]
+        assert (corners.amax(dim=0) - corners.amin(dim=0)).max() < 0.5 * max(PLACEMENT.object_shape)
+
+
+def test_frames_of_no_part_take_no_part():
+    some = torch.arange(0, 120, 3)
+    part = Likelihood(SCAN, PLACEMENT, held_out_fraction=0.0, frames=some)
+    assert len(FramePhases(part, TRUTH)._first) == 40
+
+
+def test_without_a_free_object_only_the_probe_is_scaled():
+    guess = FirstGuess(LAW.freeing({"probe"}), TRUTH)
+    gradient = Estimate(torch.zeros_like(TRUTH.object_), TRUTH.probe)
+    assert not guess(gradient).object_.any()
