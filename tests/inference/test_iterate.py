@@ -3,8 +3,10 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
+from ptycho.base.errors import DataError
 from ptycho.config.refinement import Refinement, Span
 from ptycho.metrics.summary import compare
 from ptycho_torch.inference.iterate import iterate
@@ -46,3 +48,43 @@ def test_what_has_no_span_is_held_fixed():
     curve = iterate(wrong, device=CPU, refinement=Refinement(6, object=None, probe=Span(3)), start=start).final.history
     assert len(set(curve["deviance"][:4])) == 1
     assert curve["deviance"][4] < curve["deviance"][3]
+
+
+ALL = Refinement(
+    12, positions=Span(2), flux=Span(), background=Span(), probe=Span(4), probe_variation=Span(6), n_variations=1
+)
+
+
+def misplaced(scan=SCAN):
+    """Return a scan whose frames lie elsewhere than it says."""
+    rng = np.random.default_rng(0)
+    moved = scan.positions + rng.normal(size=scan.positions.shape)
+    return dataclasses.replace(scan, positions=moved)
+
+
+def test_it_goes_on_with_all_that_was_refined():
+    scan = misplaced()
+    first = iterate(scan, device=CPU, refinement=ALL)
+    again = iterate(scan, device=CPU, refinement=Refinement(), start=first.final)
+    assert np.abs(first.final.corrections).max() > 1
+    # Patches are cut anew around the positions, and the light at the rim of a probe is cut elsewhere.
+    assert again.deviance == pytest.approx(first.deviance, rel=0.01)
+    for said in (again.stitched, again.final):
+        np.testing.assert_allclose(said.corrected_positions, first.final.corrected_positions, atol=1e-6)
+        np.testing.assert_allclose(
+            said.origin - first.final.origin, np.rint(said.origin - first.final.origin), atol=1e-6
+        )
+        np.testing.assert_allclose(said.flux, first.final.flux, rtol=1e-5)
+        assert said.background == pytest.approx(first.final.background, rel=1e-5)
+        np.testing.assert_array_equal(said.variation_weights, first.final.variation_weights)
+    further = iterate(scan, device=CPU, refinement=ALL, start=first.final)
+    assert further.deviance < first.deviance
+    assert further.final.history["deviance"][0] == pytest.approx(first.deviance, rel=0.01)
+
+
+def test_what_was_refined_of_other_frames_is_refused():
+    first = iterate(misplaced(), device=CPU, refinement=Refinement(3, positions=Span(), flux=Span())).final
+    with pytest.raises(
+        DataError, match=r"positions and flux of 60 frames, which are not the 30 of this scan; expected"
+    ):
+        iterate(misplaced().part(np.arange(30)), device=CPU, refinement=Refinement(), start=first)
