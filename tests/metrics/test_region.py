@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptycho.metrics.region import bounding_box, covered, eroded, extended, largest_rectangle
+from ptycho.metrics.region import bounding_box, covered, eroded, extended, largest_rectangle, typical_light
 
 few = settings(max_examples=25, deadline=None)
 
@@ -70,3 +70,10 @@ def test_the_box_holds_the_mask_with_its_margin():
     mask = np.zeros((20, 30), bool)
     mask[5:8, 1:12] = True
     assert bounding_box(mask, 2) == (slice(3, 10), slice(0, 14))
+
+
+def test_the_typical_light_knows_no_skirts():
+    light = np.full((20, 20), 1e-3)
+    light[:3] = [[1.0], [2.0], [3.0]]
+    assert typical_light(light) == 2
+    assert typical_light(np.zeros((4, 4))) == 0

@@ -9,16 +9,18 @@ from ptycho.base.arrays import Mask
 COARSE_SIDE = 256  # cells a side of the grid on which the rectangle is sought
 
 
-def covered(coverage: Float[ndarray, "height width"], min_coverage: float) -> Mask:
-    """Return the pixels whose coverage reaches a fraction of the typical one.
+def typical_light(light: Float[ndarray, "height width"]) -> float:
+    """Return the median light of the pixels above 1 % of the brightest, counts; 0 where there is no light.
 
-    Typical is the median over the pixels above 1 % of the maximum, so that the faint skirts of a probe don't count.
+    Most of a canvas may be dark, or lie in the faint skirts of a probe: these pixels don't count.
     """
-    top = coverage.max(initial=0)
-    if top <= 0:
-        return np.zeros(coverage.shape, dtype=bool)
-    typical = np.median(coverage[coverage > 0.01 * top])
-    reached: Mask = coverage >= min_coverage * typical
+    top = light.max(initial=0)
+    return float(np.median(light[light > 0.01 * top])) if top > 0 else 0.0
+
+
+def covered(coverage: Float[ndarray, "height width"], min_coverage: float) -> Mask:
+    """Return the pixels whose coverage reaches a fraction of the typical one."""
+    reached: Mask = coverage >= min_coverage * typical_light(coverage)
     return reached & (coverage > 0)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reference import Reference
 from ptycho.metrics.limit import Limit, limit_of
+from ptycho.metrics.region import typical_light
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import FrameProbes
 from ptycho_torch.inference.likelihood import Chunk, Likelihood
@@ -67,9 +68,8 @@ class Fisher:
         return 2 * self.light.clamp_min(FAINT * self._typical_light)
 
     @cached_property
-    def _typical_light(self) -> Tensor:
-        """Median over the pixels that are lit: those that no frame reaches may be most of a canvas."""
-        return self.light[self.light > FAINT * self.light.amax()].median()
+    def _typical_light(self) -> float:
+        return typical_light(self.light.cpu().numpy())
 
     def free(self, fields: Fields) -> Fields:
         """Return fields on the support, less what they have of the global phase, which nothing can know."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ptycho.base.watching import NOBODY, Stage, Watcher
 from ptycho.config.refinement import Refinement
+from ptycho.metrics.region import typical_light
 from ptycho.simulation.probes import modes
 from ptycho_torch.inference.coarse import coarser, coarser_likelihood, corrected
 from ptycho_torch.inference.estimate import Estimate
@@ -24,7 +25,7 @@ MOMENTUM = 0.8
 LENGTH = 0.5
 # Passes after which steps are half as long: what one batch says against another averages out.
 SLOWING = 5.0
-# Share of the brightest light below which an object is no start: it was divided by next to nothing there.
+# Share of the typical light below which an object is no start: it was divided by next to nothing there.
 DIM = 1e-2
 # Counts of a mode of the probe over those of the mode before it, where the scan knows fewer than are asked for.
 POWER = 0.2
@@ -45,7 +46,7 @@ def approach(start: Estimate, likelihood: Likelihood, refinement: Refinement, *,
         Who is told how it goes.
     """
     light = likelihood.light(start)
-    object_ = torch.where(light < DIM * light.amax(), 1, start.object_)
+    object_ = torch.where(light < DIM * typical_light(light.cpu().numpy()), 1, start.object_)
     at = replace(start, object_=object_, probe=with_modes(start.probe, refinement.n_modes))
     probe_free = refinement.probe is not None and 0 in refinement.probe
     if refinement.coarse_passes:

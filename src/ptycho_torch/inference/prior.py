@@ -13,7 +13,7 @@ Canvas = Complex[Tensor, "height width"]
 
 # Width of the rounded tip of the penalty, in standard deviations of the shot noise of a pixel.
 ROUNDED = 0.3
-# A pixel with less than this share of the typical light is held as one with this much.
+# A pixel with less than this share of the light that a photon finds is held as one with this much.
 DIM = 1e-2
 # Differences between neighbouring pixels that an object has of itself, as a share of its size: a prior that no longer
 # knows noise from these grows no stronger.
@@ -90,17 +90,17 @@ class TotalVariation:
 
     @property
     def _rounding(self) -> float:
-        return ROUNDED / (2 * self._typical_light) ** 0.5
+        return ROUNDED / (2 * self._found_light) ** 0.5
 
     @property
-    def _typical_light(self) -> float:
-        """Light on the pixel that a photon finds, counts: most of a canvas may be all but dark."""
+    def _found_light(self) -> float:
+        """Mean light on the pixel that a photon finds, counts: above the typical one, where light is uneven."""
         return float(self.light.square().sum() / self.light.sum())
 
     def _slopes(self, object_: Canvas) -> tuple[Canvas, Canvas, Tensor, Tensor]:
         rows, columns = _gradient(object_ if self.centre is None else object_ - self.centre)
         norm = (squared_modulus(rows) + squared_modulus(columns) + self._rounding**2).sqrt()
-        weight = self.light.clamp_min(DIM * self._typical_light).sqrt().clamp_max(1 / (OWN * self.size))
+        weight = self.light.clamp_min(DIM * self._found_light).sqrt().clamp_max(1 / (OWN * self.size))
         return rows, columns, norm, self.strength * weight
 
 
