@@ -55,8 +55,17 @@ def test_errors_are_as_large_as_their_deviations_say(sound):
         assert 0.6 < np.mean(np.abs(error) < deviation, where=known) < 0.82
 
 
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_sound_scan_raises_no_alarm(seed):
+    found = checked(small_scan(seed, n_positions=100, photons=1e5, overlap=0.8, object="dead_leaves"))
+    assert found.check.verdict == "Photon noise explains how the frames fit."
+
+
 def test_a_sound_scan_fits_and_comes_near_its_limit(sound):
     said = sound.check.as_dict()
+    assert said["verdict"] == "Photon noise explains how the frames fit."
+    assert abs(said["misfit"]) < 0.5
+    assert said["n_bad_frames"] == 0
     assert abs(said["median_z"]) < 3
     assert said["share_of_frames_with_z_above_3"] < 0.1
     limits = 10 ** (-np.array([said["limit_amplitude_db"], said["limit_phase_db"]]) / 20)
@@ -71,6 +80,8 @@ def test_a_few_corrupt_frames_are_named(sound):
     found = checked(dataclasses.replace(SCAN, patterns=patterns))
     assert {7, 33, 60} <= set(found.check.worst.indices[:4].tolist())
     assert found.check.z[[7, 33, 60]].min() > 10
+    assert {7, 33, 60} <= set(found.check.bad_frames.tolist())
+    assert "bad frames" in found.check.verdict
     assert (typical(found) > 1.1 * typical(sound)).all()
 
 
@@ -80,6 +91,7 @@ def test_a_wrong_probe_fits_no_frame_and_widens_the_deviations(sound):
     defocused = np.fft.ifft2(spectrum * np.exp(60j * np.hypot(turns[:, None], turns) ** 2)).astype(np.complex64)
     found = checked(probe=defocused)
     assert found.check.as_dict()["share_of_frames_with_z_above_3"] > 0.9
+    assert "as a whole" in found.check.verdict
     assert (typical(found) > 2 * typical(sound)).all()
 
 
@@ -87,4 +99,14 @@ def test_a_drift_shows_in_frames_and_deviations(sound):
     drift = np.linspace(0, 4, len(SCAN.positions))[:, None] * np.array([1.0, -0.5])
     found = checked(dataclasses.replace(SCAN, positions=SCAN.positions + drift))
     assert found.check.as_dict()["median_z"] > sound.check.as_dict()["median_z"] + 3
+    assert "as a whole" in found.check.verdict
     assert (typical(found) > 1.1 * typical(sound)).all()
+
+
+def test_what_is_wrong_with_all_frames_shows_though_it_is_small_in_each():
+    scan = small_scan(n_positions=100, photons=1e3, overlap=0.8, object="dead_leaves")
+    assert "as a whole" not in checked(scan).check.verdict
+    moved = scan.positions + np.random.default_rng(1).normal(size=scan.positions.shape)
+    found = checked(dataclasses.replace(scan, positions=moved)).check
+    assert np.median(found.z) < 3
+    assert "as a whole" in found.verdict

@@ -82,6 +82,8 @@ def run(argv: Sequence[str]) -> int:
             write_results(staged, made, facts, trained.curves)
             _write_product(staged, made)
     result = made.result
+    assert result.check is not None
+    logger.info("%s", result.check.verdict)
     logger.info("deviance %.4g a pixel, R-factor %.4g", result.deviance, result.r_factor)
     for said in told(facts):
         logger.info("%s", said)

@@ -17,6 +17,10 @@ Map = Float[ndarray, "height width"]
 
 THRESHOLDS: dict[str, Any] = {"half_bit": "half_bit", "one_bit": "one_bit", "one_seventh": 1 / 7}
 N_WORST = 6
+# Misfit of a scan beyond which something else than noise and what holds it back is at work.
+WRONG_MODEL = 0.5
+# z, and deviance over what noise gives, of a frame that does not fit while others do.
+BAD_Z, BAD_RATIO = 6.0, 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +53,11 @@ class SelfCheck:
     shot_noise
         (height, width) least standard deviation of a complex pixel of the object that the photons allow, probe and
         neighbours known: 1 / sqrt(information), dimensionless; NaN where no light fell.
-    deviance, z
-        (position,) mean Poisson deviance of a trusted pixel of every frame, and how many standard deviations the
-        frame's deviance lies above what Poisson noise around the expected counts gives.
+    deviance, noise, z
+        (position,) mean Poisson deviance of a trusted pixel of every frame, what Poisson noise around the expected
+        counts gives in its place, and how many standard deviations of that the frame's deviance lies above it.
+    n_counts, n_values
+        Trusted pixels of all frames, and values that were sought: two a pixel of the object that is lit.
     worst
         The frames with the largest z.
     seconds
@@ -64,9 +70,39 @@ class SelfCheck:
     phase_deviation: Map
     shot_noise: Map
     deviance: Float64[ndarray, " position"]
+    noise: Float64[ndarray, " position"]
     z: Float64[ndarray, " position"]
+    n_counts: int
+    n_values: int
     worst: WorstFrames
     seconds: float
+
+    @property
+    def misfit(self) -> float:
+        """Deviance of the scan beyond noise, for each value of the object: of the median frame, for all of them.
+
+        A value that is wrong by one standard deviation of its shot noise adds 1 (chi squared of one degree of freedom),
+        one that is fitted takes 1 away. What holds noise back is worth less than the noise it removes. A few bad frames
+        do not count, and what is wrong with all frames adds up, though it is small in each of them.
+        """
+        return float(np.median(self.deviance - self.noise)) * self.n_counts / self.n_values
+
+    @property
+    def bad_frames(self) -> Int64[ndarray, " bad"]:
+        """Frames that do not fit: z above 6, and half as much deviance again as noise gives."""
+        return np.flatnonzero((self.z > BAD_Z) & (self.deviance > BAD_RATIO * self.noise))
+
+    @property
+    def verdict(self) -> str:
+        """What the frames say of the model, in a sentence."""
+        if self.misfit > WRONG_MODEL:
+            return (
+                "The scan as a whole fits worse than photon noise explains: probe, positions, orientation or "
+                "background are wrong, the iterations too few, or bad frames spoil their neighbours."
+            )
+        if n_bad := len(self.bad_frames):
+            return f"Photon noise explains most frames, but not {n_bad} of {len(self.z)}: leave the worst out."
+        return "Photon noise explains how the frames fit."
 
     def as_dict(self) -> dict[str, Any]:
         """Return what summary.json says: crossings in fractions of Nyquist, None where halves were too small."""
@@ -83,6 +119,9 @@ class SelfCheck:
             "limit_amplitude_db": None if self.limit is None else self.limit.amplitude_db,
             "limit_phase_db": None if self.limit is None else self.limit.phase_db,
             "mean_deviance": float(self.deviance.mean()),
+            "verdict": self.verdict,
+            "misfit": self.misfit,
+            "n_bad_frames": len(self.bad_frames),
             "median_z": float(np.median(self.z)),
             "share_of_frames_with_z_above_3": float(np.mean(self.z > 3)),
             "worst_frames": [
@@ -100,7 +139,7 @@ class SelfCheck:
         OutputError
             The file can't be written.
         """
-        names = ("amplitude_deviation", "phase_deviation", "shot_noise", "deviance", "z")
+        names = ("amplitude_deviation", "phase_deviation", "shot_noise", "deviance", "noise", "z")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
         if self.agreement is not None:
             arrays |= {f"frc_{name}": curve for name, curve in vars(self.agreement.frc).items()}

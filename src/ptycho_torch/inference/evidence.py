@@ -20,9 +20,10 @@ FAINT, BRIGHT, N_TABLE = FLOOR, 1e3, 200
 
 @dataclass(frozen=True)
 class Evidence:
-    """Mean deviance of a trusted pixel and z-score of every frame; information on every pixel of the canvas, counts."""
+    """Mean deviance of a trusted pixel of every frame, and what noise alone gives; z-scores; information, counts."""
 
     deviance: Float64[Tensor, " frame"]
+    noise: Float64[Tensor, " frame"]
     z: Float64[Tensor, " frame"]
     information: Float32[Tensor, "height width"]
 
@@ -44,7 +45,7 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
     """
     mask, size = likelihood.scan.mask, likelihood.scan.size
     table = _Moments(at.object_.device)
-    deviances, scores = [], []
+    deviances, noise, scores = [], [], []
     information = torch.zeros(likelihood.object_shape, device=at.object_.device)
     for chunk, probes, _, field in likelihood.fields(at):
         expected = likelihood.expected(at, field)
@@ -53,12 +54,13 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
         )
         mean, variance = ((moment * mask).sum((1, 2), dtype=torch.float64) for moment in table(expected))
         deviances.append(deviance / mask.sum())
+        noise.append(mean / mask.sum())
         scores.append((deviance - mean) / variance.sqrt())
         share = field * (mask / expected.clamp_min(FLOOR))[:, None]
         coherence = torch.einsum("fmyx,fkyx->fmk", field.conj(), share) / size**2
         known = torch.einsum("fmk,fmyx,fkyx->fyx", coherence, probes.fields, probes.fields.conj())
         chunk.look.add_to(information, known.real)
-    return Evidence(torch.cat(deviances), torch.cat(scores), information)
+    return Evidence(torch.cat(deviances), torch.cat(noise), torch.cat(scores), information)
 
 
 class _Moments:

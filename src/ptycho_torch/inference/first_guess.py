@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
+from ptycho.metrics.region import typical_light
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.physics.modulus import squared_modulus
@@ -68,7 +69,7 @@ class FramePhases:
         self._first = likelihood.placement.corners[likelihood.frames]
         self._spectrum = torch.fft.rfft2(light, s=self._shape)
         whole = self._spread(light.new_ones(len(self._first))).clamp_min(0)
-        self._whole = whole.clamp_min(DIM * whole[whole > DIM * whole.amax()].median())
+        self._whole = whole.clamp_min(DIM * typical_light(whole.cpu().numpy()))
         self._places = _places(self._first)
         joined = _joined(light, self._first, self._seen(whole) / light.sum(), self._places)
         own = joined.sum(dim=1)

@@ -90,6 +90,7 @@ def save_report(path: Path, report: Report) -> None:
         frame_chart=_frame_chart(report.check),
         scan_chart=_scan_chart(report),
         modes=mode_pictures(report.result.probe),
+        verdict=report.check.verdict,
         corrections=_corrections(report.facts["refined"]),
         curves=_curves(report),
         settings=flat(report.facts["settings"]),
