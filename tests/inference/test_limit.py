@@ -12,7 +12,7 @@ from ptycho.metrics.summary import compare
 from ptycho.simulation.simulate import expected_counts
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
-from ptycho_torch.inference.limit import Fisher, shot_noise_limit
+from ptycho_torch.inference.limit import Fisher, inner, shot_noise_limit
 from ptycho_torch.inference.reconstruct import maximum_likelihood
 from ptycho_torch.physics.forward import place_on_canvas
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
@@ -162,3 +162,15 @@ def test_frc_max_is_what_an_error_of_that_size_gives():
     frc = fourier_ring_correlation(truth + error.numpy()[inner], truth)
     expected = np.interp(frc.frequency, limit.frequency, limit.frc_max)
     assert float(np.mean(frc.correlation - expected)) == pytest.approx(0, abs=0.05)
+
+
+def test_pixels_that_are_held_out_tell_nothing():
+    acquisition = small_scan()
+    scan, placement, _ = on_device(acquisition)
+    at = Estimate(truth_on_canvas(acquisition), torch.from_numpy(acquisition.probe))
+    half = Likelihood(scan, placement, held_out_fraction=0.5)
+    fisher = Fisher(half, at)
+    drawn = torch.randn(at.object_.shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    direction = fisher.free(drawn[None])
+    along = Estimate(direction[0], torch.zeros_like(at.probe))
+    assert float(inner(direction, fisher(direction))) == pytest.approx(half.curvature(at, along), rel=1e-4)
