@@ -9,10 +9,15 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 
 from ptycho_torch.objectives.amplitude import amplitude_error
-from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, poisson_nll, tempered_deviance, tempered_slope
+from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, poisson_nll
+from ptycho_torch.objectives.poisson import tempered_deviance as tempered
 
 COUNTS = st.integers(0, 10**6)
 EXPECTED = st.floats(1e-3, 1e6)
+
+
+def tempered_deviance(expected, measured):
+    return tempered(expected, measured)[0]
 
 
 def pixel(value):
@@ -129,6 +134,6 @@ def test_the_tempered_slope_is_half_the_derivative():
     found = tempered_deviance(expected, measured)
     assert (found - poisson_deviance(expected, measured)).abs().gt(1).sum() > 50
     found.sum().backward()
-    torch.testing.assert_close(tempered_slope(expected, measured).detach(), expected.grad / 2)
+    torch.testing.assert_close(tempered(expected, measured)[1].detach(), expected.grad / 2)
     far = torch.tensor([[0.0, 1e-9, 1e8]]), torch.tensor([[3.0, 0.0, 0.0]])
-    assert tempered_slope(*far).isfinite().all()
+    assert tempered(*far)[1].isfinite().all()

@@ -49,7 +49,7 @@ class FramePhases:
     phi of the object's phase sum_r w_j (phi - its mean over w_j)^2, with its light w_j. All frames together make half
     the Hessian diag(l) - sum_j w_j w_j^T / W with l = sum_j w_j and W = sum_r w_j, whose inverse (Woodbury) is
 
-        1 / l + B^T (W - B B^T / l)^-1 B,   B = rows w_j / l.
+        1 / l + B^T (W - B diag(l) B^T)^-1 B,   B = rows w_j / l.
 
     The first term is the stiffness of pixels; this is the second. Its matrix is the Laplacian of the graph of the
     frames, joined by the light that they share over the light that falls there, sum_r w_j w_k / l: phases of

@@ -12,7 +12,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
 from ptycho_torch.inference.prior import Prior
-from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance, tempered_slope
+from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
 from ptycho_torch.physics.forward import Placement
 from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.physics.patches import PatchesAt
@@ -206,7 +206,7 @@ class Likelihood:
             expected = self.expected(at, field) * self.scan.mask
             held = self.held_out(chunk.rows)
             deviance = poisson_deviance(expected, measured)
-            tempered = tempered_deviance(expected, measured) * self.used(chunk.rows)
+            tempered, residual = (part * self.used(chunk.rows) for part in tempered_deviance(expected, measured))
             outside.append(deviance[held])
             root = measured.sqrt()
             sums += torch.stack(
@@ -217,7 +217,6 @@ class Likelihood:
                     tempered.sum(dtype=torch.float64),
                 ]
             ).cpu()
-            residual = self._residual(chunk, expected, measured)
             back = self.far_field.adjoint(2 * residual[:, None] * field)
             if "object_" in self.free:
                 chunk.look.add_to(gradient.object_, (probes.fields.conj() * back).sum(dim=1))
@@ -240,15 +239,11 @@ class Likelihood:
             gradient,
         )
 
-    def _residual(self, chunk: Chunk, expected: Tensor, measured: Tensor) -> Float32[Tensor, "patch y x"]:
-        """Return half the derivative of the tempered deviance by the expected counts, 0 where it does not count."""
-        return tempered_slope(expected, measured) * self.used(chunk.rows)
-
     def probe_gradients(self, at: Estimate) -> Iterator[Complex64[Tensor, "patch mode y x"]]:
         """Yield, chunk by chunk, what every frame alone says of the probe: gradients with respect to its modes."""
         for chunk, probes, patches, field in self.fields(at):
-            residual = self._residual(chunk, self.expected(at, field), self.scan.counts(chunk.frames))
-            back = self.far_field.adjoint(2 * residual[:, None] * field)
+            _, slope = tempered_deviance(self.expected(at, field), self.scan.counts(chunk.frames))
+            back = self.far_field.adjoint(2 * (slope * self.used(chunk.rows))[:, None] * field)
             yield torch.fft.ifft2(probes.at_home(torch.fft.fft2(patches.conj()[:, None] * back)))
 
     def curvature(self, at: Estimate, along: Estimate) -> float:
