@@ -55,7 +55,7 @@ class CountLoss:
         prediction = pinn(batch)
         expected = share * prediction.counts
         # The last row of a region and the first of the next are no neighbours on the sample.
-        regions = (len(step.groups) if pinn.overlapping else step.groups.numel(), -1)
+        regions = (len(step.groups) if pinn.overlapping else step.numel(), -1)
         canvas, coverage = (image.unflatten(0, regions) for image in (prediction.canvas, prediction.coverage))
         return self.objective(expected, measured, self.scan.mask, canvas, coverage, self.world)
 
