@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ptycho.base.launched import Launched
@@ -111,6 +112,46 @@ def test_what_one_refuses_is_told_once(scan_file, tmp_path, capfd):
     said = capfd.readouterr().err
     assert said.startswith(f"ptycho train: error: process 0 of 2: {tmp_path} holds wts.h5.zip already; choose another")
     assert said.count("\n") == 1
+
+
+def same_object(one, other):
+    first, second = (np.load(folder / "reconstruction.npz", allow_pickle=False) for folder in (one, other))
+    light = first["coverage"]
+    return np.sqrt((light * np.abs(first["object"] - second["object"]) ** 2).sum() / light.sum()) < 1e-5
+
+
+@pytest.mark.slow
+def test_torchrun_starts_them_too(scan_file, trained, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main(["reconstruct", str(trained), str(scan_file), "--output_dir", str(one), "--quiet"]) == 0
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ptycho.cli.main"]
+    verb = ["reconstruct", trained, scan_file, "--output_dir", two, "--devices", "2", "--accelerator", "cpu"]
+    done = subprocess.run([sys.executable, *words, *map(str, verb)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(f"to {two}") == 1, "the first speaks alone"
+    assert same_object(one, two)
+
+
+@pytest.mark.slow
+def test_srun_starts_them_too(scan_file, tmp_path):
+    """As srun does: the same command for every task, and variables that tell them apart."""
+
+    def srun(*argv):
+        of_job = {"SLURM_NTASKS": "2", "SLURM_JOB_ID": str(os.getpid()), "MASTER_ADDR": "127.0.0.1"}
+        with (
+            started(*argv, **of_job, SLURM_PROCID="0", SLURM_LOCALID="0") as first,
+            started(*argv, **of_job, SLURM_PROCID="1", SLURM_LOCALID="1") as second,
+        ):
+            said = [each.stderr.read() for each in (first, second)]
+            assert [each.wait() for each in (first, second)] == [0, 0], said
+        assert said[1] == ""
+
+    run, out = tmp_path / "run", tmp_path / "out"
+    srun("train", scan_file, "--output_dir", run, *FLAGS, "--nepochs", "1", "--execution.devices", "auto")
+    srun("reconstruct", run, scan_file, "--output_dir", out, "--devices", "auto", "--accelerator", "cpu")
+    assert main(["reconstruct", str(run), str(scan_file), "--output_dir", str(tmp_path / "one"), "--quiet"]) == 0
+    assert same_object(tmp_path / "one", out)
+    assert "devices: 2" in (run / "config.yaml").read_text(), "a resumed run needs as many"
 
 
 def test_choices_are_refused_before_any_process_is_started(refused, scan_file, tmp_path, monkeypatch):

@@ -11,7 +11,10 @@ import ptycho
 import ptycho_torch
 
 # Where torch is at home; all else in ptycho_torch is a door.
-TORCH_ROOMS = {"data", "networks", "objectives", "physics", "pinn", "persistence", "training", "inference", "clients"}
+TORCH_ROOMS = {
+    *("processes", "data", "networks", "objectives", "physics"),
+    *("pinn", "persistence", "training", "inference", "clients"),
+}
 
 WITHOUT = """
 import importlib, json, sys

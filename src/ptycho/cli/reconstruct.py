@@ -3,18 +3,22 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require
 from ptycho.acquisition.readers import read
+from ptycho.base import logs
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import ConfigError, DataError, extra_missing
+from ptycho.base.launched import ALONE, Launched, launched
 from ptycho.base.provenance import provenance
 from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.cli.folders import all_together, output_folder
+from ptycho.cli.launching import launch, n_processes
 from ptycho.cli.parsing import add_live, at_least, verb_parser
 from ptycho.cli.refining import add_refinement, refined, refinement_of, told
 from ptycho.cli.starting import BUNDLE
@@ -58,15 +62,30 @@ def run(argv: Sequence[str]) -> int:
         "--batch_size", type=reader("--batch_size", int), default=64, metavar="B", help="patterns in one pass [64]"
     )
     parser.add_argument("--accelerator", default="auto", metavar="KIND", help="auto, cpu, gpu, cuda or mps [auto]")
+    parser.add_argument(
+        "--devices",
+        type=reader("--devices", int | Literal["auto"]),
+        default=1,
+        metavar="N",
+        help="devices that share the frames, or auto for all of them [1]",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
     add_live(parser)
     asked = parser.read(argv).arguments
-    at_least(asked, batch_size=1)
+    at_least(asked, batch_size=1, **({} if asked.devices == "auto" else {"devices": 1}))
     refinement = refinement_of(asked)
     _check_order(asked.run, asked.data)
+    n = n_processes(asked.devices, asked.accelerator)
+    if n > 1:
+        return launch("reconstruct", argv, n)
+    here = launched(asked.devices)
+    if not here.leads:
+        logs.configure(level=logging.ERROR)
     title = f"ptycho reconstruct {asked.run} {asked.data} to {asked.output_dir}"
-    with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
-        with live_page(asked.live, title) as page, progress_line(shown=not asked.quiet) as line:
+    held = output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite)
+    with held if here.leads else nullcontext(asked.output_dir) as folder:
+        address, shown = (asked.live, not asked.quiet) if here.leads else (None, False)
+        with live_page(address, title) as page, progress_line(shown=shown) as line:
             made = reconstruct_file(
                 asked.run,
                 asked.data,
@@ -75,7 +94,10 @@ def run(argv: Sequence[str]) -> int:
                 refinement=refinement,
                 check=True,
                 watcher=Watchers(line, page),
+                here=here,
             )
+        if not here.leads:
+            return 0
         trained = training_record(asked.run)
         with all_together(folder, PRODUCTS) as staged:
             facts = summary(made, trained, data=str(asked.data), **provenance(["ptycho", "reconstruct", *argv]))
@@ -125,6 +147,7 @@ def reconstruct_file(
     n_positions: int | None = None,
     seed: int | None = None,
     watcher: Watcher = NOBODY,
+    here: Launched = ALONE,
 ) -> Made:
     """Return what a trained network and likelihood iterations make of a scan.
 
@@ -138,6 +161,8 @@ def reconstruct_file(
         Positions to use, drawn at random by the seed; all of the scan when None.
     watcher
         Who is told how it goes.
+    here
+        Which of the processes that share the work this one is; all return the same.
 
     Raises
     ------
@@ -145,30 +170,35 @@ def reconstruct_file(
         PyTorch is not there.
     BundleError, DataError
         A file can't be used.
+    LostError
+        Another process is gone.
     """
     try:
-        from ptycho_torch.base.devices import resolve_device
+        from ptycho_torch.base.devices import device_of
         from ptycho_torch.inference.reconstruct import reconstruct
         from ptycho_torch.persistence.bundle import read_bundle
+        from ptycho_torch.processes.world import joined
     except ModuleNotFoundError as error:
         raise extra_missing(error.name or "torch", "torch") from error
-    device = resolve_device(accelerator)
-    bundle = read_bundle(run)
-    scan = read(data, nphotons=bundle.config.nphotons)
-    if n_positions is not None and n_positions < scan.n_positions:
-        scan = scan.part(taken(scan.n_positions, n_positions, seed))
-    for finding in require(scan):
-        logger.warning("%s", finding)
-    result = reconstruct(
-        bundle.pinn,
-        scan,
-        device=device,
-        batch_size=batch_size,
-        refinement=refinement,
-        n_neighbours=bundle.config.neighbor_count,
-        check=check,
-        watcher=watcher,
-    )
+    device = device_of(here, accelerator)
+    with joined(here, device) as world:
+        bundle = read_bundle(run)
+        scan = read(data, nphotons=bundle.config.nphotons)
+        if n_positions is not None and n_positions < scan.n_positions:
+            scan = scan.part(taken(scan.n_positions, n_positions, seed))
+        for finding in require(scan):
+            logger.warning("%s", finding)
+        result = reconstruct(
+            bundle.pinn,
+            scan,
+            device=device,
+            batch_size=batch_size,
+            refinement=refinement,
+            n_neighbours=bundle.config.neighbor_count,
+            check=check,
+            watcher=watcher,
+            world=world,
+        )
     return Made(result, scan, str(device), bundle.config, refinement)
 
 

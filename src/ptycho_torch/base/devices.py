@@ -3,9 +3,28 @@
 from typing import TYPE_CHECKING
 
 from ptycho.base.errors import ConfigError
+from ptycho.base.launched import Launched
 
 if TYPE_CHECKING:
     import torch
+
+
+def device_of(here: Launched, accelerator: str) -> "torch.device":
+    """Return the device of a process of a run: of several on a machine each has a GPU of its own, as far as there are.
+
+    Raises
+    ------
+    ConfigError
+        The accelerator is not there.
+    """
+    import torch
+
+    device = resolve_device(accelerator)
+    if here.size == 1 or device.type != "cuda":
+        return device
+    device = torch.device("cuda", here.local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
 
 
 def resolve_device(accelerator: str) -> "torch.device":

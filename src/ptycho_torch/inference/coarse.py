@@ -31,7 +31,7 @@ def coarser_scan(scan: Scan, placement: Placement) -> tuple[Scan, Placement]:
 def coarser_likelihood(likelihood: Likelihood) -> Likelihood:
     """Return the likelihood of the same frames on the coarse scan, with the same pixels held out."""
     scan, placement = coarser_scan(likelihood.scan, likelihood.placement)
-    coarse = Likelihood(scan, placement, held_out_fraction=0.0, frames=likelihood.frames)
+    coarse = Likelihood(scan, placement, held_out_fraction=0.0, frames=likelihood.frames, world=likelihood.world)
     return coarse.holding_out(_middle(likelihood.held, scan.size), likelihood.mask_of)
 
 

@@ -60,7 +60,9 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
         coherence = torch.einsum("fmyx,fkyx->fmk", field.conj(), share) / size**2
         known = torch.einsum("fmk,fmyx,fkyx->fyx", coherence, probes.fields, probes.fields.conj())
         chunk.look.add_to(information, known.real)
-    return Evidence(torch.cat(deviances), torch.cat(noise), torch.cat(scores), information)
+    world, n_frames = likelihood.world, len(likelihood.frames)
+    of_frames = (world.gather(torch.cat(found), n_frames) for found in (deviances, noise, scores))
+    return Evidence(*of_frames, world.sum(information))
 
 
 class _Moments:
@@ -83,10 +85,12 @@ class _Moments:
 def worst_frames(likelihood: Likelihood, at: Estimate, z: Float64[Tensor, " frame"]) -> WorstFrames:
     """Return the frames with the largest z-scores, as measured and as expected."""
     worst: Int64[Tensor, " frame"] = z.argsort(descending=True)[:N_WORST]
-    few = Likelihood(likelihood.scan, likelihood.placement, held_out_fraction=0.0, frames=worst)
-    expected = [few.expected(at, field) for *_, field in few.fields(at)]
+    world, scan = likelihood.world, likelihood.scan
+    few = Likelihood(scan, likelihood.placement, held_out_fraction=0.0, frames=worst, world=world)
+    own = [few.expected(at, field) for *_, field in few.fields(at)]
+    expected = world.gather(torch.cat([scan.counts(worst[:0]), *own]), len(worst))
     return WorstFrames(
         worst.cpu().numpy(),
         few.scan.counts(worst).cpu().numpy(),
-        (torch.cat(expected) * few.scan.mask).cpu().numpy(),
+        (expected * scan.mask).cpu().numpy(),
     )

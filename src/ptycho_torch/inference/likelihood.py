@@ -19,6 +19,7 @@ from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import FarField
 from ptycho_torch.physics.scaling import flux_ratio, flux_sums
 from ptycho_torch.physics.subpixel import SubpixelShift
+from ptycho_torch.processes.world import ALONE, World
 
 # Bytes of exit waves in one chunk: a processor likes what fits its cache, a GPU what fills it.
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
@@ -34,21 +35,18 @@ LOOSE = 0.03
 class Value:
     """What the likelihood says of an estimate.
 
-    Mean Poisson deviance of a pixel that takes part (about 1 for the truth) and that of every pixel held out, R-factor
-    sum |sqrt(lambda) - sqrt(n)| / sum sqrt(n) over all pixels; the objective, half the summed tempered deviance
+    Mean Poisson deviance of a pixel that takes part (about 1 for the truth), that of every pixel held out, of the
+    frames of this process, and the mean of all held out, 0 without any; R-factor sum |sqrt(lambda) - sqrt(n)| /
+    sum sqrt(n) over all pixels; the objective, half the summed tempered deviance
     (`ptycho_torch.objectives.poisson.tempered_deviance`) and what the prior adds, and its gradient.
     """
 
     deviance: float
     held_out: Float32[Tensor, " pixel"]
+    held_out_mean: float
     r_factor: float
     objective: float
     gradient: Estimate
-
-    @property
-    def held_out_mean(self) -> float:
-        """Mean deviance of a pixel held out; 0 without any."""
-        return float(self.held_out.mean(dtype=torch.float64)) if len(self.held_out) else 0.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,9 @@ class Likelihood:
         What is expected of the object beforehand; nothing when None.
     frames
         Frames that take part; all of the scan when None.
+    world
+        The processes that share these frames. Each looks at its part of them and all that is returned is of the whole,
+        but for what is told chunk by chunk.
     """
 
     def __init__(
@@ -102,8 +103,10 @@ class Likelihood:
         prior: Prior | None = None,
         frames: Int64[Tensor, " frame"] | None = None,
         seed: int = 0,
+        world: World = ALONE,
     ) -> None:
         self.scan = scan
+        self.world = world
         self.free = frozenset(free)
         self.prior = prior
         self.object_shape = placement.object_shape
@@ -141,8 +144,9 @@ class Likelihood:
         device, size = self.frames.device, self.scan.size
         n_frames = max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"]) // (8 * size**2))
         self.chunks = []
-        for start in range(0, len(self.frames), n_frames):
-            rows = slice(start, min(start + n_frames, len(self.frames)))
+        own = self.world.share(len(self.frames))
+        for start in range(own.start, own.stop, n_frames):
+            rows = slice(start, min(start + n_frames, own.stop))
             self.chunks.append(Chunk(rows, self.frames[rows], placement.part(self.frames[rows])))
 
     def freeing(self, free: Iterable[str]) -> "Likelihood":
@@ -198,8 +202,8 @@ class Likelihood:
 
     def __call__(self, at: Estimate) -> Value:
         """Return deviance, held-out deviance, R-factor, objective and gradient at an estimate."""
-        sums = torch.zeros(4, dtype=torch.float64)
-        outside = []
+        sums = torch.zeros(6, dtype=torch.float64)
+        outside = [torch.zeros(0, device=at.object_.device)]
         gradient = at.times(0.0)
         for chunk, probes, patches, field in self.fields(at):
             measured = self.scan.counts(chunk.frames)
@@ -208,13 +212,16 @@ class Likelihood:
             deviance = poisson_deviance(expected, measured)
             tempered, residual = (part * self.used(chunk.rows) for part in tempered_deviance(expected, measured))
             outside.append(deviance[held])
+            of_held = outside[-1].sum(dtype=torch.float64)
             root = measured.sqrt()
             sums += torch.stack(
                 [
-                    deviance.sum(dtype=torch.float64) - outside[-1].sum(dtype=torch.float64),
+                    deviance.sum(dtype=torch.float64) - of_held,
                     (expected.sqrt() - root).abs().sum(dtype=torch.float64),
                     root.sum(dtype=torch.float64),
                     tempered.sum(dtype=torch.float64),
+                    of_held,
+                    held.sum(dtype=torch.float64),
                 ]
             ).cpu()
             back = self.far_field.adjoint(2 * residual[:, None] * field)
@@ -224,7 +231,10 @@ class Likelihood:
                 probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
             if "haze" in self.free:
                 gradient.haze.add_(2 * at.haze * residual.sum())
-        used, difference, total, tempered_sum = sums.tolist()
+        used, difference, total, tempered_sum, of_held, n_held = self.world.sum(sums).tolist()
+        # In one order everywhere: sets have none.
+        for name in sorted(self.free):
+            self.world.sum(gradient.parts[name])
         objective = tempered_sum / 2
         if self.prior is not None:
             added, slope = self.prior(at.object_)
@@ -234,6 +244,7 @@ class Likelihood:
         return Value(
             used / self.n_used,
             torch.cat(outside),
+            of_held / max(n_held, 1),
             difference / total,
             objective,
             gradient,
@@ -248,7 +259,7 @@ class Likelihood:
 
     def curvature(self, at: Estimate, along: Estimate) -> float:
         """Return the Fisher curvature sum (d lambda)^2 / lambda along a direction and the prior's; never negative."""
-        total = 0.0 if self.prior is None else self.prior.curvature(at.object_, along.object_)
+        total = torch.zeros((), dtype=torch.float64)
         for chunk, probes, patches, field in self.fields(at):
             change = probes.fields * chunk.look(along.object_)[:, None]
             if self.free & PARTS:
@@ -257,8 +268,10 @@ class Likelihood:
             if "haze" in self.free:
                 slope = slope + 2 * at.haze * along.haze
             used = self.used(chunk.rows)
-            total += float((used * slope.square() / self.expected(at, field).clamp_min(FLOOR)).sum(dtype=torch.float64))
-        return total
+            bent = used * slope.square() / self.expected(at, field).clamp_min(FLOOR)
+            total += bent.sum(dtype=torch.float64).cpu()
+        of_prior = 0.0 if self.prior is None else self.prior.curvature(at.object_, along.object_)
+        return float(self.world.sum(total)) + of_prior
 
     def frame_deviances(self, at: Estimate) -> Float64[Tensor, " frame"]:
         """Return the deviance of every frame that takes part, summed over the pixels that do."""
@@ -266,7 +279,7 @@ class Likelihood:
         for chunk, _, _, field in self.fields(at):
             deviance = poisson_deviance(self.expected(at, field), self.scan.counts(chunk.frames))
             found.append((deviance * self.used(chunk.rows)).sum(dim=(1, 2), dtype=torch.float64))
-        return torch.cat(found)
+        return self.world.gather(torch.cat(found), len(self.frames))
 
     def flux(self, at: Estimate) -> float:
         """Return counts measured over counts expected, the scale of the expected counts that is most likely."""
@@ -274,21 +287,21 @@ class Likelihood:
             flux_sums(self.scan.counts(chunk.frames), self.expected(at, field) * self.scan.mask)
             for chunk, _, _, field in self.fields(at)
         ]
-        return flux_ratio(torch.stack(sums).sum(dim=0))
+        return flux_ratio(self.world.sum(torch.stack(sums).sum(dim=0)))
 
     def light(self, at: Estimate) -> Float32[Tensor, "height width"]:
         """Return sum_j |P_j|^2 on every canvas pixel: how much the scan can know of it, counts."""
         seen = torch.zeros(self.object_shape, device=at.object_.device)
         for chunk, probes in self.probes(at):
             chunk.look.add_to(seen, squared_modulus(probes.fields).sum(dim=1))
-        return seen
+        return self.world.sum(seen)
 
     def transparency(self, at: Estimate) -> Float32[Tensor, "y x"]:
         """Return sum_j |O_j|^2 on every probe pixel: how much the scan can know of it."""
         seen = torch.zeros(at.probe.shape[-2:], device=at.probe.device)
         for chunk in self.chunks:
             seen += squared_modulus(chunk.look(at.object_)).sum(dim=0)
-        return seen
+        return self.world.sum(seen)
 
     def stiffness(self, at: Estimate) -> dict[str, Tensor]:
         """Return, for every part, how much can be known of each of its values: half the Fisher information.
@@ -305,7 +318,7 @@ class Likelihood:
         if found:
             for chunk, probes, patches, field in self.fields(at):
                 self._add_stiffness(found, at, chunk, probes, patches, field)
-        return stiff | found
+        return stiff | {name: self.world.sum(part) for name, part in found.items()}
 
     def _add_stiffness(
         self,

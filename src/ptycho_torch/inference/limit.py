@@ -88,13 +88,14 @@ class Fisher:
                 change = far_field(probes.fields * chunk.look(direction)[:, None])
                 slope = (lit.conj() * change).real.sum(dim=1, keepdim=True)
                 self._add_back(sums, chunk, probes, slope * lit)
-        return self.free(found)
+        return self.free(self.likelihood.world.sum(found))
 
     @torch.no_grad()
     def scores(self, n: int, generator: torch.Generator) -> Fields:
         """Draw gradients of the log likelihood that shot noise alone gives at the truth: covariance F.
 
-        They are A^H [2 psi w / sqrt(lambda)] with standard normal numbers w, one a detector pixel.
+        They are A^H [2 psi w / sqrt(lambda)] with standard normal numbers w, one a detector pixel. Processes that share
+        the frames draw for their own, each with another generator.
         """
         drawn = torch.zeros((n, *self.likelihood.object_shape), dtype=torch.complex64, device=self.light.device)
         for chunk, probes, _, field in self.likelihood.fields(self.at):
@@ -103,7 +104,7 @@ class Fisher:
             for sums in drawn:
                 noise = torch.randn(shape, generator=generator, device=field.device)
                 self._add_back(sums, chunk, probes, noise * lit)
-        return self.free(drawn)
+        return self.free(self.likelihood.world.sum(drawn))
 
     @torch.no_grad()
     def residuals(self, generator: torch.Generator) -> tuple[Fields, Fields]:
@@ -119,7 +120,7 @@ class Fisher:
             weight = self._weight(chunk.rows, field)
             for sums, change in zip(found, (self.likelihood.expected(self.at, field) - counts, noise), strict=True):
                 self._add_back(sums, chunk, probes, 2 * (weight * change)[:, None] * field)
-        residual, noise = self.free(found).split(1)
+        residual, noise = self.free(self.likelihood.world.sum(found)).split(1)
         return residual, noise
 
     def solve(self, right: Fields, *, residual: float = RESIDUAL, most: int = MOST_STEPS) -> Fields:

@@ -35,7 +35,10 @@ def entered(likelihood: Likelihood, at: Estimate, free: frozenset[str], n_variat
 
 def dark_counts(likelihood: Likelihood) -> Tensor:
     """Return the mean counts that all but the darkest of the trusted pixels exceed."""
-    total = sum(likelihood.scan.counts(chunk.frames).sum(dim=0) for chunk in likelihood.chunks)
+    total = torch.zeros(likelihood.scan.mask.shape, device=likelihood.frames.device)
+    for chunk in likelihood.chunks:
+        total += likelihood.scan.counts(chunk.frames).sum(dim=0)
+    likelihood.world.sum(total)
     return (total / len(likelihood.frames))[likelihood.scan.mask].quantile(DARK)
 
 
@@ -45,8 +48,9 @@ def leading_variations(likelihood: Likelihood, at: Estimate, n_variations: int) 
     Principal components of what every frame alone says of it, over the real numbers (DOI 10.1364/OE.24.008360).
     """
     some = likelihood.frames[:: -(-len(likelihood.frames) // MOST_FRAMES)]
-    few = Likelihood(likelihood.scan, likelihood.placement, held_out_fraction=0.0, frames=some)
-    said = torch.cat([gradients[:, 0] for gradients in few.probe_gradients(at)])
+    world = likelihood.world
+    few = Likelihood(likelihood.scan, likelihood.placement, held_out_fraction=0.0, frames=some, world=world)
+    said = world.gather(torch.cat([gradients[:, 0] for gradients in few.probe_gradients(at)]), len(some))
     rows = torch.view_as_real(said - said.mean(dim=0)).flatten(1)
     _, vectors = torch.linalg.eigh(rows @ rows.T)
     modes = torch.linalg.qr(rows.T @ vectors[:, -n_variations:].flip(1)).Q

@@ -95,13 +95,13 @@ def passed(
         for rows in order.tensor_split(min(N_BATCHES, n_frames)):
             moved = _step(likelihood.part(rows), at.plus(MOMENTUM, velocity), probe_free, sums, length)
             at, velocity = moved, moved.plus(-1, at)
-        difference, total = sums.tolist()
+        difference, total = likelihood.world.sum(sums).tolist()
         stage.advance(number + 1, 1, difference / total)
     return at
 
 
 def _step(likelihood: Likelihood, at: Estimate, probe_free: bool, sums: Tensor, length: float) -> Estimate:
-    """Return an estimate after one batch, and add what makes its R-factor to the sums."""
+    """Return an estimate after one batch, and add what this process knows of its R-factor to the sums."""
     rise = at.times(0.0)
     light = torch.zeros(at.object_.shape, device=at.object_.device)
     seen = torch.zeros(at.probe.shape[1:], device=at.probe.device)
@@ -117,6 +117,9 @@ def _step(likelihood: Likelihood, at: Estimate, probe_free: bool, sums: Tensor, 
         if probe_free:
             probes.add_gradient(rise, patches.conj()[:, None] * back, {"probe"})
             seen += squared_modulus(patches).sum(dim=0)
+    world = likelihood.world
+    for part in (rise.object_, light, *((rise.probe, seen) if probe_free else ())):
+        world.sum(part)
     object_ = at.object_ + length * rise.object_ / (light + DAMPING * light.amax())
     probe = at.probe + length * rise.probe / (seen + DAMPING * seen.amax()) if probe_free else at.probe
     return replace(at, object_=object_, probe=probe)

@@ -13,6 +13,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
+from ptycho_torch.processes.world import ALONE, World
 
 
 @torch.no_grad()
@@ -47,6 +48,7 @@ def summed_patches(
     batch_size: int,
     flux: float = 1.0,
     watcher: Watcher = NOBODY,
+    world: World = ALONE,
 ) -> Complex64[Tensor, "2 height width"]:
     """Predict a patch for every member of every group; sum lit patches, and the light, on one canvas.
 
@@ -62,6 +64,8 @@ def summed_patches(
         Counts of this scan over counts of the training scan.
     watcher
         Who is told how it goes.
+    world
+        The processes that share the groups; each predicts its part, and the sums are over all.
 
     Returns
     -------
@@ -70,10 +74,12 @@ def summed_patches(
         neighbours. A pattern that is in several groups counts once, by the mean of its patches: the light is what fell.
     """
     if isinstance(pinn, UnrolledPINN):
-        return _sums_of_passes(pinn, scan, placement, groups[:, 0], batch_size=batch_size, flux=flux, watcher=watcher)
+        members, how = groups[:, 0], {"batch_size": batch_size, "flux": flux, "watcher": watcher, "world": world}
+        return _sums_of_passes(pinn, scan, placement, members, **how)
     light = probe_weight(pinn.probe)
     times_seen = torch.bincount(groups.reshape(-1), minlength=len(scan))[:, None, None]
     sums = torch.zeros((2, *placement.object_shape), dtype=torch.complex64, device=light.device)
+    groups = groups[world.share(len(groups))]
     stage = Stage(watcher, "prediction", len(groups), measure="", unit="patterns")
     done = 0
     for some in groups.split(batch_size):
@@ -88,7 +94,7 @@ def summed_patches(
         stage.advance(done, len(members))
         if watcher.wants_picture:
             show(watcher, *divide(*sums))
-    return sums
+    return world.sum(sums)
 
 
 def _sums_of_passes(
@@ -100,15 +106,17 @@ def _sums_of_passes(
     batch_size: int,
     flux: float,
     watcher: Watcher,
+    world: World,
 ) -> Complex64[Tensor, "2 height width"]:
     """Return the sums of lit patches, and of the light, after the last pass over a canvas that all frames share."""
+    members = members[world.share(len(members))]
 
     def total(says: Callable[[Frames], Tensor], dtype: torch.dtype = torch.complex64) -> Tensor:
         summed = torch.zeros(placement.object_shape, dtype=dtype, device=members.device)
         for some in members.split(batch_size):
             frames = Frames.of(scan.counts(some) / flux, placement.part(some), pinn.probe, scan.mask)
             frames.look.add_to(summed, says(frames))
-        return summed
+        return world.sum(summed)
 
     light = total(lambda frames: frames.light, torch.float32)
     canvas = lit = torch.ones_like(light, dtype=torch.complex64)

@@ -21,6 +21,7 @@ from ptycho_torch.physics.forward import place_on_canvas
 from ptycho_torch.pinn.build import Constants
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import UnrolledPINN
+from ptycho_torch.processes.world import ALONE, World
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ SAME_EXPOSURE = 1.5
 # Below this correlation the file's probe and the bundle's are not the same probe.
 SAME_PROBE = 0.9
 NO_REFINEMENT = Refinement()
+# Frames for every process, at least: half of them make a half of the scan, and that is dealt out too.
+LEAST_SHARE = 4
 
 
 def reconstruct(
@@ -41,6 +44,7 @@ def reconstruct(
     n_neighbours: int = 4,
     check: bool = False,
     watcher: Watcher = NOBODY,
+    world: World = ALONE,
 ) -> Result:
     """Stitch what the network predicts for every pattern of a scan, then let likelihood iterations finish it.
 
@@ -65,15 +69,18 @@ def reconstruct(
         Whether the result shall say of itself how far it can be trusted; about as much work as the iterations again.
     watcher
         Who is told how it goes.
+    world
+        The processes that share the work, each with the whole scan on a device of its own; all return the same.
 
     Raises
     ------
     DataError
-        The scan has another pattern size than the network.
+        The scan has another pattern size than the network, or too few frames for so many processes.
     ConfigError
         The scan has fewer positions than a group.
     """
     check_size(pinn, acquisition)
+    check_shares(acquisition, world)
     clock = Clock(device)
     if isinstance(pinn, UnrolledPINN):
         pinn = behind_probe_of(pinn, acquisition)
@@ -82,7 +89,7 @@ def reconstruct(
     flux = exposure(pinn, acquisition)
     _compare_probes(pinn, acquisition)
     placement, origin = place_on_canvas(scan.positions, scan.size, margin(refinement))
-    solver = Solver(pinn, scan, placement, flux, batch_size, n_neighbours, refinement, watcher)
+    solver = Solver(pinn, scan, placement, flux, batch_size, n_neighbours, refinement, watcher, world=world)
     every = torch.arange(len(scan), device=device)
     sums, halves = solver.sums_with_halves(every, wanted=check)
     clock.lap("predict and stitch")
@@ -127,6 +134,21 @@ def check_size(pinn: PtychoPINN, acquisition: Acquisition) -> None:
         raise DataError(
             f"patterns are {acquisition.size} x {acquisition.size} px but the network was trained on {size} x {size}; "
             f"give a scan of {size} px patterns or train on this one"
+        )
+
+
+def check_shares(acquisition: Acquisition, world: World) -> None:
+    """Refuse a scan with too few frames for each process to have some of every half.
+
+    Raises
+    ------
+    DataError
+        With both numbers.
+    """
+    if world.size > 1 and acquisition.n_positions < LEAST_SHARE * world.size:
+        raise DataError(
+            f"found {acquisition.n_positions} frames for {world.size} processes; expected at least {LEAST_SHARE} for "
+            "each; give fewer devices"
         )
 
 

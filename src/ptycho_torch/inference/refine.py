@@ -20,6 +20,7 @@ from ptycho_torch.inference.quasi_newton import QuasiNewton
 from ptycho_torch.inference.search import Tries, search, within
 from ptycho_torch.inference.stopping import Stopping
 from ptycho_torch.physics.forward import Placement
+from ptycho_torch.processes.world import ALONE, World
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ def refine(
     held_out_fraction: float = 0.02,
     frames: Int64[Tensor, " frame"] | None = None,
     watcher: Watcher = NOBODY,
+    world: World = ALONE,
 ) -> Refined:
     """Maximise the Poisson likelihood of a scan, and what a prior adds, over what is free of an estimate.
 
@@ -86,15 +88,24 @@ def refine(
         Frames that are fitted; all of the scan when None.
     watcher
         Who is told how it goes.
+    world
+        The processes that share the frames. All go the same steps, with the same result.
     """
-    likelihood = Likelihood(scan, placement, held_out_fraction=held_out_fraction, free=(), prior=prior, frames=frames)
+    likelihood = Likelihood(
+        *(scan, placement),
+        held_out_fraction=held_out_fraction,
+        free=(),
+        prior=prior,
+        frames=frames,
+        world=world,
+    )
     walk = _Walk(likelihood, start, refinement)
     light = likelihood.light(start)
 
     def judges(value: Value) -> Float32[Tensor, " pixel"]:
         return value.held_out if walk.likelihood.prior is None else value.held_out[:0]
 
-    stopping = Stopping(judges(walk.value))
+    stopping = Stopping(judges(walk.value), world)
     history: dict[str, list[float]] = {"deviance": [], "held_out_deviance": [], "r_factor": []}
     _note(history, walk.value)
     best, held_out = start, history["held_out_deviance"][0]

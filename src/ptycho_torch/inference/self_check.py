@@ -46,7 +46,8 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
     started = time.perf_counter()
     whole = solver.likelihood(every, solved.placement)
     found = evidence(whole, solved.end)
-    generator = torch.Generator(device=every.device).manual_seed(0)
+    # Every process draws for its own frames.
+    generator = torch.Generator(device=every.device).manual_seed(solver.world.rank)
     fisher = Fisher(whole, solved.end)
     errors = fisher.solve(fisher.scores(N_ERRORS, generator), residual=RESIDUAL, most=MOST_STEPS).cpu().numpy()
     informed = solver.with_known(solved)

@@ -22,6 +22,7 @@ from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.stopping import CLEARLY, paired
 from ptycho_torch.physics.forward import Placement, divide
 from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.processes.world import ALONE, World
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ class Solver:
     network_weight
         0: the object shall be flat but for edges; above: its difference from what the network says shall be, with
         this factor on the strength of the prior.
+    world
+        The processes that share all work, each with the same of everything else.
     """
 
     pinn: PtychoPINN
@@ -88,6 +91,7 @@ class Solver:
     watcher: Watcher = NOBODY
     known: Estimate | None = None
     network_weight: float = 0.0
+    world: World = ALONE
 
     @property
     def light_scale(self) -> float:
@@ -118,6 +122,7 @@ class Solver:
             batch_size=self.batch_size,
             flux=self.flux,
             watcher=self.watcher,
+            world=self.world,
         )
 
     def solve(self, sums: Sums, frames: Frames) -> Solved:
@@ -165,6 +170,7 @@ class Solver:
             prior=prior,
             frames=frames,
             watcher=self.watcher,
+            world=self.world,
         )
         return replace(
             begun,
@@ -208,7 +214,7 @@ class Solver:
         sums = blind.sums(every)
 
         def deviance(at: Estimate, placement: Placement) -> Tensor:
-            law = Likelihood(unseen, placement, held_out_fraction=0.0)
+            law = Likelihood(unseen, placement, held_out_fraction=0.0, world=self.world)
             return law.frame_deviances(at.exposed(UNSEEN / (1 - UNSEEN)))
 
         def tried(weight: float | None) -> Tensor:
@@ -239,7 +245,7 @@ class Solver:
 
     def likelihood(self, frames: Frames, placement: Placement) -> Likelihood:
         """Return the likelihood of some frames, no pixel held out."""
-        return Likelihood(self.scan, placement, held_out_fraction=0.0, frames=frames)
+        return Likelihood(self.scan, placement, held_out_fraction=0.0, frames=frames, world=self.world)
 
     def with_known(self, solved: Solved) -> "Solver":
         """Return a solver that takes from a solution all but the object and the probe, and leaves it as it is."""

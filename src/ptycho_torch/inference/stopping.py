@@ -1,7 +1,10 @@
 """When iterations only fit noise, and whether they made an estimate better: decided by counts that they don't see."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from ptycho_torch.processes.world import ALONE, World
 
 # Iterates in a row that must be worse than the best one before the iterations end.
 PATIENCE = 3
@@ -19,10 +22,13 @@ class Stopping:
     ----------
     start
         Deviance of every held-out pixel at the start.
+    world
+        The processes that share the pixels: each tells those of its own frames.
     """
 
-    def __init__(self, start: Float[Tensor, " pixel"]) -> None:
+    def __init__(self, start: Float[Tensor, " pixel"], world: World = ALONE) -> None:
         self._best = start
+        self._world = world
         self._worse = 0
 
     def is_as_good(self, deviance: Float[Tensor, " pixel"]) -> bool:
@@ -38,7 +44,7 @@ class Stopping:
         if len(deviance) != len(self._best):
             # Iterations that no pixel judges begin or end here: there is nothing to compare with.
             self._best = deviance
-        gain, error = paired(self._best, deviance)
+        gain, error = paired(self._best, deviance, self._world)
         self._best = deviance if gain >= 0 else self._best
         self._worse = self._worse + 1 if gain < -CLEARLY * error else 0
         return gain >= -error
@@ -53,9 +59,14 @@ class Stopping:
         return self._worse >= PATIENCE
 
 
-def paired(before: Float[Tensor, " case"], after: Float[Tensor, " case"]) -> tuple[float, float]:
-    """Return by how much ``after`` is lower in the mean, and the standard error of that; zeros without cases."""
-    if not len(before):
-        return 0.0, 0.0
+def paired(before: Float[Tensor, " case"], after: Float[Tensor, " case"], world: World = ALONE) -> tuple[float, float]:
+    """Return by how much ``after`` is lower in the mean, and the standard error of that; zeros without cases.
+
+    Where ``world`` has several processes each gives some of the cases.
+    """
     gain = (before - after).double()
-    return float(gain.mean()), float(gain.std()) / len(gain) ** 0.5
+    n, total = world.sum(torch.stack([torch.ones_like(gain).sum(), gain.sum()])).tolist()
+    if not n:
+        return 0.0, 0.0
+    squares = float(world.sum((gain - total / n).square().sum()))
+    return total / n, (squares / max(n - 1, 1) / n) ** 0.5

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Complex
 from torch import Tensor
 
-from ptycho_torch.base.world import ALONE, World
+from ptycho_torch.processes.world import ALONE, World
 
 Waves = Complex[Tensor, "patch mode y x"]
 

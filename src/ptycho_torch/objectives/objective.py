@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Complex64, Float
 from torch import Tensor
 
-from ptycho_torch.base.world import ALONE, World
 from ptycho_torch.objectives.amplitude import amplitude_error
 from ptycho_torch.objectives.poisson import poisson_deviance
 from ptycho_torch.objectives.regularisers import mean_deviation, total_variation
+from ptycho_torch.processes.world import ALONE, World
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from jaxtyping import Complex64, Float
 from torch import Tensor
 
-from ptycho_torch.base.world import ALONE, World
+from ptycho_torch.processes.world import ALONE, World
 
 Canvas = Complex64[Tensor, "*region height width"]
 Weight = Float[Tensor, "*region height width"]

@@ -9,7 +9,6 @@ from torch import Tensor
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
-from ptycho_torch.base.world import ALONE, World
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.networks.registry import NETWORKS, NetworkChoices
@@ -22,6 +21,7 @@ from ptycho_torch.pinn.labels import labels_of
 from ptycho_torch.pinn.loss import CountLoss, LabelLoss, Loss
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import UnrolledPINN
+from ptycho_torch.processes.world import ALONE, World
 
 # Share of the light of the probe that the trusted pixels are taken to have seen at least.
 LEAST_SEEN = 1e-2

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from ptycho_torch.base.world import ALONE, World
 from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.thinning import Thinning
@@ -20,6 +19,7 @@ from ptycho_torch.physics.propagation import FarField
 from ptycho_torch.physics.subpixel import SubpixelShift
 from ptycho_torch.pinn.labels import Labels
 from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.processes.world import ALONE, World
 
 # (network, patterns of a step, seed of the draws of each region) -> loss of the batch. Where several processes share
 # the batch, its loss is the mean of what they return.
@@ -55,7 +55,7 @@ class CountLoss:
         prediction = pinn(batch)
         expected = share * prediction.counts
         # The last row of a region and the first of the next are no neighbours on the sample.
-        regions = (len(step.groups) if pinn.overlapping else step.groups.numel(), -1)
+        regions = (len(step.groups) if pinn.overlapping else step.numel(), -1)
         canvas, coverage = (image.unflatten(0, regions) for image in (prediction.canvas, prediction.coverage))
         return self.objective(expected, measured, self.scan.mask, canvas, coverage, self.world)
 

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor, nn
 
-from ptycho_torch.base.world import ALONE
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.physics.backprojection import BackProjection
 from ptycho_torch.physics.forward import Placement, detector, merge, probe_weight, stack_regions
 from ptycho_torch.physics.scaling import flux_sums, input_scales
+from ptycho_torch.processes.world import ALONE
 
 # Share of a new batch in the running sums that the flux is solved from: an average over about the last 50 batches.
 FLUX_MEMORY = 0.98

@@ -24,9 +24,9 @@ from ptycho.config.training import DEFAULT_GROUPS, TrainingConfig
 from ptycho.grouping.neighbours import nearest
 from ptycho.grouping.regions import RegionSampler, region_sides
 from ptycho.grouping.sampling import enough_neighbours, join
-from ptycho_torch.base.world import ALONE, World
 from ptycho_torch.data.batch import Step
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.processes.world import ALONE, World
 
 logger = logging.getLogger(__name__)
 

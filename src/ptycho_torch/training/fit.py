@@ -32,10 +32,10 @@ from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
 from ptycho.live.terminal import progress_line
 from ptycho_torch.base.devices import resolve_device
-from ptycho_torch.base.world import World, backend_of, lost_is_told
 from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build, learns_from_labels
 from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.processes.world import World, backend_of, lost_is_told
 from ptycho_torch.training.callbacks import AveragedWeights, Curves, Watched
 from ptycho_torch.training.checkpoints import FOLDER, LAST, WholeCheckpoints, keepers, read_state
 from ptycho_torch.training.datamodule import ScanDataModule

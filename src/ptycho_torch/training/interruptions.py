@@ -8,7 +8,7 @@ from typing import Any
 import lightning
 
 from ptycho.base.interruption import may_listen
-from ptycho_torch.base.world import ALONE, World
+from ptycho_torch.processes.world import ALONE, World
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -10,12 +10,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
-from ptycho_torch.base.world import ALONE, World
 from ptycho_torch.data.batch import Step
 from ptycho_torch.data.thinning import Thinning
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.pinn.build import loss_of, objective_of
 from ptycho_torch.pinn.pinn import PtychoPINN
+from ptycho_torch.processes.world import ALONE, World
 from ptycho_torch.training.clipping import clip, clip_algorithm, clip_limit
 from ptycho_torch.training.schedules import make_optimizer, make_scheduler
 
