@@ -1,0 +1,452 @@
+"""How fast everything is, beside the ceilings of the machine, the existing network and pty-chi, all in one run.
+
+    python benchmarks/speed.py [--set cpu|gpu] [--only PART ...] [--size N ...] [--gridsize 1 2] [--batch B ...]
+                               [--precision 32-true|bf16-mixed] [--budget S] [--out FILE]
+
+A row is the median of several calls. "CPU ms" counts all threads of the process: on a machine that others use too it
+says more than the clock. FLOPs are those of convolutions and matrix products; bytes are what operations read and write,
+each as if nothing stayed in a cache; "roofline" is the time that a matrix product and a copy, timed in the same run,
+would take for the larger of both, over the time it took. "yardstick" is the network `cnn` with the Poisson likelihood
+of each pattern alone, in single precision and without channels last; "x 16" and "x best" are how many times as many
+patterns a second ours does as that at batch 16 and at the best of its batches. Without pty-chi (extra "baseline") its
+row is left out.
+"""
+
+import argparse
+import itertools
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import iterative_baseline
+import numpy as np
+import torch
+from speed_clock import Machine, Timed, Work, machine_words, timed, work_of
+
+from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.writers import write_npz
+from ptycho.base.atomic import write_text
+from ptycho.config.execution import PyTorchExecutionConfig
+from ptycho.config.model import ModelConfig
+from ptycho.config.refinement import Refinement
+from ptycho.config.training import TrainingConfig
+from ptycho.grouping.sampling import draw_groups
+from ptycho.report.tables import Cell, text_table
+from ptycho.simulation.simulate import Simulation, simulate
+from ptycho_torch.base.devices import resolve_device
+from ptycho_torch.data.batch import gather
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.predict import summed_patches
+from ptycho_torch.inference.refine import refine
+from ptycho_torch.inference.solve import groups_of
+from ptycho_torch.networks.cnn import Cnn
+from ptycho_torch.objectives.poisson import poisson_nll
+from ptycho_torch.persistence.bundle import write_bundle
+from ptycho_torch.physics.forward import detector, divide, place_on_canvas, probe_weight, weighted
+from ptycho_torch.pinn.build import Constants, build, loss_of, objective_of
+from ptycho_torch.training.clipping import CLIP_NORM, clip
+from ptycho_torch.training.datamodule import ScanDataModule
+from ptycho_torch.training.fit import fit
+from ptycho_torch.training.schedules import make_optimizer
+
+HEADERS = [
+    "what",
+    "N",
+    "gridsize",
+    "batch",
+    "ms",
+    "CPU ms",
+    "a second",
+    "MFLOP",
+    "kB",
+    "roofline",
+    "x 16",
+    "x best",
+    "goal",
+]
+# Kind of device -> (N, batches) of ours, and of the yardstick.
+SIZES = {
+    "cpu": {64: (16, 64, 256), 128: (16, 64), 256: (16,)},
+    "gpu": {64: (16, 256, 4096), 128: (16, 256, 1024), 256: (16, 64, 256)},
+}
+YARDSTICK = {
+    "cpu": {64: (16, 64), 128: (16,), 256: (16,)},
+    "gpu": {64: (16, 256, 1024), 128: (16, 256), 256: (16, 64)},
+}
+STITCHED = {"cpu": (10_000, 100_000), "gpu": (10_000, 1_000_000)}
+GROUPED = (10_000, 1_000_000)
+FRAMES = 512
+ITERATIONS = 20
+# Runs until the first patterns of a scan are predicted, and says whether it opened Lightning.
+FIRST_PATTERN = """
+import os, sys
+from ptycho_torch.pinn.pinn import PtychoPINN
+predict = PtychoPINN.predict
+def first(pinn, counts):
+    predict(pinn, counts)
+    sys.stderr.flush()
+    os._exit(1 if "lightning" in sys.modules else 0)
+PtychoPINN.predict = first
+from ptycho.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement: what of how much, the time of a call, items in a call, their work, and the goal in items a second.
+
+    ``kind`` names what rows of ours are compared with the yardstick's.
+    """
+
+    what: str
+    timed: Timed
+    items: float = 1.0
+    case: tuple[int | None, int | None, int | None] = (None, None, None)
+    work: Work | None = None
+    goal: tuple[float, str] | None = None
+    kind: str | None = None
+
+    @property
+    def rate(self) -> float:
+        """Items a second."""
+        return self.items / self.timed.seconds
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What shall be measured, and where."""
+
+    set: str
+    device: torch.device
+    sizes: dict[int, tuple[int, ...]]
+    gridsizes: tuple[int, ...]
+    precision: str
+    budget: float
+
+    def autocast(self) -> torch.autocast:
+        """Return the arithmetic that the trainer would use."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed")
+
+    def cases(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (N, gridsize, batch)."""
+        for size, gridsize in itertools.product(self.sizes, self.gridsizes):
+            for batch in self.sizes[size]:
+                yield size, gridsize, batch
+
+    def time(self, call: Callable[[], object], least: int = 3) -> Timed:
+        """Return the medians of a call."""
+        return timed(call, self.device, budget=self.budget, least=least)
+
+
+@cache
+def scan_of(size: int, n_positions: int = FRAMES) -> Acquisition:
+    """Return a simulated scan."""
+    return simulate(Simulation(N=size, n_positions=n_positions), np.random.default_rng(0))
+
+
+def grouping(asked: Asked) -> Iterator[Row]:
+    """Groups of four from positions, and the steps of an epoch."""
+    goals = dict(zip(GROUPED, (0.2, 20.0), strict=True))
+    for n in GROUPED:
+        positions = np.random.default_rng(0).uniform(0, 6 * n**0.5, (n, 2))
+        call = partial(draw_groups, positions, 4, 4, n, np.random.default_rng(0))
+        yield Row(f"grouping {n} positions", asked.time(call, least=1), n, goal=(n / goals[n], f"{goals[n]:g} s"))
+
+
+def feeding(asked: Asked) -> Iterator[Row]:
+    """Steps drawn, and their counts gathered, without a network."""
+    for size, gridsize, batch in asked.cases():
+        config = TrainingConfig(ModelConfig(N=size, gridsize=gridsize), batch_size=batch)
+        acquisition = scan_of(size)
+        scan, data = (
+            Scan.of(acquisition, asked.device),
+            ScanDataModule(config, execution_of(asked), acquisition, None, 0),
+        )
+        loader = data.train_dataloader()
+        epochs = itertools.count()
+
+        def epoch(loader=loader, scan=scan, epochs=epochs) -> None:
+            loader.sampler.set_epoch(next(epochs))
+            for step in loader:
+                gather(scan, step.to(asked.device))
+
+        n = len(loader) * batch * gridsize**2
+        yield Row("feeding", asked.time(epoch), n, (size, gridsize, batch))
+
+
+def training(asked: Asked) -> Iterator[Row]:
+    """A step of training without Lightning, loss to new weights."""
+    for size, gridsize, batch in asked.cases():
+        config = TrainingConfig(ModelConfig(N=size, gridsize=gridsize), batch_size=batch)
+        acquisition, execution = scan_of(size), execution_of(asked)
+        pinn = build(config.model, config, Constants.of(acquisition)).to(asked.device).train()
+        loss = loss_of(config.model, acquisition, Scan.of(acquisition, asked.device), objective_of(config))
+        data = ScanDataModule(config, execution, acquisition, None, 0)
+        steps = [step.to(asked.device) for step in itertools.islice(data.train_dataloader(), 4)]
+        weights = [weight for weight in pinn.parameters() if weight.requires_grad]
+        optimizer, turn = make_optimizer(weights, config, execution), itertools.cycle(steps)
+
+        def step(pinn=pinn, loss=loss, weights=weights, optimizer=optimizer, turn=turn) -> None:
+            optimizer.zero_grad()
+            with asked.autocast():
+                value = loss(pinn, next(turn))
+            value.backward()
+            clip(weights, CLIP_NORM, "norm")
+            optimizer.step()
+
+        n = steps[0].numel()
+        yield Row("training step", asked.time(step), n, (size, gridsize, batch), work_of(step), kind="training")
+    yield from yardstick(asked, training=True)
+
+
+def inference(asked: Asked) -> Iterator[Row]:
+    """Patches of a batch; then of a whole scan, with stitching."""
+    for size, gridsize, batch in asked.cases():
+        model = ModelConfig(N=size, gridsize=gridsize)
+        acquisition = scan_of(size)
+        pinn = build(model, TrainingConfig(model), Constants.of(acquisition)).to(asked.device).eval()
+        scan = Scan.of(acquisition, asked.device)
+        placement, _ = place_on_canvas(scan.positions, size)
+        groups = groups_of(acquisition.positions, model.gridsize**2, 4).to(asked.device)
+        some = groups[torch.arange(batch, device=asked.device) % FRAMES].reshape(-1)
+
+        @torch.no_grad()
+        def predict(pinn=pinn, scan=scan, some=some) -> None:
+            with asked.autocast():
+                pinn.predict(scan.counts(some))
+
+        def stitched(pinn=pinn, scan=scan, placement=placement, groups=groups, batch=batch) -> None:
+            with asked.autocast():
+                divide(*summed_patches(pinn, scan, placement, groups, batch_size=batch))
+
+        case = (size, gridsize, batch)
+        yield Row("inference", asked.time(predict), len(some), case, work_of(predict), kind="inference")
+        if batch <= FRAMES:
+            yield Row("inference, stitched", asked.time(stitched), groups.numel(), case, work_of(stitched))
+    yield from yardstick(asked, training=False)
+
+
+def yardstick(asked: Asked, *, training: bool) -> Iterator[Row]:
+    """The existing network, plainly: what every step of it takes."""
+    for size, gridsize in itertools.product(asked.sizes, asked.gridsizes):
+        for batch in YARDSTICK[asked.set].get(size, ()):
+            acquisition, channels = scan_of(size), gridsize**2
+            constants = Constants.of(acquisition)
+            scan, network = Scan.of(acquisition, asked.device), Cnn(size, channels).to(asked.device)
+            expects = detector(constants.probe.to(asked.device)[None])
+            optimizer = torch.optim.Adam(network.parameters())
+            members = torch.arange(batch * channels, device=asked.device) % FRAMES
+            scale = constants.input_scale
+
+            def predict(network=network, scan=scan, members=members, scale=scale, channels=channels) -> torch.Tensor:
+                amplitude = scan.counts(members).sqrt() * scale
+                return network(amplitude.view(-1, channels, *amplitude.shape[1:])).flatten(0, 1)
+
+            def step(predict=predict, expects=expects, scan=scan, members=members, optimizer=optimizer) -> None:
+                optimizer.zero_grad()
+                poisson_nll(expects(predict()), scan.counts(members)).mean().backward()
+                optimizer.step()
+
+            call = step if training else torch.no_grad()(predict)
+            kind = "training" if training else "inference"
+            case = (size, gridsize, batch)
+            yield Row(
+                f"yardstick, {kind}", asked.time(call), len(members), case, work_of(call), kind=f"yardstick {kind}"
+            )
+
+
+def stitching(asked: Asked) -> Iterator[Row]:
+    """Patches that are there already, merged on one canvas."""
+    size, batch = 64, 64 if asked.device.type == "cpu" else 4096
+    for n in STITCHED[asked.set]:
+        positions = torch.from_numpy(np.random.default_rng(0).uniform(0, 6 * n**0.5, (n, 2))).to(asked.device)
+        placement, _ = place_on_canvas(positions, size)
+        patches = torch.randn(batch, size, size, dtype=torch.complex64, device=asked.device)
+        weight = probe_weight(torch.as_tensor(scan_of(size).probe, device=asked.device))
+
+        @torch.no_grad()
+        def stitch(placement=placement, patches=patches, weight=weight, n=n) -> None:
+            sums = [torch.zeros(placement.object_shape, dtype=torch.complex64, device=asked.device) for _ in range(2)]
+            for start in range(0, n, batch):
+                part = placement.part(slice(start, start + batch))
+                look = part.look()
+                moved = weighted(patches[: len(part.corners)], weight, part.place())
+                for canvas, fields in zip(sums, moved, strict=True):
+                    look.add_to(canvas, fields)
+            divide(*sums)
+
+        found = asked.time(stitch, least=1)
+        goal = (n / 0.5, "0.5 s") if n == STITCHED["cpu"][0] else None
+        yield Row(
+            f"stitching {n} patches", found, n, (size, None, batch), work_of(stitch) if n <= 10_000 else None, goal
+        )
+
+
+def iterations(asked: Asked) -> Iterator[Row]:
+    """One likelihood iteration over a scan, and one epoch of pty-chi's LSQML."""
+    for size in asked.sizes:
+        acquisition = scan_of(size)
+        scan = Scan.of(acquisition, asked.device)
+        placement, _ = place_on_canvas(scan.positions, size)
+        shape = placement.object_shape
+        start = Estimate(
+            torch.ones(shape, dtype=torch.complex64, device=asked.device),
+            torch.as_tensor(acquisition.probe, device=asked.device),
+        )
+
+        def iterate(n: int, start=start, scan=scan, placement=placement) -> None:
+            refine(start, scan, placement, Refinement(n), held_out_fraction=0.0)
+
+        few, many = (asked.time(partial(iterate, n), least=1) for n in (1, 1 + ITERATIONS))
+        one = Timed(
+            *((b - a) / ITERATIONS for a, b in ((few.seconds, many.seconds), (few.cpu_seconds, many.cpu_seconds))), 1
+        )
+        # Value with gradient, and curvature: counts and mask, the object cut, and added to once.
+        pixel = 2 * (acquisition.patterns.itemsize + 1 + 8) + 2 * 8
+        floor = Work(0, FRAMES * size**2 * pixel)
+        yield Row("likelihood iteration", one, FRAMES, (size, None, None), floor)
+        if iterative_baseline.is_installed():
+            first, last = iterative_baseline.after_epochs("LSQML", acquisition, (1, 4), device=asked.device)
+            epoch = Timed((last.seconds - first.seconds) / 3, (last.cpu_seconds - first.cpu_seconds) / 3, 1)
+            yield Row("pty-chi's LSQML, an epoch", epoch, FRAMES, (size, None, None))
+
+
+def runs(asked: Asked) -> Iterator[Row]:
+    """From a file to the image, and how long until anything happens."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        acquisition = scan_of(64)
+        write_npz(folder / "scan.npz", acquisition)
+        config = TrainingConfig(ModelConfig(N=64), nepochs=3, output_dir=folder / "run")
+        begun = time.process_time()
+        done = fit(config, execution_of(asked), acquisition)
+        cpu = time.process_time() - begun
+        yield Row("training with Lightning", Timed(done.seconds, cpu, 1), done.n_patterns, (64, 1, config.batch_size))
+        write_bundle(folder / "wts.h5.zip", done.pinn, config)
+        words = (
+            "reconstruct",
+            folder / "wts.h5.zip",
+            folder / "scan.npz",
+            "--overwrite",
+            "--quiet",
+            "--output_dir",
+            folder / "out",
+        )
+        ptycho, predicts = ("-m", "ptycho.cli.main"), ("-c", FIRST_PATTERN)
+        of_program = partial(of_programs, asked)
+        yield of_program("python -c 'import ptycho'", ("-c", "import ptycho"))
+        yield of_program("ptycho --help", (*ptycho, "--help"))
+        yield of_program("reconstruct until the first pattern", (*predicts, *words), goal=(1 / 4, "4 s"))
+        yield of_program("reconstruct, file to image", (*ptycho, *words), FRAMES)
+        yield of_program("reconstruct --refine 20, file to image", (*ptycho, *words, "--refine", "20"), FRAMES)
+
+
+def of_programs(
+    asked: Asked, what: str, words: tuple[object, ...], items: float = 1.0, goal: tuple[float, str] | None = None
+) -> Row:
+    """Return the median of three runs of a Python program."""
+    walls, cpus = [], []
+    for _ in range(3):
+        before, begun = os.times(), time.perf_counter()
+        subprocess.run([sys.executable, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+        after = os.times()
+        walls.append(time.perf_counter() - begun)
+        cpus.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    return Row(what, Timed(sorted(walls)[1], sorted(cpus)[1], 3), items, goal=goal)
+
+
+PARTS = {
+    "grouping": grouping,
+    "feeding": feeding,
+    "training": training,
+    "inference": inference,
+    "stitching": stitching,
+    "iterations": iterations,
+    "runs": runs,
+}
+
+
+def execution_of(asked: Asked) -> PyTorchExecutionConfig:
+    """Return choices of the machine that write no checkpoints."""
+    return PyTorchExecutionConfig(
+        accelerator="gpu" if asked.device.type == "cuda" else "cpu",
+        precision=asked.precision,
+        enable_checkpointing=False,
+    )
+
+
+def cells(row: Row, machine: Machine, yardsticks: dict[tuple[str, int | None, int | None], list[Row]]) -> list[Cell]:
+    """Return a line of the table."""
+    work, seconds = row.work, row.timed.seconds
+    beside = yardsticks.get((f"yardstick {row.kind}", *row.case[:2]), [])
+    at_16, best = (max((each.rate for each in rows), default=None) for rows in (beside[:1], beside))
+    goal = None if row.goal is None else f"{row.goal[1]}: {'met' if row.rate >= row.goal[0] else 'missed'}"
+    return [
+        row.what,
+        *row.case,
+        1e3 * seconds,
+        1e3 * row.timed.cpu_seconds,
+        row.rate,
+        work.flops / row.items / 1e6 if work and work.flops else None,
+        work.bytes / row.items / 1e3 if work else None,
+        machine.share(work, seconds) if work else None,
+        row.rate / at_16 if at_16 else None,
+        row.rate / best if best else None,
+        goal or "",
+    ]
+
+
+def main() -> None:
+    """Measure, print the table, and write it where ``--out`` says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", choices=SIZES, default="gpu" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--size", type=int, nargs="+", choices=(64, 128, 256))
+    parser.add_argument("--gridsize", type=int, nargs="+", default=(1, 2))
+    parser.add_argument("--batch", type=int, nargs="+", help="of ours, instead of those of the set")
+    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"))
+    parser.add_argument("--budget", type=float, default=1.0, help="seconds for each measurement [1]")
+    parser.add_argument("--out", type=Path)
+    flags = parser.parse_args()
+    sizes = {
+        n: tuple(flags.batch or batches)
+        for n, batches in SIZES[flags.set].items()
+        if n in (flags.size or SIZES[flags.set])
+    }
+    device = resolve_device(flags.set)
+    precision = flags.precision or ("bf16-mixed" if flags.set == "gpu" else "32-true")
+    asked = Asked(flags.set, device, sizes, tuple(flags.gridsize), precision, flags.budget)
+    begun = time.perf_counter()
+    machine = Machine.measured(device, torch.bfloat16 if precision == "bf16-mixed" else torch.float32)
+    rows = []
+    for part in flags.only:
+        for row in PARTS[part](asked):
+            sys.stderr.write(f"{row.what} {row.case}: {row.rate:.4g} a second\n")
+            rows.append(row)
+    yardsticks: dict[tuple[str, int | None, int | None], list[Row]] = {}
+    for row in rows:
+        if row.kind and row.kind.startswith("yardstick"):
+            yardsticks.setdefault((row.kind, *row.case[:2]), []).append(row)
+    report = (
+        f"$ {shlex.join(['python', *sys.argv])}\n"
+        f"{machine_words(device)}, {precision}, load {os.getloadavg()[0]:.1f}; {time.strftime('%Y-%m-%d')}, "
+        f"{time.perf_counter() - begun:.0f} s in all\n"
+        f"ceilings: a matrix product {machine.flops / 1e9:.4g} GFLOP/s, a copy {machine.bandwidth / 1e9:.4g} GB/s\n\n"
+        f"{text_table(HEADERS, [cells(row, machine, yardsticks) for row in rows])}\n"
+    )
+    print(report)
+    if flags.out:
+        write_text(flags.out, report)
+
+
+if __name__ == "__main__":
+    main()
