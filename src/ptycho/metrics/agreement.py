@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Complex, Float64
 from numpy import ndarray
 
-from ptycho.base.arrays import Mask, Object
+from ptycho.base.arrays import Mask
 from ptycho.metrics.frc import Curve, Frc, fourier_ring_correlation
-from ptycho.metrics.overlay import Stitched, lay_over
+from ptycho.metrics.overlay import Overlay, Stitched, lay_over
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +56,7 @@ def agreement(half: Stitched, other: Stitched, errors: Complex[ndarray, "sample 
     frc = fourier_ring_correlation(image[laid.rectangle], reference[laid.rectangle])
     box = laid.place_on(other)
     snr = signal_to_noise(frc, np.stack([error[box][laid.rectangle] for error in errors]))
-    mask = np.zeros(other.object_.shape, dtype=bool)
-    mask[box] = laid.mask
-    difference = np.zeros(mask.shape, dtype=np.complex128)
-    difference[mask] = ((image - reference) * np.exp(-1j * np.angle(reference)))[laid.mask]
+    difference, mask = _on_canvas(laid, other)
     return Agreement(
         frc,
         difference,
@@ -70,30 +67,26 @@ def agreement(half: Stitched, other: Stitched, errors: Complex[ndarray, "sample 
     )
 
 
-def filled(half: Stitched, whole: Stitched, mask: Mask) -> Object:
-    """Return the object of a half within a mask, and outside it that of the whole in the half's phase, ramp and scale.
+def apart(one: Stitched, other: Stitched) -> tuple[Complex[ndarray, "height width"], Mask]:
+    """Return one object less another on its canvas after alignment, in the phase of the other, and where it is known.
 
-    Parameters
-    ----------
-    half, whole
-        Reconstructions on one canvas.
-    mask
-        Pixels of it.
+    The real part is of amplitudes, the imaginary part of phases times amplitude; 0 outside the mask.
 
     Raises
     ------
     DataError
         They share no covered pixel.
     """
-    laid = lay_over(whole, half.object_, half.origin, reference_coverage=half.coverage)
-    found, box = laid.aligned, laid.place_on(half)
-    y, x = (
-        np.arange(length) - (part.start + (part.stop - part.start) // 2)
-        for length, part in zip(mask.shape, box, strict=True)
-    )
-    phase = found.global_phase + found.phase_ramp[0] * y[:, None] + found.phase_ramp[1] * x
-    outside = whole.object_ / (found.scale * np.exp(1j * phase))
-    return np.where(mask, half.object_, outside).astype(np.complex64)
+    return _on_canvas(lay_over(one, other.object_, other.origin, reference_coverage=other.coverage), other)
+
+
+def _on_canvas(laid: Overlay, other: Stitched) -> tuple[Complex[ndarray, "height width"], Mask]:
+    mask = np.zeros(other.object_.shape, dtype=bool)
+    mask[laid.place_on(other)] = laid.mask
+    difference = np.zeros(mask.shape, dtype=np.complex128)
+    turned = (laid.aligned.image - laid.reference) * np.exp(-1j * np.angle(laid.reference))
+    difference[mask] = turned[laid.mask]
+    return difference, mask
 
 
 def signal_to_noise(frc: Frc, errors: Complex[ndarray, "sample height width"]) -> Float64[ndarray, " ring"]:

@@ -40,22 +40,46 @@ class Examined:
     difference: ComplexMap
 
 
-def deviations(
-    difference: ComplexMap, mask: Mask, share: Map, examined: Sequence[Examined], object_: ComplexMap
-) -> tuple[Map, Map]:
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The object that is as near to the truth as a scan brings it, beside the one whose deviations are asked for.
+
+    Both are the same where iterations have finished what the network began. Fields are as in `Examined`.
+
+    Attributes
+    ----------
+    away
+        What it differs by from the object in question; zeros where it is the same.
+    difference
+        Between what two halves of the scan make of it.
+    examined
+        Each of these held against the counts of the other half: the best object, with the difference that the light of
+        its half gives it.
+    """
+
+    away: ComplexMap
+    difference: ComplexMap
+    examined: Sequence[Examined]
+
+
+def deviations(difference: ComplexMap, mask: Mask, share: Map, best: Best, object_: ComplexMap) -> tuple[Map, Map]:
     """Return the standard deviations of amplitude and phase (rad) of the object of a whole scan; NaN where not known.
 
-    Let V be the variance of the whole's random error, B its systematic one, and L_a, L_b the light of the halves. Their
-    variances are V (L_a + L_b) / L_a and V (L_a + L_b) / L_b, so that <difference^2> share = V with
-    share = L_a L_b / (L_a + L_b)^2, a quarter where both have the same light. The counts of one half find B^2 and its
-    variance wrong with the object of the other, which had no part in them. Hence the factor (B^2 + V) / V on what the
-    difference says, taken where all have passed the same filter:
-    (<error^2 - noise^2> / <difference^2> - 1/2) / share + 1, at least 1.
+    sigma^2 = (V + B) k + D. The capital letters are mean squares of parts of the error:
 
-    That B is the half's. What is wrong whatever the light is the same in the whole; what a prior does is less there:
-    its pull w grows with sqrt(light) and F with light, so that F^-1 w goes with 1 / sqrt(light). With halves alike the
-    deviation is then between once and sqrt(2) times what it should be, and between 68 % and erf(1) = 84 % of errors
-    are smaller.
+    V, random: with L_a and L_b the light of the halves, their variances are V (L_a + L_b) / L_a and
+    V (L_a + L_b) / L_b, so that V = <difference^2> share with share = L_a L_b / (L_a + L_b)^2, a quarter where both
+    have the same light.
+
+    B, what is wrong with the best object whatever the noise. It has that in the whole's strength, and the difference of
+    the halves on top; the counts of one half find both in the object that the other's frames led to. Of what they find,
+    where all have passed the same filter, half the square of the difference is random:
+    B = <best.difference^2> (<error^2 - noise^2> / <filtered difference^2> - 1/2), at least 0.
+
+    k = (pi / 2) <|difference|>^2 / <difference^2> is 1 for normal errors. Where a few are much larger than the others,
+    as at edges, their mean square says too much of most: with k two in three are smaller all the same.
+
+    D, what the best object mends: <away^2>.
 
     Parameters
     ----------
@@ -63,19 +87,19 @@ def deviations(
         Between the objects of the halves, in the phase of one: real part of amplitudes, imaginary part of phases times
         amplitude.
     mask
-        Where that is known.
+        Where all is known.
     share
         Of the light, as above.
-    examined
-        The object of each half.
+    best
+        The best object, and what the counts find wrong with it.
     object_
         Of the whole scan.
     """
     size = np.abs(object_)
     fields = {
-        "error": [_judged(each.error, size, mask) for each in examined],
-        "noise": [each.noise for each in examined],
-        "difference": [each.difference for each in examined],
+        "error": [_judged(each.error, size, mask) for each in best.examined],
+        "noise": [each.noise for each in best.examined],
+        "difference": [each.difference for each in best.examined],
     }
     found = []
     for part in (np.real, np.imag):
@@ -84,8 +108,12 @@ def deviations(
             for several in fields.values()
         )
         excess = np.divide(error - noise, differs, out=np.full_like(differs, 0.5), where=differs > 0) - 0.5
-        random = local_mean(part(difference) ** 2 * share, mask, WIDTH)
-        found.append(np.sqrt(random * np.maximum(excess / share + 1, 1)))
+        systematic = local_mean(part(best.difference) ** 2, mask, WIDTH) * np.maximum(excess, 0)
+        apart, away = part(difference), part(best.away)
+        random = local_mean(apart**2, mask, WIDTH)
+        modulus = local_mean(np.abs(apart), mask, WIDTH)
+        shape = np.divide(np.pi / 2 * modulus**2, random, out=np.ones_like(random), where=random > 0)
+        found.append(np.sqrt((random * share + systematic) * shape + local_mean(away**2, mask, WIDTH)))
     amplitude, phase = found
     turned = np.divide(phase, size, out=np.full_like(phase, UNKNOWN), where=size > 0)
     return amplitude, np.where(mask, np.minimum(turned, UNKNOWN), np.nan)

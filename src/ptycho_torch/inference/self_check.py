@@ -11,8 +11,9 @@ from torch import Tensor
 from ptycho.assembly.reference import Reference
 from ptycho.base.errors import DataError
 from ptycho.base.watching import Aside
-from ptycho.metrics.agreement import Agreement, agreement, filled
-from ptycho.metrics.deviation import deviations
+from ptycho.config.refinement import Refinement
+from ptycho.metrics.agreement import Agreement, agreement, apart
+from ptycho.metrics.deviation import Best, Examined, deviations
 from ptycho.metrics.limit import Limit, limit_of
 from ptycho.metrics.self_check import Map, SelfCheck
 from ptycho_torch.inference.evidence import evidence, worst_frames
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # Errors drawn for the limit, and where their solution ends: a few per cent are enough for curves and decibels.
 N_ERRORS, RESIDUAL, MOST_STEPS = 2, 3e-2, 20
+# What is done in halves for an object that no iterations have finished: how far it is from where these lead.
+FINISHED = Refinement(iterations=20)
 
 
 @torch.no_grad()
@@ -33,6 +36,7 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
 
     Two halves of the scan are solved as the whole was, each by itself, compared, and held against the counts of the
     other: object and probe from the frames of the half alone, positions and whatever else was refined from the whole.
+    Where no iterations were asked for, some are made, which say how far from them the network is.
     Every frame is compared with what it should have counted; the photons on every pixel say how well it can be known.
 
     Parameters
@@ -51,12 +55,9 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
     fisher = Fisher(whole, solved.end)
     errors = fisher.solve(fisher.scores(N_ERRORS, generator), residual=RESIDUAL, most=MOST_STEPS).cpu().numpy()
     informed = solver.with_known(solved)
-    solved_halves = [
-        replace(informed, watcher=Aside(solver.watcher, f"check, half {number}")).solve(sums, frames)
-        for number, (frames, sums) in enumerate(halves, start=1)
-    ]
+    solved_halves = _solved(informed, halves)
     agreed = _agreement([_on_canvas(half) for half in solved_halves], errors)
-    amplitude, phase = _deviations(solver, solved, [frames for frames, _ in halves], solved_halves, agreed, generator)
+    amplitude, phase = _deviations(informed, solved, halves, solved_halves, agreed, generator)
     return SelfCheck(
         agreement=agreed,
         limit=_limit(errors, solved),
@@ -71,6 +72,13 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
         worst=worst_frames(whole, solved.end, found.z),
         seconds=time.perf_counter() - started,
     )
+
+
+def _solved(solver: Solver, halves: list[tuple[Frames, Sums]]) -> list[Solved]:
+    return [
+        replace(solver, watcher=Aside(solver.watcher, f"check, half {number}")).solve(sums, frames)
+        for number, (frames, sums) in enumerate(halves, start=1)
+    ]
 
 
 def _on_canvas(solved: Solved) -> Reference:
@@ -99,31 +107,39 @@ def _limit(errors: np.ndarray, solved: Solved) -> Limit | None:
 def _deviations(
     solver: Solver,
     solved: Solved,
-    frames: list[Frames],
-    halves: list[Solved],
+    halves: list[tuple[Frames, Sums]],
+    solved_halves: list[Solved],
     agreed: Agreement | None,
     generator: torch.Generator,
 ) -> tuple[Map, Map]:
     """Return the standard deviations of amplitude and phase; NaN without halves."""
-    object_ = solved.end.object_.cpu().numpy()
     if agreed is None:
-        return np.full(object_.shape, np.nan), np.full(object_.shape, np.nan)
-    difference = torch.as_tensor(agreed.difference.astype(np.complex64), device=solved.end.object_.device)
-    # What belongs to single frames was found from all of them: a half does not know that of the other's.
-    of_frames = {name: getattr(solved.end, name) for name in ("positions", "gain", "variations", "weights")}
-    one, other = (half.light.cpu().numpy() for half in halves)
-    share = np.divide(one * other, (one + other) ** 2, out=np.full(one.shape, 0.25, one.dtype), where=agreed.mask)
-    # Where hardly any light fell a half is wild, and all that light there could say of would be that.
-    objects = [filled(_on_canvas(half), _on_canvas(solved), agreed.mask) for half in halves]
-    ends = [
-        replace(half.end, object_=torch.as_tensor(found, device=difference.device), **of_frames)
-        for half, found in zip(halves, objects, strict=True)
-    ]
-    examined = [
-        examine(solver.likelihood(others, solved.placement), end, difference, generator)
-        for end, others in zip(ends, reversed(frames), strict=True)
-    ]
-    return deviations(agreed.difference, agreed.mask, share, examined, object_)
+        unknown = np.full(tuple(solved.light.shape), np.nan)
+        return unknown, unknown
+    one, other = (half.light.cpu().numpy() for half in solved_halves)
+    part = np.divide(one, one + other, out=np.full(one.shape, 0.5, one.dtype), where=agreed.mask)
+    finished, away, difference, mask = solved, np.zeros_like(agreed.difference), agreed.difference, agreed.mask
+    (frames, sums), (others, other_sums) = halves
+    # Iterations that were dismissed lead nowhere better.
+    if not (solver.refinement.works or solved.network_kept):
+        finishing = replace(solver, refinement=FINISHED, watcher=Aside(solver.watcher, "check, iterations"))
+        finished = finishing.solve(sums + other_sums, torch.arange(len(solver.scan), device=frames.device))
+        away, seen = apart(_on_canvas(finished), _on_canvas(solved))
+        difference, seen_too = apart(*(_on_canvas(half) for half in _solved(finishing, halves)))
+        mask = mask & seen & seen_too
+        away, difference = mask * away, mask * difference
+
+    best = finished.end.object_
+    apart_ = torch.as_tensor(difference.astype(np.complex64), device=best.device)
+
+    def examined(share: np.ndarray, frames: Frames) -> Examined:
+        shift = torch.as_tensor(share, device=best.device) * apart_
+        at = replace(finished.end, object_=best + torch.sgn(best) * shift)
+        return examine(solver.likelihood(frames, finished.placement), at, apart_, generator)
+
+    each = [examined(1 - part, others), examined(-part, frames)]
+    object_ = solved.end.object_.cpu().numpy()
+    return deviations(agreed.difference, mask, part * (1 - part), Best(away, difference, each), object_)
 
 
 def _shot_noise(information: Tensor) -> Map:

@@ -159,12 +159,14 @@ class Solver:
         begun = self._begun(sums, frames)
         if not self.refinement.works:
             return begun
-        strength = self.refinement.prior_strength
+        # Some frames of a scan get their share of its prior: they make the same of the object, with more noise.
+        part = len(frames) / len(self.scan)
+        strength, light = part * self.refinement.prior_strength, begun.light / part
         said = begun.start.object_
         if self.network_weight:
-            prior = edge_preserving(strength * self.network_weight, begun.light, said, centre=said)
+            prior = edge_preserving(strength * self.network_weight, light, said, centre=said)
         else:
-            prior = edge_preserving(strength, begun.light, said)
+            prior = edge_preserving(strength, light, said)
         done = refine(
             *(begun.end, self.scan, self.placement, self.refinement),
             prior=prior,
