@@ -116,6 +116,7 @@ CASES = (
     "wrong positions",
     "wrong positions, corrected",
     "true probe",
+    "true probe, corrected",
     "wrong probe",
     "wrong probe, corrected",
 )
