@@ -44,7 +44,7 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
     """
     mask, size = likelihood.scan.mask, likelihood.scan.size
     table = _Moments(at.object_.device)
-    deviances, scores = [], []
+    deviances, scores = torch.empty((2, len(likelihood.frames)), dtype=torch.float64, device=at.object_.device)
     information = torch.zeros(likelihood.object_shape, device=at.object_.device)
     for chunk, probes, _, field in likelihood.fields(at):
         expected = likelihood.expected(at, field)
@@ -52,13 +52,13 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
             (1, 2), dtype=torch.float64
         )
         mean, variance = ((moment * mask).sum((1, 2), dtype=torch.float64) for moment in table(expected))
-        deviances.append(deviance / mask.sum())
-        scores.append((deviance - mean) / variance.sqrt())
+        deviances[chunk.rows] = deviance / mask.sum()
+        scores[chunk.rows] = (deviance - mean) / variance.sqrt()
         share = field * (mask / expected.clamp_min(FLOOR))[:, None]
         coherence = torch.einsum("fmyx,fkyx->fmk", field.conj(), share) / size**2
         known = torch.einsum("fmk,fmyx,fkyx->fyx", coherence, probes.fields, probes.fields.conj())
         chunk.look.add_to(information, known.real)
-    return Evidence(torch.cat(deviances), torch.cat(scores), information)
+    return Evidence(deviances, scores, information)
 
 
 class _Moments:
