@@ -45,7 +45,7 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
     """
     mask, size = likelihood.scan.mask, likelihood.scan.size
     table = _Moments(at.object_.device)
-    deviances, noise, scores = [], [], []
+    found = torch.empty((3, len(likelihood.frames)), dtype=torch.float64, device=at.object_.device)
     information = torch.zeros(likelihood.object_shape, device=at.object_.device)
     for chunk, probes, _, field in likelihood.fields(at):
         expected = likelihood.expected(at, field)
@@ -53,16 +53,16 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
             (1, 2), dtype=torch.float64
         )
         mean, variance = ((moment * mask).sum((1, 2), dtype=torch.float64) for moment in table(expected))
-        deviances.append(deviance / mask.sum())
-        noise.append(mean / mask.sum())
-        scores.append((deviance - mean) / variance.sqrt())
+        found[0, chunk.rows] = deviance / mask.sum()
+        found[1, chunk.rows] = mean / mask.sum()
+        found[2, chunk.rows] = (deviance - mean) / variance.sqrt()
         share = field * (mask / expected.clamp_min(FLOOR))[:, None]
         coherence = torch.einsum("fmyx,fkyx->fmk", field.conj(), share) / size**2
         known = torch.einsum("fmk,fmyx,fkyx->fyx", coherence, probes.fields, probes.fields.conj())
         chunk.look.add_to(information, known.real)
     world, n_frames = likelihood.world, len(likelihood.frames)
-    of_frames = (world.gather(torch.cat(found), n_frames) for found in (deviances, noise, scores))
-    return Evidence(*of_frames, world.sum(information))
+    deviances, noise, scores = (world.gather(each[world.share(n_frames)], n_frames) for each in found)
+    return Evidence(deviances, noise, scores, world.sum(information))
 
 
 class _Moments:

@@ -24,7 +24,7 @@ from ptycho_torch.processes.world import ALONE, World
 # Bytes of exit waves in one chunk: a processor likes what fits its cache, a GPU what fills it.
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
 # Bytes of masks of pixels that are held out, and pixels that are enough to tell when iterations fit noise.
-MASK_BYTES, ENOUGH_HELD = 2**26, 2**22
+MASK_BYTES, ENOUGH_HELD = 2**24, 2**22
 # Mean square of the weights of a variation that is assumed as long as they are smaller: they begin at zero.
 WEAK = 1e-2
 # Share of the stiffness that a position has in a known object: one that is made from the same frames follows them.
@@ -116,7 +116,7 @@ class Likelihood:
         self._cut(placement)
         n_pixels = scan.size**2
         # Frames take turns where there are many: their noise is independent, and so is what the same pixels say.
-        n_masks = min(len(self.frames), max(1, MASK_BYTES // n_pixels))
+        n_masks = min(len(self.frames), max(1, MASK_BYTES // n_pixels)) if held_out_fraction > 0 else 1
         held = torch.zeros(n_masks, scan.size, scan.size, dtype=torch.bool, device=device)
         if held_out_fraction > 0:
             fraction = min(held_out_fraction, ENOUGH_HELD / (len(self.frames) * n_pixels))
@@ -128,8 +128,15 @@ class Likelihood:
     @property
     def n_used(self) -> int:
         """Pixels that take part."""
-        held = self.held.sum(dim=(1, 2))[self.mask_of]
-        return len(self.frames) * int(self.scan.mask.sum()) - int(held.sum())
+        return len(self.frames) * int(self.scan.mask.sum()) - self._n_held(slice(None))
+
+    @property
+    def _own(self) -> slice:
+        """Rows of the frames that this process works on."""
+        return self.world.share(len(self.frames))
+
+    def _n_held(self, rows: slice) -> int:
+        return int(self.held.sum(dim=(1, 2))[self.mask_of[rows]].sum())
 
     def held_out(self, rows: slice) -> Bool[Tensor, "frame y x"]:
         """Return the pixels that take no part, of some of the frames."""
@@ -144,7 +151,7 @@ class Likelihood:
         device, size = self.frames.device, self.scan.size
         n_frames = max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"]) // (8 * size**2))
         self.chunks = []
-        own = self.world.share(len(self.frames))
+        own = self._own
         for start in range(own.start, own.stop, n_frames):
             rows = slice(start, min(start + n_frames, own.stop))
             self.chunks.append(Chunk(rows, self.frames[rows], placement.part(self.frames[rows])))
@@ -203,7 +210,8 @@ class Likelihood:
     def __call__(self, at: Estimate) -> Value:
         """Return deviance, held-out deviance, R-factor, objective and gradient at an estimate."""
         sums = torch.zeros(6, dtype=torch.float64)
-        outside = [torch.zeros(0, device=at.object_.device)]
+        # What is kept of every chunk goes to one place: between large tensors that come and go it would scatter them.
+        outside, n_outside = torch.empty(self._n_held(self._own), device=self.frames.device), 0
         gradient = at.times(0.0)
         for chunk, probes, patches, field in self.fields(at):
             measured = self.scan.counts(chunk.frames)
@@ -211,8 +219,10 @@ class Likelihood:
             held = self.held_out(chunk.rows)
             deviance = poisson_deviance(expected, measured)
             tempered, residual = (part * self.used(chunk.rows) for part in tempered_deviance(expected, measured))
-            outside.append(deviance[held])
-            of_held = outside[-1].sum(dtype=torch.float64)
+            here = deviance[held]
+            outside[n_outside : n_outside + len(here)] = here
+            n_outside += len(here)
+            of_held = here.sum(dtype=torch.float64)
             root = measured.sqrt()
             sums += torch.stack(
                 [
@@ -243,7 +253,7 @@ class Likelihood:
                 gradient.object_.add_(slope)
         return Value(
             used / self.n_used,
-            torch.cat(outside),
+            outside,
             of_held / max(n_held, 1),
             difference / total,
             objective,
@@ -275,19 +285,18 @@ class Likelihood:
 
     def frame_deviances(self, at: Estimate) -> Float64[Tensor, " frame"]:
         """Return the deviance of every frame that takes part, summed over the pixels that do."""
-        found = []
+        found = torch.empty(len(self.frames), dtype=torch.float64, device=self.frames.device)
         for chunk, _, _, field in self.fields(at):
             deviance = poisson_deviance(self.expected(at, field), self.scan.counts(chunk.frames))
-            found.append((deviance * self.used(chunk.rows)).sum(dim=(1, 2), dtype=torch.float64))
-        return self.world.gather(torch.cat(found), len(self.frames))
+            found[chunk.rows] = (deviance * self.used(chunk.rows)).sum(dim=(1, 2), dtype=torch.float64)
+        return self.world.gather(found[self._own], len(self.frames))
 
     def flux(self, at: Estimate) -> float:
         """Return counts measured over counts expected, the scale of the expected counts that is most likely."""
-        sums = [
-            flux_sums(self.scan.counts(chunk.frames), self.expected(at, field) * self.scan.mask)
-            for chunk, _, _, field in self.fields(at)
-        ]
-        return flux_ratio(self.world.sum(torch.stack(sums).sum(dim=0)))
+        sums = torch.zeros(2, dtype=torch.float64, device=self.frames.device)
+        for chunk, _, _, field in self.fields(at):
+            sums += flux_sums(self.scan.counts(chunk.frames), self.expected(at, field) * self.scan.mask)
+        return flux_ratio(self.world.sum(sums))
 
     def light(self, at: Estimate) -> Float32[Tensor, "height width"]:
         """Return sum_j |P_j|^2 on every canvas pixel: how much the scan can know of it, counts."""
