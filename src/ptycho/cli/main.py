@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from ptycho.base.errors import ConfigError
+from ptycho.base.processors import take_granted_threads
 from ptycho.cli.launching import end_with_launcher
 from ptycho.cli.status import FAILED, exit_status
 from ptycho.config.checks import nearest
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     end_with_launcher()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    take_granted_threads()
     known = [argument for argument in arguments[:1] if argument in VERBS]
     return exit_status(" ".join(["ptycho", *known]), lambda: _run(arguments))
 
