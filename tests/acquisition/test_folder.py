@@ -186,6 +186,17 @@ def test_a_damaged_folder_is_refused_in_one_line(tmp_path, harm, capsys):
     assert "a.scan" in capsys.readouterr().err
 
 
+def test_a_folder_is_inspected_as_a_file_is(tmp_path, capsys):
+    for name in ("a.npz", "a.scan"):
+        write(tmp_path / name, known_scan().acquisition())
+    found = []
+    for name in ("a.npz", "a.scan"):
+        assert main(["inspect", str(tmp_path / name), "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    for said in ("keys", "layout", "scan", "findings"):
+        assert found[0][said] == found[1][said]
+
+
 def test_nothing_is_replaced_unasked(tmp_path, capsys):
     scan, out = tmp_path / "scan.npz", tmp_path / "out.scan"
     write(scan, known_scan().acquisition())

@@ -1,9 +1,9 @@
 """The scans of the benchmark of size are scans: their patterns are those of an object, wherever it repeats itself."""
 
 import h5py
+import large
 import numpy as np
 
-from benchmarks import large
 from ptycho.acquisition.checks import check
 from ptycho.acquisition.readers import read
 

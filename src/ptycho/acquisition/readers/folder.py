@@ -26,7 +26,7 @@ class Folder(Archive):
     def __init__(self, archive: Archive, patterns: NDArray[Any]) -> None:
         super().__init__(archive.file, archive.path)
         self.keys |= {KEY}
-        self._patterns = patterns
+        self._archive, self._patterns = archive, patterns
 
     def __getitem__(self, key: str) -> NDArray[Any]:
         """Return the array called ``key``, patterns mapped; DataError as `Archive` has it."""
@@ -38,7 +38,9 @@ class Folder(Archive):
 
     def headers(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Return shape and dtype of every array by key."""
-        return dict(sorted(({KEY: (self._patterns.shape, str(self._patterns.dtype))} | super().headers()).items()))
+        return dict(
+            sorted(({KEY: (self._patterns.shape, str(self._patterns.dtype))} | self._archive.headers()).items())
+        )
 
 
 def is_folder(path: Path) -> bool:
