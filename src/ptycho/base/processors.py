@@ -13,7 +13,8 @@ def granted_processors(groups: Path = GROUPS, ours: Path = OURS) -> int | None:
     """Return the whole processors of time that control groups grant, at least 1; None where they set no limit.
 
     The least of this process's own group and those that hold it counts: ``cpu.max`` of version 2, or
-    ``cpu.cfs_quota_us`` of version 1. Which processors a process may run on (``taskset``, cpusets) is no concern of this: libraries know it.
+    ``cpu.cfs_quota_us`` of version 1. Which processors a process may run on (``taskset``, cpusets) is no concern of
+    this: libraries know it.
     """
     found = []
     for line in _lines(ours):
