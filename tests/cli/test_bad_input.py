@@ -456,7 +456,7 @@ def full_disk(monkeypatch):
 
 
 def test_a_disk_that_is_full_leaves_no_part_of_a_scan(refused, tmp_path, full_disk):
-    full_disk(np, "savez")
+    full_disk(np.lib.format, "write_array_header_1_0")
     refused(["simulate", tmp_path / "scan.npz"], "scan.npz", "No space left", "free some space")
 
 

@@ -1,6 +1,7 @@
 """Small good files of every layout, made by code and the same in every run.
 
-A seed is a folder, name of a file -> its bytes; the first is the one that a user names.
+A seed is a folder, name of a file -> its bytes; the first is the one that a user names, who of a folder with a manifest
+names the folder.
 """
 
 import bz2
@@ -26,6 +27,7 @@ from tests.laws.layouts import LAYOUTS, Written, known_scan
 from tests.persistence.older_archives import OldNetwork, constant_network, torch_state, write_torch_archive
 
 SIZE, FRAMES = 16, 9
+MANIFEST = "manifest.json"
 Seed = dict[str, bytes]
 
 
@@ -151,6 +153,6 @@ def _folder(write: Callable[[Path], Written]) -> Seed:
     with tempfile.TemporaryDirectory() as folder:
         named = write(Path(folder)).path
         files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
-    first = named.name if named.name in files else "diffraction.h5"
+    first = next(name for name in (named.name, MANIFEST, "diffraction.h5") if name in files)
     files = {name: undated(raw) if raw.startswith(b"PK") else raw for name, raw in files.items()}
     return {first: files.pop(first), **files}

@@ -23,7 +23,7 @@ from typing import Any
 
 from ptycho.base import hdf5_child, hdf5_trial
 from ptycho.base.errors import PtychoError
-from tests.fuzz.seeds import Seed
+from tests.fuzz.seeds import MANIFEST, Seed
 from tests.fuzz.targets import TARGETS, Target, inputs
 
 ROOM = 2**30  # bytes that reading one input may take
@@ -69,9 +69,10 @@ class Sandbox:
 
     def place(self, files: Seed) -> Path:
         """Write an input and return its path."""
+        folder, named = self.root / "in", next(iter(files))
         for name, content in files.items():
-            (self.root / "in" / name).write_bytes(content)
-        return self.root / "in" / next(iter(files))
+            (folder / name).write_bytes(content)
+        return folder if named == MANIFEST else folder / named
 
     def read(self, target: Target, path: Path) -> None:
         """Read an input and listen meanwhile."""
