@@ -26,10 +26,11 @@ def is_mapped(array: NDArray[Any]) -> bool:
 def give_back(array: NDArray[Any]) -> None:
     """Let go of the pages of a mapped file that were read into memory, which count as the program's own; else nothing.
 
-    They are read again when they are looked at again, from the cache of the system where it still has them.
+    They are read again when they are looked at again, from the cache of the system where it still has them. A map that
+    can be written to keeps its pages: they may hold what the file does not.
     """
     mapped = _map_of(array)
-    if mapped is not None:
+    if mapped is not None and memoryview(mapped).readonly:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
@@ -69,7 +70,7 @@ def in_file(
         require_space(folder, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
         with tempfile.TemporaryFile(dir=folder) as file:
             for part in parts:
-                file.write(np.ascontiguousarray(part).data)
+                file.write(np.ascontiguousarray(part, dtype).data)
             file.flush()
             return np.memmap(file, dtype, "r", shape=shape, order=order)
     except OSError as error:
