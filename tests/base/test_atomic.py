@@ -68,6 +68,38 @@ def test_a_block_that_fails_leaves_the_former_file_and_nothing_else(tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["former"]
 
 
+def test_a_folder_takes_its_place_before_the_former_one_goes(tmp_path, monkeypatch):
+    def put(text):
+        with atomic.atomic_folder(tmp_path / "a.scan") as partial:
+            (partial / "facts").write_text(text)
+
+    def found():
+        return [(path.parent.name, path.read_text()) for path in tmp_path.rglob("facts")]
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    put("former")
+    put("second")
+    assert found() == [("a.scan", "second")]
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic.shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            put("third")
+    assert ("a.scan", "third") in found()
+    replace = Path.replace
+
+    def refuse(self, target):
+        if (self / "facts").is_file() and (self / "facts").read_text() == "fourth":
+            raise OSError("refused")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OutputError):
+        put("fourth")
+    assert (tmp_path / "a.scan" / "facts").read_text() == "third"
+
+
 def test_partial_files_are_removed_by_name(tmp_path):
     (tmp_path / "logs").mkdir()
     kept = [tmp_path / "wts.h5.zip", tmp_path / ".partial-a-other.npz", tmp_path / "logs" / "metrics.csv"]

@@ -53,7 +53,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``target`` that takes its place when the block ends well.
 
-    When the block fails the folder is removed and ``target`` is as it was.
+    When the block fails the folder is removed and ``target`` is as it was. What was there is removed when the other has
+    its place, however long that takes.
 
     Raises
     ------
@@ -74,9 +75,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             to_disk(path)
         partial.chmod(0o777 & ~_umask())
         to_disk(partial)
-        if target.exists():
-            remove_whole(target)
-        partial.replace(target)
+        _exchange(partial, target)
         to_disk(target.parent)
     except OSError as error:
         raise OutputError(
@@ -84,6 +83,23 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _exchange(partial: Path, target: Path) -> None:
+    """Give a folder its place, and remove what was there, or put that back where the place can't be taken."""
+    if not target.exists():
+        partial.replace(target)
+        return
+    doomed = Path(tempfile.mkdtemp(prefix=PARTIAL, suffix=f"-{target.name}", dir=target.parent))
+    try:
+        target.replace(doomed / target.name)
+        try:
+            partial.replace(target)
+        except BaseException:
+            (doomed / target.name).replace(target)
+            raise
+    finally:
+        shutil.rmtree(doomed)
 
 
 def write_text(target: Path, text: str) -> None:
