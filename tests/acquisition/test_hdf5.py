@@ -75,7 +75,33 @@ def external_storage(file, secret):
     file.create_dataset("a", (3,), "f8", external=[(str(secret), 0, 24)])
 
 
-@pytest.mark.parametrize("leave", [external_link, external_group, virtual, external_storage])
+def view(file, of):
+    layout = h5py.VirtualLayout(shape=(3,), dtype="f8")
+    layout[:] = h5py.VirtualSource(".", of, shape=(3,))
+    file.create_virtual_dataset("a", layout)
+
+
+def view_of_a_link(file, secret):
+    file["'a' by link"] = h5py.ExternalLink(str(secret), "a")
+    view(file, "'a' by link")
+
+
+def view_of_external_storage(file, secret):
+    file.create_dataset("b", (3,), "f8", external=[(str(secret), 0, 24)])
+    view(file, "b")
+
+
+def view_of_a_view(file, secret):
+    layout = h5py.VirtualLayout(shape=(3,), dtype="f8")
+    layout[:] = h5py.VirtualSource(secret, "a", shape=(3,))
+    file.create_virtual_dataset("b", layout)
+    view(file, "b")
+
+
+WAYS_OUT = [external_link, external_group, virtual, external_storage]
+
+
+@pytest.mark.parametrize("leave", [*WAYS_OUT, view_of_a_link, view_of_external_storage, view_of_a_view])
 def test_no_other_file_is_opened(source, tmp_path, leave):
     found = source(lambda file: leave(file, beside(tmp_path)))
     with pytest.raises(DataError, match=r"'a'.*(another file|other files).*not opened"):
@@ -99,6 +125,20 @@ def test_a_view_within_the_file_is_read(source):
         file.create_virtual_dataset("b", layout)
 
     assert source(write)["b"].tolist() == [0, 1, 2]
+
+
+def test_numbers_of_fewer_bits_than_their_bytes_are_not_mapped(source, monkeypatch):
+    monkeypatch.setattr(hdf5, "LARGE", 1)
+    stored = h5py.h5t.STD_U16LE.copy()
+    stored.set_precision(12)
+    stored.set_offset(4)
+    values = np.arange(300, dtype=np.uint16)
+
+    def write(file):
+        space = h5py.h5s.create_simple(values.shape)
+        h5py.h5d.create(file.id, b"a", stored, space).write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+
+    assert source(write)["a"].tolist() == values.tolist()
 
 
 def circle(file):

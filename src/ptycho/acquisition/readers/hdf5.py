@@ -67,6 +67,7 @@ class Hdf5:
         """
         dataset = self._dataset(key)
         with _damage_reported(repr(key)):
+            self._check_sources(key, dataset)
             _check_storage(key, dataset, LARGEST_ARRAY if self._scratch is None else math.inf)
             mapped = self._mapped(key, dataset)
             if mapped is not None:
@@ -81,11 +82,22 @@ class Hdf5:
         if dataset.nbytes < LARGE or dataset.dtype.kind not in "iuf":
             return None
         place = dataset.id.get_offset()
-        if place is not None:
+        # Numbers of fewer bits than their bytes are told by the library alone.
+        if place is not None and h5py.h5t.py_create(dataset.dtype) == dataset.id.get_type():
             return np.memmap(str(self.path), dataset.dtype, "r", place, dataset.shape)
         if self._scratch is None:
             return None
         return in_file(self._scratch, _parts(key, dataset), dataset.shape, dataset.dtype)
+
+    def _check_sources(self, key: str, dataset: h5py.Dataset) -> None:
+        """Refuse a view of anything but arrays whose values lie in this very file."""
+        for source in dataset.virtual_sources() if dataset.is_virtual else ():
+            seen = self._dataset(source.dset_name) if source.file_name == "." else None
+            if seen is None or seen.external or seen.is_virtual:
+                raise DataError(
+                    f"{key!r} is a view of other files, which are not opened; copy its values into one file: "
+                    "h5repack -l CONTI does"
+                )
 
     def attribute(self, key: str, name: str) -> Any:
         """Return the attribute ``name`` of an array or, for the key "", of the file: number, text or None for none.
@@ -212,11 +224,6 @@ def _check_storage(key: str, dataset: h5py.Dataset, largest: float) -> None:
         raise DataError(f"{key!r} is empty, expected numbers; write them")
     if dataset.external:
         raise DataError(f"{key!r} keeps its values in another file, which is not opened; run h5repack on the file")
-    if dataset.is_virtual and any(source.file_name != "." for source in dataset.virtual_sources()):
-        raise DataError(
-            f"{key!r} is a view of other files, which are not opened; copy its values into one file: "
-            "h5repack -l CONTI does"
-        )
     if dataset.dtype.kind not in f"{PLAIN}V" and not _is_text(dataset.dtype):
         raise DataError(f"{key!r} holds {dataset.dtype}, expected plain numbers or text; store those")
     size, stored = dataset.nbytes, dataset.id.get_storage_size()
