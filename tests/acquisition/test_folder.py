@@ -1,6 +1,7 @@
 """A scan in a folder is the scan that it was made of, in bounded memory, whatever it came from."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -143,6 +144,22 @@ def test_frames_paired_by_index_and_bad_values_go_through_a_file(tmp_path, block
     assert list(scratch.iterdir()) == []
 
 
+def test_bad_values_in_another_order_of_bytes_go_through_a_file(tmp_path, blocks):
+    known, source = known_scan(), tmp_path / "scan.npz"
+    patterns = known.patterns.astype(">i4")
+    write(source, replace(known.acquisition(), patterns=patterns))
+    patterns[:, ~known.mask] = -1
+    with np.load(source) as arrays:
+        np.savez(source, **{**arrays, "diff3d": patterns, "bad_pixels": ~known.mask})
+    assert_same(read(source, scratch=tmp_path), read(source))
+    assert is_mapped(read(source, scratch=tmp_path).patterns)
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
 HARMS = {
     "no manifest": (lambda folder: (folder / "manifest.json").unlink(), "found no manifest.json"),
     "manifest": (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json can't be read"),
@@ -165,6 +182,13 @@ HARMS = {
         lambda folder: np.save(folder / "patterns.npy", np.ones((3, 32, 32), np.uint16)),
         "of shape \\[3, 32, 32\\]",
     ),
+    "an npz for patterns": (
+        lambda folder: (folder / "patterns.npy").write_bytes((folder / "scan.npz").read_bytes()),
+        "patterns.npy can't be read",
+    ),
+    "pipe for a manifest": (lambda folder: pipe(folder / "manifest.json"), "manifest.json is a folder, a pipe"),
+    "pipe for patterns": (lambda folder: pipe(folder / "patterns.npy"), "patterns.npy is a folder, a pipe"),
+    "pipe for arrays": (lambda folder: pipe(folder / "scan.npz"), "scan.npz is a folder, a pipe"),
     "no arrays": (lambda folder: (folder / "scan.npz").unlink(), "scan.npz can't be read"),
     "other arrays": (
         lambda folder: np.savez(folder / "scan.npz", xcoords=np.ones(3)),

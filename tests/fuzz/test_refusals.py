@@ -76,6 +76,8 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "scan.npz")
     with pytest.raises(DataError, match="found a pipe or a device"):
         Reconstruction.read(tmp_path / "scan.npz")
+    with pytest.raises(DataError, match="found a pipe or a device"):
+        read(tmp_path / "scan.npz")
     with pytest.raises(ConfigError, match="is no regular file"):
         load_yaml_config(tmp_path / "scan.npz")
 

@@ -60,6 +60,7 @@ def open_folder(path: Path) -> Iterator[Folder]:
         A file is missing, damaged, cut short, or of another scan.
     """
     try:
+        _require_files(path)
         manifest = read_manifest(path)
         patterns = _patterns(path, manifest)
         if sha256_of(path / ARRAYS) != manifest["arrays"]["sha256"]:
@@ -92,10 +93,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
+def _require_files(path: Path) -> None:
+    """Refuse what is there and is no file: a pipe would be waited for."""
+    for name in (MANIFEST, PATTERNS, ARRAYS):
+        if (path / name).exists() and not (path / name).is_file():
+            raise DataError(f"{name} is a folder, a pipe or a device, expected a file; {AGAIN}")
+
+
 def _patterns(path: Path, manifest: dict[str, Any]) -> NDArray[Any]:
     stated = manifest["patterns"]["shape"], manifest["patterns"]["dtype"]
     try:
-        mapped: NDArray[Any] = np.load(path / PATTERNS, mmap_mode="r", allow_pickle=False)
+        mapped: NDArray[Any] = np.lib.format.open_memmap(path / PATTERNS, mode="r")
     except (*DAMAGE, MemoryError, OverflowError) as error:
         raise DataError(f"{PATTERNS} can't be read ({' '.join(str(error).split())}); {AGAIN}") from error
     if stated != (list(mapped.shape), mapped.dtype.str):

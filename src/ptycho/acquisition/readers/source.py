@@ -78,7 +78,9 @@ def open_source(path: Path, scratch: Path | None = None) -> AbstractContextManag
 
 
 def _start(path: Path) -> bytes:
-    """Return the first bytes of a file, none where it can't be read."""
+    """Return the first bytes of a file, none where it can't be read or is a pipe, which would be waited for."""
+    if not path.is_file():
+        return b""
     try:
         with path.open("rb") as stream:
             return stream.read(PLACES[-1] + len(HDF5))
