@@ -6,10 +6,10 @@ from ptycho.base.errors import ConfigError
 from ptycho.base.launched import ALONE, Launched, first_host, from_launcher, launched, patience
 
 SLURM = {
-    "SLURM_NTASKS": "8",
+    "SLURM_STEP_NUM_TASKS": "8",
     "SLURM_PROCID": "5",
     "SLURM_LOCALID": "1",
-    "SLURM_NNODES": "2",
+    "SLURM_STEP_NUM_NODES": "2",
     "SLURM_JOB_ID": "1234567",
     "SLURM_STEP_ID": "3",
     "SLURM_STEP_NODELIST": "gpu[007-008]",
@@ -42,6 +42,12 @@ def test_the_first_host_of_a_list(nodes, host):
     assert first_host(nodes) == host
 
 
+def test_a_batch_script_and_the_only_task_of_a_step_were_started_by_nobody():
+    batch = {"SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_JOB_ID": "7"}
+    assert from_launcher(batch) is None
+    assert from_launcher(batch | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_ID": "0"}) is None
+
+
 def test_one_device_is_alone_whatever_a_launcher_says():
     assert launched(1, SLURM) == ALONE
     assert launched("auto", {}) == ALONE
@@ -53,6 +59,7 @@ def test_one_device_is_alone_whatever_a_launcher_says():
         (4, {}, "devices is 4 and this is one process"),
         (4, SLURM, "devices is 4 and 8 processes were started"),
         ("auto", SLURM | {"SLURM_PROCID": "five"}, "SLURM_PROCID is 'five'; expected a whole number"),
+        ("auto", SLURM | {"SLURM_STEP_NUM_TASKS": "5"}, "found 5 tasks on 2 machines; expected as many on each"),
     ],
 )
 def test_what_does_not_go_together_is_refused(devices, environment, words):

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ptycho.base import processors
-from ptycho.base.processors import THREADS, granted_processors, take_granted_threads
+from ptycho.base.processors import THREADS, granted_processors, shared_threads, take_granted_threads
 
 
 def groups_of(folder, ours, **files):
@@ -49,3 +49,17 @@ def test_threads_are_those_granted_unless_somebody_chose(monkeypatch, granted, c
         monkeypatch.delenv(THREADS)
     take_granted_threads()
     assert os.environ.get(THREADS) == expected
+
+
+@pytest.mark.parametrize(
+    ("granted", "set_", "n", "expected"),
+    [(6, "6", 2, "3"), (6, None, 4, "1"), (2, "2", 8, "1"), (6, "5", 2, None), (None, "5", 2, None)],
+)
+def test_processes_share_the_threads_unless_somebody_chose(monkeypatch, granted, set_, n, expected):
+    monkeypatch.setattr(processors, "granted_processors", lambda: granted)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setenv(THREADS, set_ or "")
+    if set_ is None:
+        monkeypatch.delenv(THREADS)
+    assert shared_threads(n).get(THREADS) == expected

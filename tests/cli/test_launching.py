@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ptycho.base.launched import Launched
+from ptycho.cli.launching import n_processes
 from ptycho.cli.main import main
 
 pytest.importorskip("lightning")
@@ -137,7 +138,7 @@ def test_srun_starts_them_too(scan_file, tmp_path):
     """As srun does: the same command for every task, and variables that tell them apart."""
 
     def srun(*argv):
-        of_job = {"SLURM_NTASKS": "2", "SLURM_JOB_ID": str(os.getpid()), "MASTER_ADDR": "127.0.0.1"}
+        of_job = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_ID": str(os.getpid()), "MASTER_ADDR": "127.0.0.1"}
         with (
             started(*argv, **of_job, SLURM_PROCID="0", SLURM_LOCALID="0") as first,
             started(*argv, **of_job, SLURM_PROCID="1", SLURM_LOCALID="1") as second,
@@ -163,3 +164,17 @@ def test_choices_are_refused_before_any_process_is_started(refused, scan_file, t
     for name, value in Launched(0, 3, 0, 3).variables().items():
         monkeypatch.setenv(name, value)
     refused(["train", scan_file, "--output_dir", tmp_path, *TWO], "devices is 2 and 3 processes were started")
+
+
+def test_a_run_goes_on_with_the_devices_that_were_counted_when_it_began(trained, scan_file):
+    """As a job that is queued again does it: the same words in the same number of processes."""
+    again = ["train", str(scan_file), "--output_dir", str(trained), "--resume", "--quiet"]
+    assert main([*again, "--execution.devices", "auto"]) == 0
+
+
+def test_the_only_task_of_a_job_may_start_others(monkeypatch):
+    for name, value in {"SLURM_NTASKS": "1", "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert n_processes(4, "cpu") == 4
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    assert n_processes(4, "cpu") == 1, "srun did it"

@@ -1,13 +1,18 @@
 """Two processes that share the frames of a scan make of it what one does."""
 
+import os
+import socket
+
 import numpy as np
 import pytest
 import torch
 
-from ptycho.base.errors import DataError
-from ptycho.base.launched import from_launcher
+from ptycho.base.errors import ConfigError, DataError
+from ptycho.base.launched import Launched, from_launcher
 from ptycho.config.refinement import Refinement, Span
+from ptycho_torch.base.devices import device_of
 from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.first_guess import FirstGuess
 from ptycho_torch.inference.reconstruct import reconstruct
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.processes.world import ALONE, World, joined
@@ -54,6 +59,25 @@ def refined(world=ALONE):
     start = Estimate(truth + 0.05 * noise, torch.as_tensor(SCAN.probe))
     done = refine(start, scan, placement, Refinement(20), held_out_fraction=0.02, world=world)
     return done.at.object_, done.coverage
+
+
+def refined_while_guesses_differ():
+    """The object that each process ends with when its guesses of the Hessian are rounded in its own way."""
+    guess = FirstGuess.__call__
+
+    def rounded(self, gradient):
+        return guess(self, gradient).times(1 + 1e-6 * int(os.environ["RANK"]))
+
+    FirstGuess.__call__ = rounded
+    with joined(from_launcher(), CPU) as world:
+        return refined(world)[0]
+
+
+def summed_in_place():
+    with joined(from_launcher(), CPU) as world:
+        tensor = torch.ones(2, 3).T
+        world.sum(tensor)
+        return tensor
 
 
 def made_together():
@@ -103,6 +127,39 @@ def test_twenty_iterations_near_the_solution_go_the_same_way(together):
     (expected, light), (found, _) = refined(), together[0][1]
     error = (light * (found - expected).abs().square()).sum() / (light * expected.abs().square()).sum()
     assert float(error) ** 0.5 < ITERATED
+
+
+def test_what_each_gpu_rounds_in_its_own_way_leads_nobody_astray():
+    one, other = in_two(refined_while_guesses_differ)
+    assert torch.equal(one, other)
+
+
+def test_a_sum_is_where_its_tensor_was():
+    """Also where that does not lie in one piece."""
+    assert all(torch.equal(found, 2 * torch.ones(3, 2)) for found in in_two(summed_in_place))
+
+
+def test_a_port_that_another_program_has_is_named(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        here = Launched(0, 2, 0, 2, port=port)
+        for name, value in here.variables().items():
+            monkeypatch.setenv(name, value)
+        words = rf"another program listens at port {port} already; expected a free one .*; set MASTER_PORT to another"
+        with pytest.raises(ConfigError, match=words), joined(here, CPU):
+            pass
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(
+        ConfigError, match=r"found 2 processes on this machine and CUDA GPUs to choose from: 1; expected"
+    ):
+        device_of(Launched(1, 2, 1, 2), "auto")
+    assert device_of(Launched(1, 2, 1, 2), "cpu") == CPU
 
 
 def test_too_many_processes_for_a_scan_are_refused():

@@ -87,10 +87,12 @@ def launched(devices: int | Literal["auto"], environment: Mapping[str, str] = os
 def from_launcher(environment: Mapping[str, str] = os.environ) -> Launched | None:
     """Return what torchrun, or else SLURM's srun, says of this process; None where neither started it.
 
+    A batch script of a job, and the only task of a step, are started by nobody: they may start others.
+
     Raises
     ------
     ConfigError
-        A variable is no number.
+        A variable is no number, or there are more tasks on one machine than on another.
     """
     if {"RANK", "WORLD_SIZE"} <= environment.keys():
         size = _number(environment, "WORLD_SIZE")
@@ -102,15 +104,20 @@ def from_launcher(environment: Mapping[str, str] = os.environ) -> Launched | Non
             environment.get("MASTER_ADDR", ALONE.address),
             _number(environment, "MASTER_PORT", FIRST_PORT),
         )
-    if {"SLURM_PROCID", "SLURM_NTASKS"} <= environment.keys():
-        size, job = _number(environment, "SLURM_NTASKS"), _number(environment, "SLURM_JOB_ID", 0)
-        nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", ALONE.address))
+    size = _number(environment, "SLURM_STEP_NUM_TASKS", 1)
+    if size > 1:
+        job, n_nodes = _number(environment, "SLURM_JOB_ID", 0), _number(environment, "SLURM_STEP_NUM_NODES", 1)
+        nodes = environment.get("SLURM_STEP_NODELIST", ALONE.address)
         step_port = FIRST_PORT + (job + _number(environment, "SLURM_STEP_ID", 0)) % N_PORTS
+        if not n_nodes or size % n_nodes:
+            raise ConfigError(
+                f"found {size} tasks on {n_nodes} machines; expected as many on each; give --ntasks-per-node"
+            )
         return Launched(
             _number(environment, "SLURM_PROCID"),
             size,
             _number(environment, "SLURM_LOCALID", 0),
-            max(1, size // _number(environment, "SLURM_NNODES", 1)),
+            size // n_nodes,
             environment.get("MASTER_ADDR", first_host(nodes)),
             _number(environment, "MASTER_PORT", step_port),
         )

@@ -1,6 +1,7 @@
 """How many processors this process was granted, which a container or a job may hold below what the machine has."""
 
 import os
+import sys
 from pathlib import Path
 
 # Where Linux says it: the limits of all groups of processes, and which group is ours.
@@ -37,6 +38,15 @@ def take_granted_threads() -> None:
     granted = granted_processors()
     if granted is not None and granted < (os.cpu_count() or 1):
         os.environ.setdefault(THREADS, str(granted))
+
+
+def shared_threads(n: int) -> dict[str, str]:
+    """Return the variable that gives each of ``n`` processes its part of the threads; nothing where somebody chose."""
+    granted = granted_processors()
+    if os.environ.get(THREADS) not in (None, str(granted)):
+        return {}
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return {THREADS: str(max(1, min(granted or usable, usable) // n))}
 
 
 def _limits(folder: Path) -> list[float]:

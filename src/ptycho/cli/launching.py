@@ -18,6 +18,7 @@ from typing import Any, Literal
 from ptycho.base.errors import ConfigError, LostError, extra_missing
 from ptycho.base.interruption import Interruption, may_listen
 from ptycho.base.launched import ALONE, Launched, from_launcher, patience
+from ptycho.base.processors import shared_threads
 
 # Where a process that was started here says what went wrong, and what tells it that nobody waits for it any more.
 REPORT, WATCHED = "PTYCHO_REPORT", "PTYCHO_WATCHED"
@@ -91,7 +92,8 @@ class _Processes:
         self._folder = folder
         self._children: list[subprocess.Popen[bytes]] = []
         self._asked: int | None = None
-        # Those that had not ended when one that failed had been waited for.
+        # When each was seen to have ended, and those that had not when one that failed had been waited for.
+        self._ended: dict[int, float] = {}
         self._left: list[int] = []
 
     @contextmanager
@@ -118,7 +120,7 @@ class _Processes:
         with self._said(here.rank).open("wb") as said:
             child = subprocess.Popen(
                 command,
-                env={**os.environ, **here.variables(), **own},
+                env={**os.environ, **shared_threads(here.local_size), **here.variables(), **own},
                 stdout=None if here.leads else subprocess.DEVNULL,
                 stderr=None if here.leads else said,
                 pass_fds=[watched],
@@ -129,13 +131,21 @@ class _Processes:
     def wait(self) -> None:
         """Return when all have ended, or one has failed and the others had time to find out."""
         since: float | None = None
-        while any(child.poll() is None for child in self._children):
-            if since is None and any(child.poll() for child in self._children):
+        while self._look():
+            if since is None and any(child.returncode for child in self._children):
                 since = time.monotonic()
             if since is not None and time.monotonic() - since > FIND_OUT:
                 break
             time.sleep(LOOK)
-        self._left = [rank for rank, child in enumerate(self._children) if child.poll() is None]
+        self._left = self._look()
+
+    def _look(self) -> list[int]:
+        """Note which have ended since the last look, and return those that have not."""
+        left = [rank for rank, child in enumerate(self._children) if child.poll() is None]
+        for rank in range(len(self._children)):
+            if rank not in left:
+                self._ended.setdefault(rank, time.time())
+        return left
 
     def end(self) -> None:
         """End all that have not ended."""
@@ -173,7 +183,7 @@ class _Processes:
         how = f"was ended by {signal.Signals(-number).name}" if number < 0 else f"ended with status {number}"
         said = self._said(rank).read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((f": {line.strip()}" for line in reversed(said) if line.strip()), "")
-        return {"error": "", "message": f"it {how} without a word of its own{last}", "time": 0.0}
+        return {"error": "", "message": f"it {how} without a word of its own{last}", "time": self._ended[rank]}
 
     def _report(self, rank: int) -> Path:
         return self._folder / f"report-{rank}.json"

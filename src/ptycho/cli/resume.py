@@ -35,7 +35,8 @@ def resumed(
 ) -> tuple[TrainingConfig, PyTorchExecutionConfig]:
     """Return the choices in the ``config.yaml`` of a run; what is given beside ``--resume`` must agree with them.
 
-    The number of epochs must agree too: the learning rate of every step depends on it.
+    The number of epochs must agree too: the learning rate of every step depends on it. Devices that were to be counted
+    are as many as the run began with.
 
     Parameters
     ----------
@@ -55,10 +56,15 @@ def resumed(
     machine = kept.pop("execution", {})
     moved = {name: path for name, path in paths.items() if path is not None}
     config = given.config(TrainingConfig, moved, below=kept)
-    execution = given.config(PyTorchExecutionConfig, below=machine)
+    execution, began = (
+        given.config(PyTorchExecutionConfig, below=machine),
+        from_dict(machine, PyTorchExecutionConfig, str(file)),
+    )
+    if execution.devices == "auto":
+        execution.devices = began.devices
     differing = [
         *_differences(from_dict(kept, TrainingConfig, str(file)), config, ""),
-        *_differences(from_dict(machine, PyTorchExecutionConfig, str(file)), execution, "execution."),
+        *_differences(began, execution, "execution."),
     ]
     if differing:
         raise ConfigError(

@@ -10,19 +10,25 @@ if TYPE_CHECKING:
 
 
 def device_of(here: Launched, accelerator: str) -> "torch.device":
-    """Return the device of a process of a run: of several on a machine each has a GPU of its own, as far as there are.
+    """Return the device of a process of a run: of several on a machine each has a GPU of its own, or all the CPU.
 
     Raises
     ------
     ConfigError
-        The accelerator is not there.
+        The accelerator is not there, or not for each of the processes.
     """
     import torch
 
     device = resolve_device(accelerator)
-    if here.size == 1 or device.type != "cuda":
+    if here.size == 1 or device.type == "cpu":
         return device
-    device = torch.device("cuda", here.local_rank % torch.cuda.device_count())
+    n_gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    if n_gpus < here.local_size:
+        raise ConfigError(
+            f"found {here.local_size} processes on this machine and CUDA GPUs to choose from: {n_gpus}; expected one "
+            "for each; give fewer devices, let every process see all GPUs, or choose accelerator cpu"
+        )
+    device = torch.device("cuda", here.local_rank)
     torch.cuda.set_device(device)
     return device
 

@@ -203,6 +203,9 @@ class _Walk:
     def _downhill(self) -> tuple[Estimate, Value] | None:
         """Return a point along the direction where the objective is not larger, None when there is none."""
         direction = self._newton.direction(self.value.gradient)
+        # Sums in no fixed order make it, on GPUs: what follows is decided alike only where it is the same.
+        for name in sorted(self.likelihood.free):
+            self.likelihood.world.agree(direction.parts[name])
         slope = self.value.gradient.dot(direction)
         if slope >= 0:
             return None

@@ -1,8 +1,9 @@
 """All processes of a run, and what they add up; one process alone has nothing to add and waits for nobody."""
 
+import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from ptycho.base.errors import LostError
+from ptycho.base.errors import ConfigError, LostError
 from ptycho.base.launched import Launched, patience
 
 # What a failing connection is called, where its error has no class of its own.
 LOST = re.compile("gloo|nccl|connection|timed out|timeout|peer|socket", re.IGNORECASE)
+TAKEN = re.compile("EADDRINUSE|address already in use", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,32 @@ class World:
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Return the sum over all processes; the tensor that is given may be overwritten.
+        """Bring a tensor to the sum over all processes, and return it.
 
         Raises
         ------
         LostError
             Another process ended, or said nothing for too long.
         """
+        return self._exchanged(tensor, distributed.all_reduce)
+
+    def agree(self, tensor: Tensor) -> Tensor:
+        """Bring a tensor, which GPUs may have rounded each in its own way, to what the first process has; return it.
+
+        Raises
+        ------
+        LostError
+            Another process ended, or said nothing for too long.
+        """
+        return self._exchanged(tensor, functools.partial(distributed.broadcast, src=0))
+
+    def _exchanged(self, tensor: Tensor, exchange: Callable[[Tensor], Any]) -> Tensor:
         if self.size == 1:
             return tensor
-        tensor = tensor.contiguous()
+        sent = tensor.contiguous()
         with lost_is_told():
-            distributed.all_reduce(torch.view_as_real(tensor) if tensor.is_complex() else tensor)
-        return tensor
+            exchange(torch.view_as_real(sent) if sent.is_complex() else sent)
+        return tensor if sent is tensor else tensor.copy_(sent)
 
     def total(self, tensor: Tensor) -> Tensor:
         """Return the sum over all processes, as part of what gradients are taken of."""
@@ -88,6 +103,8 @@ def joined(found: Launched, device: torch.device) -> Iterator[World]:
     ------
     LostError
         They did not all come in time.
+    ConfigError
+        Another program listens at the port.
     """
     if found.size == 1:
         yield ALONE
@@ -107,12 +124,17 @@ def backend_of(device: torch.device) -> str:
 
 @contextmanager
 def lost_is_told() -> Iterator[None]:
-    """Say in one line that another process was lost, where a connection fails in the block."""
+    """Say in one line that another process was lost, or its port taken, where a connection fails in the block."""
     try:
         yield
     except RuntimeError as error:
         if not isinstance(error, distributed.DistError) and not LOST.search(str(error)):
             raise
+        if TAKEN.search(str(error)):
+            raise ConfigError(
+                f"another program listens at port {os.environ['MASTER_PORT']} already; expected a free one for the "
+                "processes of this run to meet at; set MASTER_PORT to another"
+            ) from error
         raise LostError(
             f"another process of this run ended, or said nothing for {patience().total_seconds():g} s; expected all to "
             "go on together; what that process says tells why; PTYCHO_TIMEOUT sets how long is waited"

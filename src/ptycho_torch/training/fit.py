@@ -31,7 +31,7 @@ from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
 from ptycho.live.terminal import progress_line
-from ptycho_torch.base.devices import resolve_device
+from ptycho_torch.base.devices import device_of
 from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build, learns_from_labels
 from ptycho_torch.pinn.pinn import PtychoPINN
@@ -287,7 +287,7 @@ def _trainer(
     *,
     validates: bool,
 ) -> lightning.Trainer:
-    device = resolve_device(execution.accelerator)
+    device = device_of(here, execution.accelerator)
     callbacks: list[Callback] = [curves, AveragedWeights(n_steps)]
     keeps = execution.enable_checkpointing and folder is not None
     callbacks.append(Interruptions(folder / FOLDER / LAST if keeps else None, World(here.rank, here.size)))
