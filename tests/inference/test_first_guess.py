@@ -34,6 +34,13 @@ def test_it_is_symmetric_and_positive(monkeypatch, most):
         assert inner(canvas(seed), phases(canvas(seed))).real > 0
 
 
+@pytest.mark.parametrize("factor", [1e-13, 1e10])
+def test_a_probe_in_units_of_its_own_changes_the_step_by_its_light_alone(factor):
+    found = FramePhases(LAW, replace(TRUTH, probe=TRUTH.probe * factor))(canvas(2)) * factor**2
+    expected = FramePhases(LAW, TRUTH)(canvas(2))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
 def test_only_the_phase_of_the_object_is_moved():
     step = FramePhases(LAW, TRUTH)(canvas(2)) * TRUTH.object_.conj()
     assert step.real.abs().max() < 1e-5 * step.imag.abs().max()

@@ -40,6 +40,15 @@ def test_passes_go_most_of_the_way():
     assert both < 0.05 * flat
 
 
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+def test_a_probe_of_another_scale_leads_to_the_same_counts(factor):
+    acquisition = small_scan(n_positions=60)
+    scaled = dataclasses.replace(acquisition, probe=acquisition.probe * factor)
+    passes = Refinement(passes=3, coarse_passes=2, probe=Span())
+    same, other = (iterate(scan, device=CPU, refinement=passes).deviance for scan in (acquisition, scaled))
+    assert other == pytest.approx(same, rel=0.01)
+
+
 def test_the_truth_without_noise_is_a_fixed_point():
     acquisition = small_scan(photons=1e9)
     scan, placement, _ = on_device(acquisition)

@@ -66,12 +66,15 @@ class FramePhases:
     def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
         self._shape = likelihood.object_shape
         light = squared_modulus(at.probe).sum(dim=0)
+        # Squares of counts are no numbers in single precision where a probe is in units of its own.
+        self._unit = light.sum()
+        light = light / self._unit
         self._first = likelihood.placement.corners[likelihood.frames]
         self._spectrum = torch.fft.rfft2(light, s=self._shape)
         whole = self._spread(light.new_ones(len(self._first))).clamp_min(0)
         self._whole = whole.clamp_min(DIM * typical_light(whole.cpu().numpy()))
         self._places = _places(self._first)
-        joined = _joined(light, self._first, self._seen(whole) / light.sum(), self._places)
+        joined = _joined(light, self._first, self._seen(whole), self._places)
         own = joined.sum(dim=1)
         self._triangle = torch.linalg.cholesky(torch.diag((1 + SHARED) * own) - joined)
         power = (whole * squared_modulus(at.object_)).sum() / whole.sum()
@@ -83,7 +86,7 @@ class FramePhases:
         known = torch.zeros(len(self._triangle), device=slope.device)
         known.index_add_(0, self._places, self._seen(slope / self._whole))
         phases = torch.cholesky_solve(known[:, None], self._triangle)[:, 0]
-        return self._turn * (self._spread(phases[self._places]) / self._whole)
+        return self._turn * (self._spread(phases[self._places]) / self._whole / self._unit)
 
     def _spread(self, values: Float32[Tensor, " frame"]) -> Float32[Tensor, "height width"]:
         """Return sum_j v_j w_j."""

@@ -46,7 +46,8 @@ def approach(start: Estimate, likelihood: Likelihood, refinement: Refinement, *,
         Who is told how it goes.
     """
     light = likelihood.light(start)
-    object_ = torch.where(light < DIM * typical_light(light.cpu().numpy()), 1, start.object_)
+    lit = light >= DIM * typical_light(light.cpu().numpy())
+    object_ = torch.where(lit, start.object_, start.object_[lit].abs().mean())
     at = replace(start, object_=object_, probe=with_modes(start.probe, refinement.n_modes))
     probe_free = refinement.probe is not None and 0 in refinement.probe
     if refinement.coarse_passes:
