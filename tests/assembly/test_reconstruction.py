@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.laws.layouts import known_scan
 
+from ptycho.acquisition.writers import write
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.assembly.reference import read_reconstruction, read_reference
 from ptycho.base.errors import DataError, OutputError
@@ -119,6 +121,13 @@ def test_a_true_object_is_known_everywhere_from_the_origin_of_the_scan(tmp_path)
     assert reference.object_.dtype == np.complex64
     assert reference.origin.tolist() == [0, 0]
     assert reference.coverage is None
+
+
+def test_a_scan_in_a_folder_is_a_reference_as_in_a_file(tmp_path):
+    scan = known_scan().acquisition()
+    for name in ("scan.npz", "a.scan"):
+        write(tmp_path / name, scan)
+        np.testing.assert_array_equal(read_reference(tmp_path / name).object_, scan.object_)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from jaxtyping import Float32, Float64
 from numpy import ndarray
 
 from ptycho.acquisition.readers.archive import open_archive
+from ptycho.acquisition.readers.folder import is_folder, open_folder
 from ptycho.assembly.reconstruction import Reconstruction, kind_of
 from ptycho.base.arrays import Object
 from ptycho.base.errors import DataError
@@ -43,7 +44,7 @@ def read_reconstruction(path: Path) -> Reconstruction:
 
 
 def read_reference(path: Path) -> Reference:
-    """Read an npz with ``objectGuess`` in the frame of xcoords and ycoords, or a reconstruction (file or folder).
+    """Read a scan of ours, npz or folder, with a true object in its frame, or a reconstruction (file or folder).
 
     Raises
     ------
@@ -51,8 +52,8 @@ def read_reference(path: Path) -> Reference:
         The file is neither.
     """
     path = Path(path)
-    if not path.is_dir():
-        with open_archive(path) as archive:
+    if is_folder(path) or not path.is_dir():
+        with open_folder(path) if is_folder(path) else open_archive(path) as archive:
             if "objectGuess" in archive:
                 return Reference(_object(archive["objectGuess"]), np.zeros(2))
             if "object" not in archive:

@@ -51,7 +51,10 @@ def run(argv: Sequence[str], program: str = "ptycho compare") -> int:
         "out", type=Path, metavar="OUT", help="folder of `ptycho reconstruct`, or its reconstruction.npz"
     )
     parser.add_argument(
-        "reference", type=Path, metavar="REFERENCE", help="npz with objectGuess, or another reconstruction"
+        "reference",
+        type=Path,
+        metavar="REFERENCE",
+        help="scan of ours (npz or .scan) with objectGuess, or another reconstruction",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object with all curves, for programs")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page that shows both, and their difference")
