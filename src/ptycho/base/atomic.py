@@ -77,6 +77,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         to_disk(partial)
         _exchange(partial, target)
         to_disk(target.parent)
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(partial), str(target))) from error
     except OSError as error:
         raise OutputError(
             f"can't write {target}: {error.strerror or error}; free some space or choose another folder"

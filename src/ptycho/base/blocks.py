@@ -73,6 +73,8 @@ def in_file(
                 file.write(np.ascontiguousarray(part, dtype).data)
             file.flush()
             return np.memmap(file, dtype, "r", shape=shape, order=order)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(
             f"can't write to {folder}: {error.strerror or error}; free some space or choose another folder"
@@ -117,7 +119,7 @@ def require_space(folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < n_bytes:
         raise OutputError(
-            f"{folder} has {free / 2**30:.1f} GiB free; expected {n_bytes / 2**30:.1f} for the patterns of the scan; "
+            f"{folder} has {free / 2**30:.3g} GiB free; expected {n_bytes / 2**30:.3g} for the patterns of the scan; "
             "free some space or choose another folder"
         )
 
