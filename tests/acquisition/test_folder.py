@@ -231,17 +231,28 @@ def test_nothing_is_replaced_unasked(tmp_path, capsys):
     assert main(["convert", str(scan), str(out), "--overwrite", "--quiet"]) == 0
     assert read(out).notes == ("second",)
     (tmp_path / "other.scan").mkdir()
-    (tmp_path / "other.scan" / "mine.txt").write_text("mine")
-    assert main(["convert", str(scan), str(tmp_path / "other.scan"), "--overwrite", "--quiet"]) == 2
-    assert (tmp_path / "other.scan" / "mine.txt").read_text() == "mine"
+    for folder in (tmp_path / "other.scan", out):
+        (folder / "mine.txt").write_text("mine")
+        assert main(["convert", str(scan), str(folder), "--overwrite", "--quiet"]) == 2
+        assert (folder / "mine.txt").read_text() == "mine"
+
+
+def test_the_suffix_may_be_in_capitals(tmp_path):
+    write(tmp_path / "scan.npz", known_scan().acquisition())
+    for overwrite in ([], ["--overwrite"]):
+        argv = ["convert", str(tmp_path / "scan.npz"), str(tmp_path / "OUT.SCAN"), *overwrite, "--quiet"]
+        assert main(argv) == 0
+    assert_same(read(tmp_path / "OUT.SCAN"), known_scan().acquisition())
 
 
 def test_a_full_disk_leaves_an_earlier_folder_as_it_was(tmp_path, monkeypatch):
     write(tmp_path / "a.scan", known_scan().acquisition())
     usage = __import__("shutil").disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=100))
-    with pytest.raises(OutputError, match="GiB free"):
+    with pytest.raises(OutputError) as refused:
         write(tmp_path / "a.scan", amplitudes())
+    assert str(refused.value).startswith(f"{tmp_path / 'a.scan'} has 9.31e-08 GiB free; expected ")
+    assert str(refused.value).count(";") == 2
     assert_same(read(tmp_path / "a.scan"), known_scan().acquisition())
     assert [path.name for path in tmp_path.iterdir()] == ["a.scan"]
 

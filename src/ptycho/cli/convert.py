@@ -54,7 +54,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_config(Reading)
     given = parser.read(argv)
     asked, reading = given.arguments, given.config(Reading)
-    (output_scan if asked.target.suffix == SUFFIX else output_file)(asked.target, overwrite=asked.overwrite)
+    (output_scan if asked.target.suffix.lower() == SUFFIX else output_file)(asked.target, overwrite=asked.overwrite)
     said = _network(asked, reading) if asked.target.suffix == ARCHIVE else _scan(asked, reading)
     sys.stdout.write(f"{said}\n")
     return 0

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ptycho.acquisition.readers.folder import MANIFEST
+from ptycho.acquisition.readers.folder import ARRAYS, MANIFEST, PATTERNS
 from ptycho.base.atomic import PARTIAL, remove_partials, remove_whole, to_disk
 from ptycho.base.errors import OutputError
 
@@ -93,9 +93,11 @@ def output_scan(path: Path, *, overwrite: bool) -> Path:
     """
     if not path.exists():
         return output_file(path, overwrite=overwrite)
-    if not (path / MANIFEST).is_file():
+    ours = {MANIFEST, PATTERNS, ARRAYS}
+    if not (path / MANIFEST).is_file() or {file.name for file in path.iterdir()} - ours:
         raise OutputError(
-            f"{path} is there and holds no scan of ours; expected a name for a new folder; choose another"
+            f"{path} is there and holds no scan of ours, or something else too; expected {', '.join(sorted(ours))} and "
+            "nothing beside them; choose another name"
         )
     if not overwrite:
         raise OutputError(f"{path.parent} holds {path.name} already; choose another folder or give --overwrite")

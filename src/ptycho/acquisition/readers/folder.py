@@ -45,7 +45,7 @@ class Folder(Archive):
 
 def is_folder(path: Path) -> bool:
     """Say whether a path is a folder with a scan of ours, or should be one."""
-    return path.is_dir() and (path.suffix == SUFFIX or (path / MANIFEST).is_file())
+    return path.is_dir() and (path.suffix.lower() == SUFFIX or (path / MANIFEST).is_file())
 
 
 @contextmanager
