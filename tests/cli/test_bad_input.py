@@ -84,6 +84,10 @@ UNUSABLE = {
         with_value("xcoords", np.nan),
         ["NaN or infinity in positions", "expected finite", "replace"],
     ),
+    "long patterns": (
+        lambda a: {"diff3d": a["diff3d"].astype(np.longdouble)},
+        ["float128", "64 bits or fewer", "convert"],
+    ),
     "text for positions": (lambda a: {"xcoords": a["xcoords"].astype(str)}, ["<U", "expected real numbers", "convert"]),
     "metres": (
         lambda a: {"xcoords": a["xcoords"] * 1e-8, "ycoords": a["ycoords"] * 1e-8},

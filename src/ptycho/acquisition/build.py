@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 # What no detector counts and no stage reaches (px); beyond, sums and squares leave what numbers can hold.
 LARGEST = 1e15
+LARGEST_ITEM = 8  # bytes of a number that tensors can hold
 
 
 def acquisition_from_arrays(
@@ -153,7 +154,7 @@ def _positive(name: str, value: float | None) -> float | None:
 
 
 def check_real(name: str, array: NDArray[Any]) -> None:
-    """Refuse an array of anything but real numbers; ``name`` is what the message calls it.
+    """Refuse an array of anything but real numbers that tensors can hold; ``name`` is what the message calls it.
 
     Raises
     ------
@@ -162,6 +163,8 @@ def check_real(name: str, array: NDArray[Any]) -> None:
     """
     if array.dtype.kind not in "iuf":
         raise DataError(f"found {name} of type {array.dtype}, expected real numbers; convert them")
+    if array.dtype.itemsize > LARGEST_ITEM:
+        raise DataError(f"found {name} of type {array.dtype}, expected real numbers of 64 bits or fewer; convert them")
 
 
 def check_finite(name: str, array: NDArray[Any]) -> None:
