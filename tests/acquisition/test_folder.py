@@ -178,6 +178,10 @@ HARMS = {
         lambda folder: (folder / "patterns.npy").write_bytes((folder / "patterns.npy").read_bytes()[:-1]),
         "patterns.npy can't be read",
     ),
+    "more than patterns": (
+        lambda folder: (folder / "patterns.npy").write_bytes((folder / "patterns.npy").read_bytes() + b"1"),
+        "patterns.npy of .* bytes, expected",
+    ),
     "other patterns": (
         lambda folder: np.save(folder / "patterns.npy", np.ones((3, 32, 32), np.uint16)),
         "of shape \\[3, 32, 32\\]",

@@ -103,7 +103,7 @@ def _require_files(path: Path) -> None:
 def _patterns(path: Path, manifest: dict[str, Any]) -> NDArray[Any]:
     stated = manifest["patterns"]["shape"], manifest["patterns"]["dtype"]
     try:
-        mapped: NDArray[Any] = np.lib.format.open_memmap(path / PATTERNS, mode="r")
+        mapped: np.memmap[Any, Any] = np.lib.format.open_memmap(path / PATTERNS, mode="r")
     except (*DAMAGE, MemoryError, OverflowError) as error:
         raise DataError(f"{PATTERNS} can't be read ({' '.join(str(error).split())}); {AGAIN}") from error
     if stated != (list(mapped.shape), mapped.dtype.str):
@@ -111,6 +111,9 @@ def _patterns(path: Path, manifest: dict[str, Any]) -> NDArray[Any]:
             f"found {PATTERNS} of shape {list(mapped.shape)} and type {mapped.dtype.str}, expected {stated[0]} and "
             f"{stated[1]} as {MANIFEST} says; {AGAIN}"
         )
+    expected, found = mapped.offset + mapped.nbytes, (path / PATTERNS).stat().st_size
+    if found != expected:
+        raise DataError(f"found {PATTERNS} of {found} bytes, expected {expected}; {AGAIN}")
     return mapped
 
 
