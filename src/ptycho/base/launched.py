@@ -87,6 +87,8 @@ def launched(devices: int | Literal["auto"], environment: Mapping[str, str] = os
 def from_launcher(environment: Mapping[str, str] = os.environ) -> Launched | None:
     """Return what torchrun, or else SLURM's srun, says of this process; None where neither started it.
 
+    A job of one task says nothing of others: that one may start them.
+
     Raises
     ------
     ConfigError
@@ -104,6 +106,8 @@ def from_launcher(environment: Mapping[str, str] = os.environ) -> Launched | Non
         )
     if {"SLURM_PROCID", "SLURM_NTASKS"} <= environment.keys():
         size, job = _number(environment, "SLURM_NTASKS"), _number(environment, "SLURM_JOB_ID", 0)
+        if size == 1:
+            return None
         nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", ALONE.address))
         step_port = FIRST_PORT + (job + _number(environment, "SLURM_STEP_ID", 0)) % N_PORTS
         return Launched(
