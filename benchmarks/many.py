@@ -43,7 +43,7 @@ from ptycho_torch.inference.refine import refine
 from ptycho_torch.persistence.bundle import read_bundle, write_bundle
 from ptycho_torch.physics.forward import divide, place_on_canvas
 from ptycho_torch.processes.world import joined
-from ptycho_torch.training.fit import fit
+from ptycho_torch.training.fit import fit, prepare
 
 SCAN = "scan.npz"
 # Patterns that one pass of the network takes, and frames that warm a device up.
@@ -84,7 +84,8 @@ def train(folder: Path, choices: Choices, n: int) -> dict[str, Any]:
     execution = PyTorchExecutionConfig(devices=n, enable_checkpointing=False, deterministic=False)
     scan = read(folder / SCAN)
     # One epoch that is not counted: libraries are loaded, and kernels chosen.
-    fit(TrainingConfig(ModelConfig(N=choices.size), batch_size=share, nepochs=1), execution, scan.part(np.arange(WARM)))
+    warming = TrainingConfig(ModelConfig(N=choices.size), batch_size=share, nepochs=1)
+    prepare(warming, execution, scan.part(np.arange(min(WARM, choices.frames))), folder=None).train()
     done = fit(config, execution, scan)
     if here.leads and n == 1:
         write_bundle(folder / "wts.h5.zip", done.pinn, config, done.began_from)

@@ -4,6 +4,7 @@ import pytest
 
 from ptycho.base.errors import ConfigError
 from ptycho.base.launched import ALONE, Launched, first_host, from_launcher, launched, patience
+from ptycho.cli.launching import n_processes
 
 SLURM = {
     "SLURM_STEP_NUM_TASKS": "8",
@@ -51,6 +52,14 @@ def test_a_batch_script_and_the_only_task_of_a_step_were_started_by_nobody():
 def test_one_device_is_alone_whatever_a_launcher_says():
     assert launched(1, SLURM) == ALONE
     assert launched("auto", {}) == ALONE
+
+
+def test_the_only_task_of_a_job_may_start_processes_itself(monkeypatch):
+    only = SLURM | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1", "SLURM_PROCID": "0"}
+    assert launched("auto", only) == ALONE
+    for name, value in only.items():
+        monkeypatch.setenv(name, value)
+    assert n_processes(4, "cpu") == 4
 
 
 @pytest.mark.parametrize(

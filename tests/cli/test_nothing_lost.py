@@ -52,18 +52,19 @@ def whole(tmp_path_factory, scan_file):
 
 @contextmanager
 def at_step(step, act):
-    """Do something in a training when it takes its ``step``-th step from now."""
+    """Do something in a training when it takes its ``step``-th step from now, which it has to."""
     original, left = PtychoModule.training_step, [step]
 
-    def training_step(self, groups, index):
+    def training_step(self, batch, index):
         left[0] -= 1
         if left[0] == 0:
             act()
-        return original(self, groups, index)
+        return original(self, batch, index)
 
     PtychoModule.training_step = training_step
     try:
         yield
+        assert left[0] <= 0, "the step was never taken"
     finally:
         PtychoModule.training_step = original
 
