@@ -13,6 +13,7 @@ import pytest
 
 from ptycho.base import processors
 from ptycho.base.errors import ConfigError
+from ptycho.base.interruption import Interruption
 from ptycho.base.launched import Launched
 from ptycho.cli.launching import launch, n_processes
 from ptycho.cli.main import main
@@ -215,3 +216,10 @@ def test_processes_get_their_part_of_the_threads(launched_script, monkeypatch, c
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
     assert launched_script("echo $OMP_NUM_THREADS") == 0
     assert capfd.readouterr().out == "3\n"
+
+
+def test_one_that_was_asked_to_stop_did_not_fail(launched_script):
+    told = '{"error": "Interruption", "message": "interrupted; go on", "time": 1}'
+    with pytest.raises(Interruption, match="interrupted; go on") as stop:
+        launched_script(f"[ $RANK = 0 ] || exit 0; echo '{told}' > $PTYCHO_REPORT; exit 143")
+    assert stop.value.number == signal.SIGTERM

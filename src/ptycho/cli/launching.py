@@ -164,8 +164,9 @@ class _Processes:
         if not failed:
             return
         reports = {rank: self._report_of(rank) for rank in failed}
-        if self._asked is not None and all(report["error"] == Interruption.__name__ for report in reports.values()):
-            raise Interruption(self._asked, reports[failed[0]]["message"])
+        if all(report["error"] == Interruption.__name__ for report in reports.values()):
+            # Whoever asked one of them, and not this process, is taken for a batch system.
+            raise Interruption(self._asked or signal.SIGTERM, reports[failed[0]]["message"])
         causes = [rank for rank in failed if reports[rank]["error"] != LostError.__name__]
         if causes:
             rank = min(causes, key=lambda rank: reports[rank]["time"])
