@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ptycho.base import processors
+from ptycho.base.errors import ConfigError
+from ptycho.base.interruption import Interruption
 from ptycho.base.launched import Launched
-from ptycho.cli.launching import n_processes
+from ptycho.cli.launching import launch, n_processes
 from ptycho.cli.main import main
 
 pytest.importorskip("lightning")
@@ -178,3 +181,45 @@ def test_the_only_task_of_a_job_may_start_others(monkeypatch):
     assert n_processes(4, "cpu") == 4
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
     assert n_processes(4, "cpu") == 1, "srun did it"
+
+
+@pytest.fixture
+def launched_script(tmp_path, monkeypatch):
+    """Launch two processes of a shell script in place of the program."""
+
+    def run(script):
+        program = tmp_path / "program"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+        return launch("train", [], 2)
+
+    return run
+
+
+def test_the_first_that_ended_is_named(launched_script):
+    with pytest.raises(ConfigError, match="process 1 of 2: it was ended by SIGKILL"):
+        launched_script("[ $RANK = 1 ] && kill -KILL $$; sleep 0.5; kill -ABRT $$")
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_who_looks_for_errors_sees_what_every_process_says(launched_script, monkeypatch, capfd, looks):
+    monkeypatch.setenv("PTYCHO_DEBUG", "1" if looks else "")
+    with pytest.raises(ConfigError, match="ended with status 3"):
+        launched_script("echo rank $RANK >&2; exit 3")
+    assert sorted(capfd.readouterr().err.splitlines()) == ["rank 0", "rank 1"][: 1 + looks]
+
+
+def test_processes_get_their_part_of_the_threads(launched_script, monkeypatch, capfd):
+    monkeypatch.setattr(processors, "granted_processors", lambda: 6)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    assert launched_script("echo $OMP_NUM_THREADS") == 0
+    assert capfd.readouterr().out == "3\n"
+
+
+def test_one_that_was_asked_to_stop_did_not_fail(launched_script):
+    told = '{"error": "Interruption", "message": "interrupted; go on", "time": 1}'
+    with pytest.raises(Interruption, match="interrupted; go on") as stop:
+        launched_script(f"[ $RANK = 0 ] || exit 0; echo '{told}' > $PTYCHO_REPORT; exit 143")
+    assert stop.value.number == signal.SIGTERM

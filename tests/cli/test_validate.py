@@ -122,3 +122,12 @@ def test_a_full_disk_is_refused(capsys, tmp_path, scan_file, forecast, monkeypat
     monkeypatch.setattr(validate_module.shutil, "disk_usage", lambda _: usage._replace(free=2**10))
     found = as_json(capsys, scan_file, "--output_dir", tmp_path / "run", status=2)
     assert results(found)["disk"] == "refused"
+
+
+def test_more_devices_than_there_are_gpus_are_refused(capsys, tmp_path, scan_file, forecast, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    argv = ["validate", str(scan_file), "--output_dir", str(tmp_path / "run"), "--execution.devices", "2"]
+    assert main(argv) == 2
+    assert "CUDA GPUs to choose from: 1; expected one for each" in capsys.readouterr().out

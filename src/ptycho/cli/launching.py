@@ -114,7 +114,7 @@ class _Processes:
                 child.send_signal(number)
 
     def start(self, command: Sequence[str], here: Launched, watched: int) -> None:
-        """Start one; what others than the first say is kept, should it be the last."""
+        """Start one; what others than the first say is kept, or shown to who looks for errors."""
         own = {REPORT: str(self._report(here.rank)), WATCHED: str(watched)}
         # A session of its own: Ctrl-C reaches it from here, once.
         with self._said(here.rank).open("wb") as said:
@@ -122,7 +122,7 @@ class _Processes:
                 command,
                 env={**os.environ, **shared_threads(here.local_size), **here.variables(), **own},
                 stdout=None if here.leads else subprocess.DEVNULL,
-                stderr=None if here.leads else said,
+                stderr=None if here.leads or os.environ.get("PTYCHO_DEBUG") == "1" else said,
                 pass_fds=[watched],
                 start_new_session=True,
             )
@@ -164,8 +164,9 @@ class _Processes:
         if not failed:
             return
         reports = {rank: self._report_of(rank) for rank in failed}
-        if self._asked is not None and all(report["error"] == Interruption.__name__ for report in reports.values()):
-            raise Interruption(self._asked, reports[failed[0]]["message"])
+        if all(report["error"] == Interruption.__name__ for report in reports.values()):
+            # Whoever asked one of them, and not this process, is taken for a batch system.
+            raise Interruption(self._asked or signal.SIGTERM, reports[failed[0]]["message"])
         causes = [rank for rank in failed if reports[rank]["error"] != LostError.__name__]
         if causes:
             rank = min(causes, key=lambda rank: reports[rank]["time"])

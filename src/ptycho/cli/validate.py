@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import Finding
 from ptycho.base.errors import OutputError, PtychoError, extra_missing
+from ptycho.base.launched import Launched
 from ptycho.cli.folders import free_folder
+from ptycho.cli.launching import n_processes
 from ptycho.cli.parsing import Given
 from ptycho.cli.starting import PRODUCTS, goes_on, size_chosen, training_choices, training_parser, training_scans
 from ptycho.config.execution import PyTorchExecutionConfig
@@ -78,8 +80,6 @@ def validate(given: Given) -> tuple[list[Check], "Estimate | None"]:
         return seen.checks, None
     config, execution, size_given = choices
     execution.enable_progress_bar = False
-    # The trial takes place on one device: a step of several takes as long, and sees as many patterns more.
-    execution.devices = 1
     read = seen.look("scans", lambda: training_scans(config, size_given=size_given), lambda read: _scans(read[0]))
     if read is None or any(check.name == "packages" and check.result == "refused" for check in seen.checks):
         return seen.checks, None
@@ -147,8 +147,13 @@ def _scans(scans: Sequence[Acquisition]) -> str:
 
 
 def _prepared(config: TrainingConfig, execution: PyTorchExecutionConfig, scans: Sequence[Acquisition]) -> "Run":
+    from ptycho_torch.base.devices import device_of
     from ptycho_torch.training.fit import prepare
 
+    n = n_processes(execution.devices, execution.accelerator)
+    device_of(Launched(size=n, local_size=n), execution.accelerator)
+    # The trial takes place on one device: a step of several takes as long, and sees as many patterns more.
+    execution.devices = 1
     return prepare(config, execution, *scans, folder=None)
 
 
