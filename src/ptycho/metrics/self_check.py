@@ -17,8 +17,9 @@ Map = Float[ndarray, "height width"]
 
 THRESHOLDS: dict[str, Any] = {"half_bit": "half_bit", "one_bit": "one_bit", "one_seventh": 1 / 7}
 N_WORST = 6
-# Misfit of a scan beyond which something else than noise and what holds it back is at work.
-WRONG_MODEL = 0.5
+# Misfit of a scan beyond which something else than noise and what holds it back is at work: of textured objects whose
+# model is right it is up to 1.2 at overlaps of up to 0.9.
+WRONG_MODEL = 1.25
 # z, and deviance over what noise gives, of a frame that does not fit while others do.
 BAD_Z, BAD_RATIO = 6.0, 1.5
 
@@ -82,8 +83,9 @@ class SelfCheck:
         """Deviance of the scan beyond noise, for each value of the object: of the median frame, for all of them.
 
         A value that is wrong by one standard deviation of its shot noise adds 1 (chi squared of one degree of freedom),
-        one that is fitted takes 1 away. What holds noise back is worth less than the noise it removes. A few bad frames
-        do not count, and what is wrong with all frames adds up, though it is small in each of them.
+        one that is fitted takes 1 away. What holds noise back adds as much as the noise that it removes, or more where
+        the object is textured. A few bad frames do not count, and what is wrong with all frames adds up, though it is
+        small in each of them.
         """
         return float(np.median(self.deviance - self.noise)) * self.n_counts / self.n_values
 
