@@ -3,7 +3,7 @@
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,53 @@ def synchronise(device: torch.device) -> None:
 
 @dataclass(frozen=True)
 class Timed:
-    """Median seconds of a call by the clock, those of this process and all its threads, and how often it was called."""
+    """Seconds of every call by the clock, and those of this process and all its threads."""
 
-    seconds: float
-    cpu_seconds: float
-    calls: int
+    walls: tuple[float, ...]
+    cpus: tuple[float, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Median by the clock."""
+        return statistics.median(self.walls)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Median of what all threads took."""
+        return statistics.median(self.cpus)
+
+    def times_faster(self, other: "Timed") -> float:
+        """Return how many times as long another call took, as the median over calls that took turns."""
+        return statistics.median(theirs / ours for ours, theirs in zip(self.walls, other.walls, strict=True))
 
 
 def timed(call: Callable[[], Any], device: torch.device, *, budget: float, least: int = 3) -> Timed:
-    """Return the medians of a call: once to warm up, then for the budget (s), and ``least`` times at least."""
+    """Time a call alone, as `timed_in_turns` does."""
+    return timed_in_turns([call], device, budget=budget, least=least)[0]
+
+
+def timed_in_turns(
+    calls: Sequence[Callable[[], Any]], device: torch.device, *, budget: float, least: int = 3
+) -> list[Timed]:
+    """Time calls one after the other, again and again, so that a machine that grows slower is so for all alike.
+
+    Each is called once to warm up; then there are ``least`` rounds at least, until they took ``budget`` (s) a call.
+    """
+    for call in calls:
+        call()
+    synchronise(device)
+    rounds: list[list[tuple[float, float]]] = []
+    begun = time.perf_counter()
+    while len(rounds) < least or time.perf_counter() - begun < budget * len(calls):
+        rounds.append([_once(call, device) for call in calls])
+    return [Timed(*zip(*of_call, strict=True)) for of_call in zip(*rounds, strict=True)]
+
+
+def _once(call: Callable[[], Any], device: torch.device) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
     call()
     synchronise(device)
-    walls, cpus, begun = [], [], time.perf_counter()
-    while len(walls) < least or time.perf_counter() - begun < budget:
-        wall, cpu = time.perf_counter(), time.process_time()
-        call()
-        synchronise(device)
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    return Timed(statistics.median(walls), statistics.median(cpus), len(walls))
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 class Traffic(TorchDispatchMode):

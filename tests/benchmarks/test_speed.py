@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from speed_clock import Machine, Work, timed, work_of
+from speed_clock import Machine, Timed, Work, timed, timed_in_turns, work_of
 
 CPU = torch.device("cpu")
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "speed.py"
@@ -29,8 +29,16 @@ def test_the_roofline_is_the_longer_of_two_times(work, expected):
 def test_a_median_has_as_many_calls_as_asked_for_after_the_first():
     calls = []
     found = timed(lambda: calls.append(1), CPU, budget=0.0, least=5)
-    assert found.calls == 5
+    assert len(found.walls) == len(found.cpus) == 5
     assert len(calls) == 6
+
+
+def test_calls_take_turns_and_are_compared_turn_by_turn():
+    calls = []
+    timed_in_turns([lambda: calls.append("a"), lambda: calls.append("b")], CPU, budget=0.0)
+    assert calls == ["a", "b"] * 4
+    quiet_then_loaded = Timed((1.0, 1.0, 8.0), (1.0, 1.0, 1.0)), Timed((2.0, 2.1, 24.0), (1.0, 1.0, 1.0))
+    assert quiet_then_loaded[0].times_faster(quiet_then_loaded[1]) == 2.1
 
 
 def test_the_script_prints_a_table():

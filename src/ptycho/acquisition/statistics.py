@@ -7,22 +7,18 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from ptycho.acquisition.acquisition import Acquisition
+from ptycho.acquisition.acquisition import Acquisition, Totals
 from ptycho.optics.probe import probe_diameter
 
 ON_A_LINE = 1e-6  # width over length of positions in a row
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics:
-    """Sums over a scan.
+class Statistics(Totals):
+    """Sums over all frames of a scan, and how its positions lie.
 
     Attributes
     ----------
-    mean_pattern
-        (y, x) counts, all pixels; zero where the detector can't be trusted.
-    frame_counts
-        (position,) counts over the trusted pixels.
     step
         Distance of neighbours, px: the step of the square grid that is as dense; 0 for one position.
     n_duplicates
@@ -31,8 +27,6 @@ class Statistics:
         Diameter of the probe, px; see ``ptycho.optics.probe.probe_diameter``.
     """
 
-    mean_pattern: Float64[ndarray, "y x"]
-    frame_counts: Float64[ndarray, " position"]
     step: float
     n_duplicates: int
     diameter: float
