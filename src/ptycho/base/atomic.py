@@ -26,25 +26,18 @@ def atomic_path(target: Path) -> Iterator[Path]:
         The folder can't be written or the disk is full.
     """
     target = Path(target)
-    try:
+    with _told(target, "choose a folder that you may write to"):
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=PARTIAL, suffix=f"-{target.name}", dir=target.parent)
         os.close(descriptor)
-    except OSError as error:
-        raise OutputError(
-            f"can't write {target}: {error.strerror or error}; choose a folder that you may write to"
-        ) from error
     partial = Path(name)
     try:
-        yield partial
-        partial.chmod(0o666 & ~_umask())
-        to_disk(partial)
-        partial.replace(target)
-        to_disk(target.parent)
-    except OSError as error:
-        raise OutputError(
-            f"can't write {target}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
+        with _told(target, "free some space or choose another folder"):
+            yield partial
+            partial.chmod(0o666 & ~_umask())
+            to_disk(partial)
+            partial.replace(target)
+            to_disk(target.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -61,30 +54,34 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     OutputError
         The folder can't be written or the disk is full.
     """
-    try:
+    with _told(target, "choose a folder that you may write to"):
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=PARTIAL, suffix=f"-{target.name}", dir=target.parent))
-    except OSError as error:
-        raise OutputError(
-            f"can't write {target}: {error.strerror or error}; choose a folder that you may write to"
-        ) from error
     try:
-        yield partial
-        for path in partial.iterdir():
-            path.chmod(0o666 & ~_umask())
-            to_disk(path)
-        partial.chmod(0o777 & ~_umask())
-        to_disk(partial)
-        _exchange(partial, target)
-        to_disk(target.parent)
+        with _told(target, "free some space or choose another folder"):
+            yield partial
+            for path in partial.iterdir():
+                path.chmod(0o666 & ~_umask())
+                to_disk(path)
+            partial.chmod(0o777 & ~_umask())
+            to_disk(partial)
+            _exchange(partial, target)
+            to_disk(target.parent)
     except OutputError as error:
         raise OutputError(str(error).replace(str(partial), str(target))) from error
-    except OSError as error:
-        raise OutputError(
-            f"can't write {target}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _told(target: Path, advice: str) -> Iterator[None]:
+    """Say in one line what the system refuses, and what to do; what is told already stays as it is."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"can't write {target}: {error.strerror or error}; {advice}") from error
 
 
 def _exchange(partial: Path, target: Path) -> None:
