@@ -4,13 +4,11 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
-
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.readers.folder import ARRAYS, FORMAT, KEY, MANIFEST, PATTERNS, VERSION, sha256_of
-from ptycho.acquisition.writers.npz import arrays_of, write_keys
+from ptycho.acquisition.writers.npz import arrays_of, npy_parts, write_keys
 from ptycho.base.atomic import atomic_folder
-from ptycho.base.blocks import blocks, require_space
+from ptycho.base.blocks import require_space
 
 
 def write_folder(path: Path, acquisition: Acquisition) -> None:
@@ -46,14 +44,9 @@ def write_folder(path: Path, acquisition: Acquisition) -> None:
 
 def _write_patterns(path: Path, acquisition: Acquisition) -> str:
     """Write the patterns as npy; return the hash of the file."""
-    patterns = acquisition.patterns
-    with path.open("w+b") as stream:
-        header = {"descr": patterns.dtype.str, "fortran_order": False, "shape": patterns.shape}
-        np.lib.format.write_array_header_1_0(stream, header)
-        stream.seek(0)
-        digest = hashlib.sha256(stream.read())
-        for _, block in blocks(patterns):
-            data = np.ascontiguousarray(block).data
-            digest.update(data)
-            stream.write(data)
+    digest = hashlib.sha256()
+    with path.open("wb") as stream:
+        for part in npy_parts(acquisition.patterns):
+            digest.update(part)
+            stream.write(part)
     return digest.hexdigest()

@@ -1,6 +1,8 @@
 """Write a scan in the documented npz layout."""
 
+import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +94,19 @@ def write_keys(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """
     with atomic_path(Path(path)) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for key, array in arrays.items():
-            header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
             with archive.open(f"{key}.npy", "w", force_zip64=True) as stream:
-                np.lib.format.write_array_header_1_0(stream, header)
-                for _, block in blocks(np.atleast_1d(array)):
-                    stream.write(np.ascontiguousarray(block).data)
+                for part in npy_parts(array):
+                    stream.write(part)
+
+
+def npy_parts(array: NDArray[Any]) -> Iterator[bytes | memoryview]:
+    """Yield what an npy file of an array holds: its header, then its values a block at a time."""
+    header = io.BytesIO()
+    facts = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(header, facts)
+    yield header.getvalue()
+    for _, block in blocks(np.atleast_1d(array)):
+        yield np.ascontiguousarray(block).data
 
 
 def _keys(arrays: ScanArrays) -> dict[str, NDArray[Any]]:
