@@ -89,13 +89,13 @@ ITERATIONS = 20
 # Runs until the first patterns of a scan are predicted, and says whether it opened Lightning.
 FIRST_PATTERN = """
 import os, sys
-from ptycho_torch.pinn.pinn import PtychoPINN
-predict = PtychoPINN.predict
-def first(pinn, counts):
-    predict(pinn, counts)
+from ptycho_torch.inference.predict import Pass
+add = Pass.__call__
+def first(one_pass, groups):
+    add(one_pass, groups)
     sys.stderr.flush()
     os._exit(1 if "lightning" in sys.modules else 0)
-PtychoPINN.predict = first
+Pass.__call__ = first
 from ptycho.cli.main import main
 main(sys.argv[1:])
 """
