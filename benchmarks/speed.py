@@ -47,8 +47,9 @@ from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.captured import Captured
 from ptycho_torch.inference.estimate import Estimate
-from ptycho_torch.inference.predict import summed_patches
+from ptycho_torch.inference.predict import Pass, summed_patches
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.solve import groups_of
 from ptycho_torch.networks.cnn import Cnn
@@ -92,18 +93,29 @@ WAYS = {"cpu": ("launched",), "gpu": ("launched", "recorded", "repeatable", "com
 STITCHED = {"cpu": (10_000, 100_000), "gpu": (10_000, 1_000_000)}
 GROUPED = (10_000, 1_000_000)
 FRAMES = 512
+# What a GPU is timed with, by N: the batches, those of them whose network is compiled too, and patterns a second.
+PRECISIONS = ("32-true", "bf16-mixed")
+PASSES = {64: (16, 256, 1024, 4096), 128: (16, 256, 1024, 4096), 256: (16, 256, 1024)}
+COMPILED = {
+    64: (("bf16-mixed", 16), ("bf16-mixed", 1024), ("bf16-mixed", 4096)),
+    128: (("bf16-mixed", 1024),),
+    256: (("bf16-mixed", 256),),
+}
+GOALS = {64: (1e6, "1 M"), 128: (2.5e5, "250 k"), 256: (5e4, "50 k")}
+# Patterns that are timed together: a GPU has always the next pass to do, as in a long scan.
+ENOUGH_PATTERNS = 16384
 ITERATIONS = 20
 EPOCHS = 30
 # Runs until the first patterns of a scan are predicted, and says whether it opened Lightning.
 FIRST_PATTERN = """
 import os, sys
-from ptycho_torch.pinn.pinn import PtychoPINN
-predict = PtychoPINN.predict
-def first(pinn, counts):
-    predict(pinn, counts)
+from ptycho_torch.inference.predict import Pass
+add = Pass.__call__
+def first(one_pass, groups):
+    add(one_pass, groups)
     sys.stderr.flush()
     os._exit(1 if "lightning" in sys.modules else 0)
-PtychoPINN.predict = first
+Pass.__call__ = first
 from ptycho.cli.main import main
 main(sys.argv[1:])
 """
@@ -303,8 +315,50 @@ def profile(call: Callable[[], object], name: str, n_kernels: int) -> None:
 
 def inference(asked: Asked) -> Iterator[Row]:
     """Patches of a batch, and of a whole scan, with stitching."""
+    ours = predictions_of if asked.device.type == "cpu" else passes_of
     for shape in asked.shapes():
-        yield from asked.rows(itertools.chain(predictions_of(asked, *shape), yardstick(asked, *shape, training=False)))
+        yield from asked.rows(itertools.chain(ours(asked, *shape), yardstick(asked, *shape, training=False)))
+
+
+def passes_of(asked: Asked, size: int, gridsize: int) -> Iterator[Planned]:
+    """Yield passes with stitching on a GPU: one by one, captured, and captured with the network compiled.
+
+    Each is done once before it is timed: one that fails is told and left out.
+    """
+    model, acquisition = ModelConfig(N=size, gridsize=gridsize), scan_of(size)
+    pinn = build(model, TrainingConfig(model), Constants.of(acquisition)).to(asked.device).eval()
+    scan = Scan.of(acquisition, asked.device)
+    placement, _ = place_on_canvas(scan.positions, size)
+    frames = groups_of(acquisition.positions, gridsize**2, 4).to(asked.device)
+    times_seen = torch.bincount(frames.reshape(-1), minlength=FRAMES)
+    for precision, batch, how in itertools.product(PRECISIONS, PASSES[size], ("eager", "captured", "compiled")):
+        if how == "compiled" and (precision, batch) not in COMPILED[size]:
+            continue
+        what = f"pass, {how}, {precision}"
+        case = (size, gridsize, batch)
+        groups = frames[torch.arange(batch, device=asked.device) % FRAMES]
+        one_pass = Pass(*(pinn, scan, placement, times_seen), precision=precision, compiled=how == "compiled", flux=1.0)
+        n_times = max(1, ENOUGH_PATTERNS // groups.numel())
+
+        def passed(add: Callable[[torch.Tensor], None], groups=groups, n_times=n_times) -> None:
+            for _ in range(n_times):
+                add(groups)
+
+        begun = time.perf_counter()
+        try:
+            add = one_pass
+            if how != "eager":
+                add = Captured(one_pass, (batch, gridsize**2), one_pass.nobody, asked.device)
+            passed(add)
+            synchronise(asked.device)
+        except Exception as error:
+            sys.stderr.write(f"{what} {case}: {str(error).strip().splitlines()[-1:]}\n")
+            continue
+        sys.stderr.write(f"{what} {case}: ready after {time.perf_counter() - begun:.1f} s\n")
+        work = work_of(partial(one_pass, groups)) if how == "eager" else None
+        goal = GOALS[size] if how == "compiled" else None
+        row = partial(Row, what, items=n_times * groups.numel(), case=case, goal=goal, kind="inference")
+        yield partial(passed, add), partial(row, work=None if work is None else work.times(n_times))
 
 
 def predictions_of(asked: Asked, size: int, gridsize: int) -> Iterator[Planned]:
@@ -323,8 +377,7 @@ def predictions_of(asked: Asked, size: int, gridsize: int) -> Iterator[Planned]:
                 pinn.predict(scan.counts(some))
 
         def stitched(batch=batch) -> None:
-            with asked.autocast():
-                divide(*summed_patches(pinn, scan, placement, groups, batch_size=batch))
+            divide(*summed_patches(pinn, scan, placement, groups, batch_size=batch, precision=asked.precision))
 
         case = (size, gridsize, batch)
         yield predict, partial(Row, "inference", items=len(some), case=case, work=work_of(predict), kind="inference")

@@ -93,6 +93,10 @@ class Work:
     flops: float
     bytes: float
 
+    def times(self, n: float) -> "Work":
+        """Return so many times as much."""
+        return Work(n * self.flops, n * self.bytes)
+
 
 def work_of(call: Callable[[], Any]) -> Work:
     """Return what a call does."""

@@ -22,6 +22,7 @@ from ptycho.cli.launching import launch, n_processes
 from ptycho.cli.parsing import add_live, at_least, verb_parser
 from ptycho.cli.refining import add_refinement, refined, refinement_of, told
 from ptycho.cli.starting import BUNDLE
+from ptycho.config.execution import Deterministic, Precision
 from ptycho.config.files import to_dict
 from ptycho.config.flags import reader
 from ptycho.config.refinement import Refinement
@@ -69,6 +70,20 @@ def run(argv: Sequence[str]) -> int:
         metavar="N",
         help="devices that share the frames, or auto for all of them [1]",
     )
+    parser.add_argument(
+        "--precision",
+        type=reader("--precision", Precision),
+        default="32-true",
+        metavar="P",
+        help="arithmetic of the network: 32-true, 16-mixed or bf16-mixed [32-true]",
+    )
+    parser.add_argument(
+        "--deterministic",
+        type=reader("--deterministic", Deterministic),
+        default=False,
+        metavar="YES",
+        help="true: the same call gives the same bits; warn: so far as it can [false]",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
     add_live(parser)
     asked = parser.read(argv).arguments
@@ -92,6 +107,8 @@ def run(argv: Sequence[str]) -> int:
                 accelerator=asked.accelerator,
                 batch_size=asked.batch_size,
                 refinement=refinement,
+                precision=asked.precision,
+                deterministic=asked.deterministic,
                 check=True,
                 watcher=Watchers(line, page),
                 here=here,
@@ -143,6 +160,8 @@ def reconstruct_file(
     accelerator: str,
     batch_size: int,
     refinement: Refinement = NO_REFINEMENT,
+    precision: Precision = "32-true",
+    deterministic: Deterministic = False,
     check: bool = False,
     n_positions: int | None = None,
     seed: int | None = None,
@@ -155,7 +174,7 @@ def reconstruct_file(
     ----------
     run, data
         Bundle or the folder that holds it; scan.
-    accelerator, batch_size, refinement, check
+    accelerator, batch_size, refinement, precision, deterministic, check
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     n_positions, seed
         Positions to use, drawn at random by the seed; all of the scan when None.
@@ -194,6 +213,8 @@ def reconstruct_file(
             device=device,
             batch_size=batch_size,
             refinement=refinement,
+            precision=precision,
+            deterministic=deterministic,
             n_neighbours=bundle.config.neighbor_count,
             check=check,
             watcher=watcher,

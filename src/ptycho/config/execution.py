@@ -5,6 +5,9 @@ from typing import Literal
 
 from ptycho.config.checks import literals, number, whole
 
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+Deterministic = bool | Literal["warn"]
+
 
 @dataclass(slots=True)
 class PyTorchExecutionConfig:
@@ -102,8 +105,8 @@ class PyTorchExecutionConfig:
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: int | Literal["auto"] = 1
     strategy: str = "auto"
-    deterministic: bool | Literal["warn"] = True
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    deterministic: Deterministic = True
+    precision: Precision = "32-true"
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: Literal["norm", "value", "agc"] = "norm"
     accum_steps: int = 1

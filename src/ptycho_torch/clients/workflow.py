@@ -114,6 +114,8 @@ def stitch(
         device=resolve_device(execution.accelerator),
         batch_size=execution.inference_batch_size or config.batch_size,
         n_neighbours=config.neighbor_count,
+        precision=execution.precision,
+        deterministic=execution.deterministic,
     ).final
     object_ = found.object_.T if axes.transpose else found.object_
     return {

@@ -1,19 +1,29 @@
 """From patterns to the stitched object, in batches."""
 
-import functools
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from ptycho.base.watching import NOBODY, Stage, Watcher
+from ptycho.config.execution import Precision
 from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.arithmetic import autocast
+from ptycho_torch.inference.captured import Captured, CompiledNetwork
+from ptycho_torch.physics.backprojection import BackProjection
 from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
 from ptycho_torch.processes.world import ALONE, World
+
+# Passes from which it pays to capture one: that takes as long as several that are not.
+CAPTURED_FROM = 16
+# Pixels of patterns from which it pays to compile a network, which takes the better part of a minute.
+COMPILED_FROM = 2**36
 
 
 @torch.no_grad()
@@ -47,6 +57,7 @@ def summed_patches(
     *,
     batch_size: int,
     flux: float = 1.0,
+    precision: Precision = "32-true",
     watcher: Watcher = NOBODY,
     world: World = ALONE,
 ) -> Complex64[Tensor, "2 height width"]:
@@ -62,6 +73,8 @@ def summed_patches(
         Groups in one pass of the network.
     flux
         Counts of this scan over counts of the training scan.
+    precision
+        Arithmetic of the network.
     watcher
         Who is told how it goes.
     world
@@ -75,26 +88,100 @@ def summed_patches(
     """
     if isinstance(pinn, UnrolledPINN):
         members, how = groups[:, 0], {"batch_size": batch_size, "flux": flux, "watcher": watcher, "world": world}
-        return _sums_of_passes(pinn, scan, placement, members, **how)
-    light = probe_weight(pinn.probe)
-    times_seen = torch.bincount(groups.reshape(-1), minlength=len(scan))[:, None, None]
-    sums = torch.zeros((2, *placement.object_shape), dtype=torch.complex64, device=light.device)
+        with autocast(groups.device, precision):
+            return _sums_of_passes(pinn, scan, placement, members, **how)
+    times_seen = torch.bincount(groups.reshape(-1), minlength=len(scan))
     groups = groups[world.share(len(groups))]
+    batch_size = max(1, min(batch_size, len(groups)))
+    compiled = groups.device.type == "cuda" and groups.numel() * scan.size**2 >= COMPILED_FROM
+    one_pass = Pass(pinn, scan, placement, times_seen, flux=flux, precision=precision, compiled=compiled)
+    add: Callable[[Tensor], None] = one_pass
+    if one_pass.capturable and len(groups) >= CAPTURED_FROM * batch_size:
+        add = Captured(one_pass, (batch_size, groups.shape[1]), one_pass.nobody, groups.device)
     stage = Stage(watcher, "prediction", len(groups), measure="", unit="patterns")
     done = 0
     for some in groups.split(batch_size):
-        members = some.reshape(-1)
-        patches = pinn.predict(scan.counts(members) / flux)
-        part = placement.part(members)
-        look = part.look()
-        weight = light / times_seen[members] if pinn.channels > 1 else light
-        for canvas, moved in zip(sums, weighted(patches, weight, part.place()), strict=True):
-            look.add_to(canvas, moved)
+        add(some)
         done += len(some)
-        stage.advance(done, len(members))
+        stage.advance(done, some.numel())
         if watcher.wants_picture:
-            show(watcher, *divide(*sums))
-    return world.sum(sums)
+            show(watcher, *divide(*one_pass.sums))
+    return world.sum(one_pass.sums)
+
+
+class Pass:
+    """A pass of the network over some groups: their lit patches, and the light, are added to sums on one canvas.
+
+    Parameters
+    ----------
+    pinn, scan, placement, flux, precision
+        As `summed_patches` has them.
+    times_seen
+        In how many groups each pattern of the scan is.
+    compiled
+        Whether the network is compiled when it first runs.
+
+    Attributes
+    ----------
+    nobody
+        Number of a frame that is none: its patch lies below the canvas and so adds nothing.
+    """
+
+    def __init__(
+        self,
+        pinn: PtychoPINN,
+        scan: Scan,
+        placement: Placement,
+        times_seen: Int64[Tensor, " frame"],
+        *,
+        flux: float = 1.0,
+        precision: Precision = "32-true",
+        compiled: bool = False,
+    ) -> None:
+        self.scan, self.nobody = scan, len(scan)
+        self._pinn = pinn
+        self._network = CompiledNetwork(pinn.network) if compiled else pinn.network
+        self._autocast = partial(autocast, scan.positions.device, precision)
+        self._scale = pinn.input_scale / flux**0.5
+        probe = pinn.probe.detach()
+        self._project = BackProjection(probe * pinn.input_scale) if pinn.back_projected else None
+        light = probe_weight(probe)
+        seen = functional.pad(times_seen, (0, 1), value=1)
+        self._weight = light / seen[:, None, None] if pinn.channels > 1 else light
+        self._height, width = placement.object_shape
+        below = torch.tensor([[self._height, 0]], device=light.device)
+        self._placement = Placement(
+            torch.cat([placement.corners, below]),
+            functional.pad(placement.remainder, (0, 0, 0, 1)),
+            (self._height + placement.size, width),
+            placement.size,
+        )
+        self._sums = torch.zeros((2, *self._placement.object_shape), dtype=torch.complex64, device=light.device)
+
+    @property
+    def capturable(self) -> bool:
+        """Whether all that a pass needs is on a GPU that may do it in any order."""
+        on_gpu = self._sums.device.type == "cuda" and isinstance(self.scan.patterns, Tensor)
+        return on_gpu and not torch.are_deterministic_algorithms_enabled()
+
+    @property
+    def sums(self) -> Complex64[Tensor, "2 height width"]:
+        """Numerator and denominator of the canvas so far."""
+        return self._sums[:, : self._height]
+
+    @torch.no_grad()
+    def __call__(self, groups: Int64[Tensor, "group member"]) -> None:
+        """Add what the network says of groups."""
+        members = groups.reshape(-1)
+        amplitude = self.scan.counts(members.clamp_max(self.nobody - 1)).sqrt() * self._scale
+        images = self._pinn.images(amplitude, self._project)
+        with self._autocast():
+            patches = self._network(images).reshape(amplitude.shape)
+        part = self._placement.part(members)
+        look = part.look()
+        weight = self._weight[members] if self._pinn.channels > 1 else self._weight
+        for canvas, moved in zip(self._sums, weighted(patches, weight, part.place()), strict=True):
+            look.add_to(canvas, moved)
 
 
 def _sums_of_passes(
@@ -122,8 +209,8 @@ def _sums_of_passes(
     canvas = lit = torch.ones_like(light, dtype=torch.complex64)
     stage = Stage(watcher, "prediction", pinn.passes * len(members), measure="", unit="patterns")
     for done in range(1, pinn.passes + 1):
-        residual = total(functools.partial(Frames.residual, canvas=canvas))
-        lit = total(functools.partial(pinn.lit_patches, canvas, residual, light))
+        residual = total(partial(Frames.residual, canvas=canvas))
+        lit = total(partial(pinn.lit_patches, canvas, residual, light))
         canvas, coverage = divide(lit, light.to(torch.complex64))
         stage.advance(done * len(members), len(members))
         if watcher.wants_picture:

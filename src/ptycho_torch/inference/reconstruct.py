@@ -9,8 +9,10 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import DataError
 from ptycho.base.watching import NOBODY, Watcher
+from ptycho.config.execution import Deterministic, Precision
 from ptycho.config.refinement import Refinement
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.arithmetic import autocast, repeatable
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.result import Clock, Result, reconstruction_of
 from ptycho_torch.inference.search import margin
@@ -43,6 +45,8 @@ def reconstruct(
     refinement: Refinement = NO_REFINEMENT,
     n_neighbours: int = 4,
     check: bool = False,
+    precision: Precision = "32-true",
+    deterministic: Deterministic = False,
     watcher: Watcher = NOBODY,
     world: World = ALONE,
 ) -> Result:
@@ -67,6 +71,11 @@ def reconstruct(
         Nearest positions that a group is drawn from, for a network that sees groups; at least its other members.
     check
         Whether the result shall say of itself how far it can be trusted; about as much work as the iterations again.
+    precision
+        Arithmetic of the network; all physics is in 32 bits.
+    deterministic
+        Whether the same call on the same machine gives the same bits: sums are taken in a fixed order, which costs time
+        on a GPU; with "warn" an operation that can't do so is named in a warning.
     watcher
         Who is told how it goes.
     world
@@ -77,39 +86,43 @@ def reconstruct(
     DataError
         The scan has another pattern size than the network, or too few frames for so many processes.
     ConfigError
-        The scan has fewer positions than a group.
+        The scan has fewer positions than a group, or there is no such precision.
     """
     check_size(pinn, acquisition)
     check_shares(acquisition, world)
-    clock = Clock(device)
-    if isinstance(pinn, UnrolledPINN):
-        pinn = behind_probe_of(pinn, acquisition)
-    pinn = pinn.to(device).eval()
-    scan = Scan.of(acquisition, device)
-    flux = exposure(pinn, acquisition)
-    _compare_probes(pinn, acquisition)
-    placement, origin = place_on_canvas(scan.positions, scan.size, margin(refinement))
-    solver = Solver(pinn, scan, placement, flux, batch_size, n_neighbours, refinement, watcher, world=world)
-    every = torch.arange(len(scan), device=device)
-    sums, halves = solver.sums_with_halves(every, wanted=check)
-    clock.lap("predict and stitch")
-    solved = solver.solve(sums, every)
-    clock.lap("refine")
-    value = solver.likelihood(every, solved.placement)(solved.end)
-    clock.lap("judge")
-    return Result(
-        reconstruction_of(solved.start, solved.start_light, origin, acquisition, {}, placement),
-        reconstruction_of(solved.end, solved.light, origin, acquisition, solved.history, placement),
-        value.deviance,
-        solved.held_out_deviance,
-        value.r_factor,
-        clock.seconds,
-        iterations=max(0, len(solved.history.get("deviance", [])) - 1 - refinement.approaches),
-        stopped_early=solved.stopped_early,
-        network_weight=solved.network_weight,
-        network_kept=solved.network_kept,
-        check=self_check(solver, solved, every, halves) if check else None,
-    )
+    autocast(device, precision)
+    with repeatable(deterministic):
+        clock = Clock(device)
+        if isinstance(pinn, UnrolledPINN):
+            pinn = behind_probe_of(pinn, acquisition)
+        pinn = pinn.to(device).eval()
+        scan = Scan.of(acquisition, device)
+        flux = exposure(pinn, acquisition)
+        _compare_probes(pinn, acquisition)
+        placement, origin = place_on_canvas(scan.positions, scan.size, margin(refinement))
+        solver = Solver(
+            pinn, scan, placement, flux, batch_size, n_neighbours, refinement, watcher, precision=precision, world=world
+        )
+        every = torch.arange(len(scan), device=device)
+        sums, halves = solver.sums_with_halves(every, wanted=check)
+        clock.lap("predict and stitch")
+        solved = solver.solve(sums, every)
+        clock.lap("refine")
+        value = solver.likelihood(every, solved.placement)(solved.end)
+        clock.lap("judge")
+        return Result(
+            reconstruction_of(solved.start, solved.start_light, origin, acquisition, {}, placement),
+            reconstruction_of(solved.end, solved.light, origin, acquisition, solved.history, placement),
+            value.deviance,
+            solved.held_out_deviance,
+            value.r_factor,
+            clock.seconds,
+            iterations=max(0, len(solved.history.get("deviance", [])) - 1 - refinement.approaches),
+            stopped_early=solved.stopped_early,
+            network_weight=solved.network_weight,
+            network_kept=solved.network_kept,
+            check=self_check(solver, solved, every, halves) if check else None,
+        )
 
 
 def behind_probe_of(pinn: UnrolledPINN, acquisition: Acquisition) -> UnrolledPINN:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ptycho.base.arrays import Positions
 from ptycho.base.watching import NOBODY, Aside, Watcher
+from ptycho.config.execution import Precision
 from ptycho.config.refinement import Refinement
 from ptycho.grouping.halves import halves
 from ptycho.grouping.sampling import draw_groups, enough_neighbours
@@ -70,7 +71,7 @@ class Solver:
         On one device.
     flux
         Counts of this scan over counts of the training scan.
-    batch_size, n_neighbours, refinement, watcher
+    batch_size, n_neighbours, refinement, precision, watcher
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     known
         An estimate whose positions, flux, background and variations hold; None where there is none.
@@ -91,6 +92,7 @@ class Solver:
     watcher: Watcher = NOBODY
     known: Estimate | None = None
     network_weight: float = 0.0
+    precision: Precision = "32-true"
     world: World = ALONE
 
     @property
@@ -121,6 +123,7 @@ class Solver:
             *(self.pinn, self.scan, self.placement, frames[groups]),
             batch_size=self.batch_size,
             flux=self.flux,
+            precision=self.precision,
             watcher=self.watcher,
             world=self.world,
         )

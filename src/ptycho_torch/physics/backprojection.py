@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.physics.operator import Operator
-from ptycho_torch.physics.propagation import FarField
+from ptycho_torch.physics.propagation import FarField, centring
 
 # Where the probe is weaker than this share of its peak intensity, little is known and little is said.
 DAMPING = 0.3
@@ -30,18 +30,19 @@ class BackProjection(Operator):
 
     def __init__(self, probe: Complex64[Tensor, "*patch mode y x"]) -> None:
         super().__init__()
-        self.far_field = FarField()
-        field = self.far_field(probe)
+        field = FarField()(probe)
         self.modulus = squared_modulus(field).sum(dim=-3).sqrt()
         self.direction = field / self.modulus.unsqueeze(-3).clamp_min(torch.finfo(torch.float32).tiny)
         light = squared_modulus(probe).sum(dim=-3)
         damped = light + DAMPING * light.amax(dim=(-2, -1), keepdim=True)
         self.back = probe.conj() / damped.unsqueeze(-3)
+        # What else follows the transform is in one factor with it: every pass over the fields costs as much.
+        self._after_transform = self.back * centring(probe).conj() / probe.shape[-1]
 
     def forward(self, x: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Bring amplitudes (patch, y, x) back to the sample."""
         residual = (x - self.modulus)[:, None] * self.direction
-        return (self.back * self.far_field.adjoint(residual)).sum(dim=1)
+        return (self._after_transform * torch.fft.ifft2(residual, norm="forward")).sum(dim=1)
 
 
 class ResidualProjection(Operator):

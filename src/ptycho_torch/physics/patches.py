@@ -1,5 +1,7 @@
 """Cutting patches from the object; its adjoint is stitching."""
 
+from functools import cached_property
+
 import torch
 from jaxtyping import Int32, Int64, Shaped
 from torch import Tensor
@@ -35,7 +37,7 @@ class PatchesAt(LinearOperator):
         self.register_buffer("within", axis[:, None] * width + axis, persistent=False)
         self.object_shape = (height, width)
 
-    @property
+    @cached_property
     def index(self) -> Int32[Tensor, "patch y x"]:
         """Where every pixel of the patches lies in the object, row after row; made when it is needed."""
         return self.first + self.within

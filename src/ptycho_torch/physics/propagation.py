@@ -12,14 +12,14 @@ class FarField(LinearOperator):
 
     def forward(self, x: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
         """Propagate exit waves to the detector."""
-        return torch.fft.fft2(x * _centring(x), norm="ortho")
+        return torch.fft.fft2(x * centring(x), norm="ortho")
 
     def adjoint(self, y: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
         """Propagate back."""
-        return torch.fft.ifft2(y, norm="ortho") * _centring(y).conj()
+        return torch.fft.ifft2(y, norm="ortho") * centring(y).conj()
 
 
-def _centring(like: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "y x"]:
+def centring(like: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "y x"]:
     """Return exp(2 pi i (N // 2) n / N) along y and x: a product with it moves frequency 0 to index N // 2.
 
     It costs a fraction of moving the quarters of the pattern about, which is as much work as the transform itself.

@@ -1,5 +1,7 @@
 """Moving fields by a fraction of a pixel through their Fourier transform."""
 
+from functools import cached_property
+
 import torch
 from jaxtyping import Complex64, Float
 from torch import Tensor
@@ -28,23 +30,29 @@ class SubpixelShift(LinearOperator):
         ramps = torch.polar(torch.ones_like(turns), -2 * torch.pi * turns).to(torch.complex64)
         self.register_buffer("ramp_y", ramps[:, 0, :, None], persistent=False)
         self.register_buffer("ramp_x", ramps[:, 1, None, :], persistent=False)
+        self.size = size
 
     @property
     def ramps(self) -> Complex64[Tensor, "patch y x"]:
         """The factors in Fourier space."""
         return self.ramp_y * self.ramp_x
 
+    @cached_property
+    def _factors(self) -> Complex64[Tensor, "patch y x"]:
+        """The same over N^2, for a transform back that would otherwise divide in a pass of its own."""
+        return (self.ramp_y / self.size**2) * self.ramp_x
+
     def forward(self, x: Complex64[Tensor, "*patch y x"]) -> Complex64[Tensor, "shifted y x"]:
         """Shift field j by remainder j, or one field by each."""
-        return torch.fft.ifft2(torch.fft.fft2(x) * self.ramps)
+        return torch.fft.ifft2(torch.fft.fft2(x) * self._factors, norm="forward")
 
     def adjoint(self, y: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Shift field j by minus remainder j."""
-        return torch.fft.ifft2(torch.fft.fft2(y) * self.ramps.conj())
+        return torch.fft.ifft2(torch.fft.fft2(y) * self._factors.conj(), norm="forward")
 
     def spread(self, fields: Complex64[Tensor, "*patch mode y x"]) -> Complex64[Tensor, "patch mode y x"]:
         """Return every field shifted to every remainder, or the fields of each patch to its own.
 
         It is the probe as each frame sees it, from one probe for all or one for each.
         """
-        return torch.fft.ifft2(torch.fft.fft2(fields) * self.ramps[:, None])
+        return torch.fft.ifft2(torch.fft.fft2(fields) * self._factors[:, None], norm="forward")

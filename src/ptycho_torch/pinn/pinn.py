@@ -111,13 +111,20 @@ class PtychoPINN(nn.Module):
         self, probe: Complex64[Tensor, "*patch mode y x"], amplitude: Float32[Tensor, "patch y x"]
     ) -> Complex64[Tensor, "patch y x"]:
         """Return the patches for a probe, or each pattern's own, and amplitudes, both in the unit of the network."""
+        project = BackProjection(probe.detach()) if self.back_projected else None
+        return self.network(self.images(amplitude, project)).reshape(amplitude.shape)
+
+    def images(
+        self, amplitude: Float32[Tensor, "patch y x"], project: BackProjection | None
+    ) -> Float32[Tensor, "group seen y x"]:
+        """Return what the network looks at: amplitudes, or real and then imaginary parts of their projections."""
         grouped = (-1, self.channels, *amplitude.shape[1:])
-        if self.back_projected:
-            seen = BackProjection(probe.detach())(amplitude).view(grouped)
-            images = torch.cat([seen.real, seen.imag], dim=1)
-        else:
+        if project is None:
             images = amplitude.view(grouped)
-        return self.network(images.contiguous(memory_format=torch.channels_last)).reshape(amplitude.shape)
+        else:
+            # Of one pattern alone the parts lie next to each other already, as the network wants its channels.
+            images = torch.view_as_real(project(amplitude).view(grouped)).movedim(-1, 1).flatten(1, 2)
+        return images.contiguous(memory_format=torch.channels_last)
 
     def forward_predict(
         self,
