@@ -47,6 +47,7 @@ from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.arithmetic import WORKSPACE, repeatable
 from ptycho_torch.inference.captured import Captured
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.predict import Pass, summed_patches
@@ -278,9 +279,8 @@ def step_of(asked: Asked, size: int, gridsize: int, batch: int, way: str) -> tup
     taker = take if way == "launched" else WholeStep(take, optimizer, CudaGraphs(asked.device))
 
     def call() -> None:
-        torch.use_deterministic_algorithms(way == "repeatable")
-        taker(next(turn))
-        torch.use_deterministic_algorithms(False)
+        with repeatable(way == "repeatable"):
+            taker(next(turn))
 
     return call, steps[0].numel()
 
@@ -576,7 +576,7 @@ def main() -> None:
     ways = tuple(flags.ways or WAYS[flags.set])
     asked = Asked(flags.set, device, sizes, tuple(flags.gridsize), precision, flags.budget, ways, flags.kernels)
     # As training has them: what a deterministic run of cuBLAS needs, and no memory filled for nothing.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault(*WORKSPACE)
     torch.utils.deterministic.fill_uninitialized_memory = False
     begun = time.perf_counter()
     machine = Machine.measured(device, torch.bfloat16 if precision == "bf16-mixed" else torch.float32)
