@@ -45,6 +45,7 @@ from ptycho.grouping.sampling import draw_groups
 from ptycho.report.tables import Cell, text_table
 from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
+from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
 from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.arithmetic import WORKSPACE, repeatable
@@ -63,7 +64,7 @@ from ptycho_torch.training.compiled import CompiledBody
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.fit import Fit, fit, prepare
 from ptycho_torch.training.schedules import make_optimizer
-from ptycho_torch.training.whole_step import EAGER, CudaGraphs, Taken, WholeStep
+from ptycho_torch.training.whole_step import Taken, WholeStep
 
 HEADERS = [
     "what",
@@ -184,7 +185,7 @@ class Asked:
         name = f"{row.args[0]} {row.keywords['case']}"
         try:
             begun = time.perf_counter()
-            for _ in range(EAGER + 1):
+            for _ in range(REHEARSALS + 1):
                 call()
             synchronise(self.device)
             first = time.perf_counter() - begun

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
@@ -35,6 +36,17 @@ class NothingIsRead(TorchDispatchMode):
         name = func._schema.name.removeprefix("aten::")
         assert name not in READS, f"{name} makes the processor wait for the device"
         return func(*args, **(kwargs or {}))
+
+
+class NothingIsBrought(TorchDispatchMode):
+    """Refuses what comes from the processor's memory, which a recorded step would not read anew."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        devices = {leaf.device.type for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, torch.Tensor)}
+        assert len(devices) < 2, f"{func} brings something from one device to another"
+        assert "cpu" not in devices, f"{func} works on the processor"
+        return out
 
 
 class Within(lightning.Callback):
@@ -75,8 +87,10 @@ def test_a_step_can_be_taken_where_there_are_no_values(scan, model, choices):
     loss = on_meta(loss_of(config.model, scan, Scan.of(scan), objective_of(config)))
     data = ScanDataModule(config, PyTorchExecutionConfig(), scan, None, 0)
     step = next(iter(data.train_dataloader()))
-    loss(pinn, step.to(torch.device("meta"))).backward()
-    clip(list(pinn.parameters()), 1.0, config.gradient_clip_algorithm)
+    step = step.to(torch.device("meta"))
+    with NothingIsBrought():
+        loss(pinn, step).backward()
+        clip(list(pinn.parameters()), 1.0, config.gradient_clip_algorithm)
     with pytest.raises(NotImplementedError, match="meta"):
         stack_regions(torch.zeros(2, 3, 2, device="meta", dtype=torch.float64), 32)
 

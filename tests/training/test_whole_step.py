@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from ptycho.config.model import ModelConfig
+from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
 from ptycho_torch.training import callbacks, compiled, lightning_module
 from ptycho_torch.training.checkpoints import newest_checkpoint
 from ptycho_torch.training.fit import fit
 from ptycho_torch.training.lightning_module import PtychoModule
-from ptycho_torch.training.whole_step import EAGER, CudaGraphs
 from tests.laws.scans import small_scan
 from tests.training.test_canvas import Looks
 from tests.training.test_fit import assert_same_weights, config_of, execution_of
@@ -116,8 +116,8 @@ def test_steps_of_another_shape_are_taken_one_by_one(tmp_path, whole):
     fit(config, execution_of(), SCAN)
     (recorder,) = RECORDERS
     n_epochs, (n_usual, n_odd) = 3, (3, 1)
-    assert recorder.aside_ == EAGER + n_epochs * n_odd
-    assert recorder.replayed == n_epochs * n_usual - EAGER
+    assert recorder.aside_ == REHEARSALS + n_epochs * n_odd
+    assert recorder.replayed == n_epochs * n_usual - REHEARSALS
 
 
 def test_a_step_that_can_not_be_recorded_is_taken_one_by_one_and_said_once(tmp_path, whole, caplog):

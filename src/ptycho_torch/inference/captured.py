@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Complex64, Float, Int64
 from torch import Tensor, nn
 
+from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
+
 logger = logging.getLogger(__name__)
 
 Pass = Callable[[Int64[Tensor, "group member"]], None]
@@ -31,22 +33,16 @@ class Captured:
     def __init__(self, one_pass: Pass, shape: tuple[int, int], nobody: int, device: torch.device) -> None:
         self._nobody = nobody
         self._groups = torch.full(shape, nobody, device=device)
-        # The first passes plan transforms and choose algorithms, on a stream of their own as capturing asks for it.
-        beside = torch.cuda.Stream(device)
-        beside.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(beside):
-            for _ in range(2):
-                one_pass(self._groups)
-        torch.cuda.current_stream(device).wait_stream(beside)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            one_pass(self._groups)
+        graphs = CudaGraphs(device)
+        for _ in range(REHEARSALS):
+            graphs.aside(lambda: one_pass(self._groups))
+        self._again = graphs.record(lambda: one_pass(self._groups))
 
     def __call__(self, groups: Int64[Tensor, "group member"]) -> None:
         """Do the pass with as many groups, or with fewer."""
         self._groups[: len(groups)].copy_(groups)
         self._groups[len(groups) :].fill_(self._nobody)
-        self._graph.replay()
+        self._again()
 
 
 class CompiledNetwork:

@@ -16,11 +16,11 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.errors import ConfigError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.base.recording import REHEARSALS
 from ptycho_torch.training.fit import Run, prepare
-from ptycho_torch.training.whole_step import EAGER
 
 # What is measured are replays, where steps are recorded.
-WARM_UP = EAGER + 1
+WARM_UP = REHEARSALS + 1
 MEASURED = 3
 # Slow steps end the trial: what has been measured by then has to do.
 LONGEST = 6.0  # s

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.base.recording import CudaGraphs
 from ptycho_torch.data.batch import Step
 from ptycho_torch.data.thinning import RegionThinning
 from ptycho_torch.networks.unet import ResidualUNet
@@ -20,7 +21,7 @@ from ptycho_torch.processes.world import ALONE, World
 from ptycho_torch.training.clipping import clip, clip_algorithm, clip_limit
 from ptycho_torch.training.compiled import CompiledBody, pays
 from ptycho_torch.training.schedules import make_optimizer, make_scheduler
-from ptycho_torch.training.whole_step import CudaGraphs, Taken, WholeStep
+from ptycho_torch.training.whole_step import Taken, WholeStep
 
 # Held-out patterns are judged by the variance-stabilised error: a likelihood would hear the brightest pixels only.
 JUDGE = Objective(poisson=0.0, amplitude=1.0)

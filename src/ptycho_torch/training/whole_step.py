@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ptycho_torch.base.recording import REHEARSALS
 from ptycho_torch.data.batch import Step
 
 logger = logging.getLogger(__name__)
-
-# Steps of a shape that are taken before one is recorded: libraries choose their algorithms, the optimiser its state.
-EAGER = 2
 
 
 @dataclass(frozen=True)
@@ -32,45 +30,13 @@ Take = Callable[[], Taken]
 
 @runtime_checkable
 class Recorder(Protocol):
-    """How a device records work, to do it again without being told kernel by kernel."""
+    """How a device records work: `ptycho_torch.base.recording.CudaGraphs`."""
 
-    def aside(self, take: Take) -> Taken:
+    def aside(self, work: Take) -> Taken:
         """Do the work once, where it would be recorded."""
 
-    def record(self, take: Take, draws: Sequence[torch.Generator]) -> Take:
+    def record(self, work: Take, draws: Sequence[torch.Generator]) -> Take:
         """Record the work, which draws from ``draws`` alone, without doing it; return what does it again."""
-
-
-class CudaGraphs:
-    """Records a CUDA graph; what is done aside is done on the stream that records."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device)
-
-    def aside(self, take: Take) -> Taken:
-        """Do the work once on the stream that records, in its turn."""
-        here = torch.cuda.current_stream(self._stream.device)
-        self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream):
-            taken = take()
-        here.wait_stream(self._stream)
-        return taken
-
-    def record(self, take: Take, draws: Sequence[torch.Generator]) -> Take:
-        """Record the work; the memory that it leaves its results in stays theirs."""
-        graph = torch.cuda.CUDAGraph()
-        for rng in draws:
-            graph.register_generator_state(rng)
-        # Other threads, such as one that pins memory, may go on using the device.
-        here = torch.cuda.current_stream(self._stream.device)
-        with torch.cuda.stream(here), torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            taken = take()
-
-        def again() -> Taken:
-            graph.replay()
-            return taken
-
-        return again
 
 
 class WholeStep:
@@ -114,7 +80,7 @@ class WholeStep:
         shape = _shape(step)
         self._n_taken[shape] += 1
         with self._rate_on_the_device():
-            if not self._tried and self._n_taken[shape] > EAGER:
+            if not self._tried and self._n_taken[shape] > REHEARSALS:
                 self._record(step)
             if self._again is None or shape != _shape(self._fixed):
                 return self._recorder.aside(lambda: self._take(step))
