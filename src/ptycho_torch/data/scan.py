@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
-from ptycho.base.blocks import blocks, is_mapped
+from ptycho.base.blocks import blocks
+from ptycho.base.mapped import is_mapped
 from ptycho_torch.data.stored import StoredPatterns
 from ptycho_torch.data.thinning import Thinning
 
@@ -54,9 +55,19 @@ class Scan:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def counts(self, indices: Int64[Tensor, " patch"] | slice) -> Float32[Tensor, "patch y x"]:
-        """Return patterns in counts, zero where the detector can't be trusted."""
-        patterns = _gathered(self.patterns, indices).to(torch.float32)
+    def counts(
+        self, indices: Int64[Tensor, " patch"] | slice, then: Int64[Tensor, " next"] | None = None
+    ) -> Float32[Tensor, "patch y x"]:
+        """Return patterns in counts, zero where the detector can't be trusted.
+
+        ``then`` are those that will be asked for next: where they lie in a file they are read meanwhile.
+
+        Raises
+        ------
+        DataError
+            The file of the patterns can't be read any more.
+        """
+        patterns = _gathered(self.patterns, indices, then).to(torch.float32)
         counts = patterns if self.count_scale is None else (self.count_scale * patterns).square()
         return torch.where(self.mask, counts, 0)
 
@@ -99,7 +110,7 @@ def _patterns(patterns: Shaped[np.ndarray, "position y x"], device: torch.device
     return there
 
 
-def _gathered(patterns: Tensor | StoredPatterns, indices: Tensor | slice) -> Tensor:
+def _gathered(patterns: Tensor | StoredPatterns, indices: Tensor | slice, then: Tensor | None) -> Tensor:
     if isinstance(patterns, StoredPatterns):
-        return patterns.at(indices)
+        return patterns.at(indices, then)
     return patterns.view(TRAVELS_AS.get(patterns.dtype, patterns.dtype))[indices].view(patterns.dtype)

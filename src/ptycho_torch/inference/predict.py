@@ -1,7 +1,8 @@
 """From patterns to the stitched object, in batches."""
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
@@ -82,15 +83,14 @@ def summed_patches(
     groups = groups[world.share(len(groups))]
     stage = Stage(watcher, "prediction", len(groups), measure="", unit="patterns")
     done = 0
-    for some in groups.split(batch_size):
-        members = some.reshape(-1)
-        patches = pinn.predict(scan.counts(members) / flux)
+    for members, then in _with_next([some.reshape(-1) for some in groups.split(batch_size)]):
+        patches = pinn.predict(scan.counts(members, then) / flux)
         part = placement.part(members)
         look = part.look()
         weight = light / times_seen[members] if pinn.channels > 1 else light
         for canvas, moved in zip(sums, weighted(patches, weight, part.place()), strict=True):
             look.add_to(canvas, moved)
-        done += len(some)
+        done += len(members) // groups.shape[1]
         stage.advance(done, len(members))
         if watcher.wants_picture:
             show(watcher, *divide(*sums))
@@ -113,8 +113,8 @@ def _sums_of_passes(
 
     def total(says: Callable[[Frames], Tensor], dtype: torch.dtype = torch.complex64) -> Tensor:
         summed = torch.zeros(placement.object_shape, dtype=dtype, device=members.device)
-        for some in members.split(batch_size):
-            frames = Frames.of(scan.counts(some) / flux, placement.part(some), pinn.probe, scan.mask)
+        for some, then in _with_next(members.split(batch_size)):
+            frames = Frames.of(scan.counts(some, then) / flux, placement.part(some), pinn.probe, scan.mask)
             frames.look.add_to(summed, says(frames))
         return world.sum(summed)
 
@@ -129,6 +129,11 @@ def _sums_of_passes(
         if watcher.wants_picture:
             show(watcher, canvas, coverage)
     return torch.stack([lit, light.to(torch.complex64)])
+
+
+def _with_next(parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield every part and the one after it, None after the last."""
+    return itertools.zip_longest(parts, parts[1:])
 
 
 @torch.no_grad()
