@@ -1,13 +1,16 @@
 """What a frame costs, and what memory a scan needs, from ten thousand frames to a million.
 
-    python benchmarks/large.py [--frames 10000 100000] [--size 128] [--step 10] [--steps 50] [--folder DIR] [--out FILE]
+    python benchmarks/large.py [--frames 10000 100000] [--size 128] [--step 10] [--steps 50] [--width 32]
+        [--stages convert train ...] [--folder DIR] [--out FILE]
 
 Every scan is a raster over an object that repeats itself after 16 steps: 256 simulated patterns are those of all
 positions. They are written to HDF5 in chunks, block by block, and each stage is a process of its own that begins with
-the file: `ptycho convert` to a folder, the start of a training and some steps of it over the whole scan, and a
-reconstruction with that network, stitched and after one iteration. Memory is the largest resident set of the process.
-Times are those of the processor, all threads together, without what importing takes. The data are deleted afterwards;
-a million frames of 128 px need 64 GiB of disk while they are there.
+the file: `ptycho convert` to a folder, the start of a training and some steps of it over the whole scan, a
+reconstruction with that network, stitched and after one iteration, and the verb `ptycho reconstruct` with its
+self-check and all its files. Memory is the largest resident set of the process, and of a GPU what was allocated there
+at most. CPU seconds are those of all threads together, others those of a clock; neither has what importing takes. The
+data are deleted afterwards; a million frames of 128 px need 64 GiB of disk while they are there, 32 GiB after
+`convert`. A narrow network leaves more of the time to what depends on the number of frames.
 """
 
 import argparse
@@ -34,8 +37,8 @@ from ptycho.simulation.simulate import expected_counts
 PERIOD = 16  # steps after which the object repeats itself
 PHOTONS = 1e5
 BLOCK = 2048  # frames written at a time
-STAGES = ("convert", "train", "stitch", "iterate")
-HEADERS = ["frames", "canvas, Mpx", "stage", "CPU s", "us a frame", "ms a step", "peak GiB"]
+STAGES = ("convert", "train", "stitch", "iterate", "verb")
+HEADERS = ["frames", "canvas, Mpx", "stage", "s", "CPU s", "CPU us a frame", "ms a step", "peak GiB", "GPU GiB"]
 
 
 def make(path: Path, n_frames: int, size: int, step: int) -> None:
@@ -56,29 +59,35 @@ def make(path: Path, n_frames: int, size: int, step: int) -> None:
             stored[start : start + len(row)] = patterns[row * PERIOD + column]
 
 
-def run_stage(stage: str, folder: Path, n_steps: int) -> dict[str, Any]:
+def run_stage(stage: str, folder: Path, n_steps: int, width: int) -> dict[str, Any]:
     """Run one stage in this process; return its seconds, those of a step of training, and its largest resident set."""
     import lightning  # noqa: F401  # what a training imports is not what a frame costs
+    import torch
 
     import ptycho_torch.inference.reconstruct
     import ptycho_torch.training.fit  # noqa: F401
     from ptycho.cli.main import main
 
-    began = time.process_time()
+    began, clock = time.process_time(), time.perf_counter()
     found: dict[str, Any] = {}
     if stage == "convert":
         main(["convert", str(folder / "scan.h5"), str(folder / "large.scan"), "--overwrite", "--quiet"])
     elif stage == "train":
-        found["ms a step"] = _train(folder, n_steps)
+        found["ms a step"] = _train(folder, n_steps, width)
+    elif stage == "verb":
+        argv = ["reconstruct", str(folder), str(folder / "large.scan"), "--output_dir", str(folder / "result")]
+        assert main([*argv, "--refine", "1", "--quiet"]) == 0
     else:
         found["canvas, Mpx"] = _reconstruct(folder, iterations=int(stage == "iterate"))
-    found["CPU s"] = time.process_time() - began
+    found |= {"CPU s": time.process_time() - began, "s": time.perf_counter() - clock}
+    if torch.cuda.is_available():
+        found["GPU GiB"] = torch.cuda.max_memory_allocated() / 2**30
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert peak is not None
     return found | {"peak GiB": int(peak[1]) / 2**20}
 
 
-def _train(folder: Path, n_steps: int) -> float:
+def _train(folder: Path, n_steps: int, width: int) -> float:
     import lightning
 
     from ptycho.acquisition.checks import require
@@ -101,7 +110,7 @@ def _train(folder: Path, n_steps: int) -> float:
 
     scan = read(folder / "large.scan")
     require(scan)
-    config = TrainingConfig(ModelConfig(N=scan.size), output_dir=folder)
+    config = TrainingConfig(ModelConfig(N=scan.size, lean_width=width), output_dir=folder)
     execution = PyTorchExecutionConfig(enable_progress_bar=False)
     run, enough = prepare(config, execution, scan, folder=None), Enough()
     run.take_steps(enough)
@@ -114,7 +123,12 @@ def _reconstruct(folder: Path, *, iterations: int) -> float:
     from ptycho.config.refinement import Refinement
 
     made = reconstruct_file(
-        folder, folder / "large.scan", accelerator="auto", batch_size=64, refinement=Refinement(iterations)
+        folder,
+        folder / "large.scan",
+        accelerator="auto",
+        batch_size=64,
+        refinement=Refinement(iterations),
+        scratch=folder,
     )
     made.result.final.write(folder / "reconstruction.npz")
     return made.result.final.object_.size / 1e6
@@ -127,13 +141,14 @@ def measure(n_frames: int, asked: argparse.Namespace) -> list[dict[str, Any]]:
         folder = Path(name)
         make(folder / "scan.h5", n_frames, asked.size, asked.step)
         n_frames = round(n_frames**0.5) ** 2
-        for stage in STAGES:
-            command = [sys.executable, __file__, "--stage", stage, "--folder", str(folder), "--steps", str(asked.steps)]
+        for stage in asked.stages:
+            command = [sys.executable, __file__, "--stage", stage, "--folder", str(folder)]
+            command += ["--steps", str(asked.steps), "--width", str(asked.width)]
             said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
             found = json.loads(said.splitlines()[-1])
             # What a training takes beside its steps walks all frames; a step takes what it takes whatever the scan.
             over_frames = found["CPU s"] - asked.steps * found.get("ms a step", 0) / 1e3
-            rows.append({"frames": n_frames, "stage": stage, "us a frame": 1e6 * over_frames / n_frames, **found})
+            rows.append({"frames": n_frames, "stage": stage, "CPU us a frame": 1e6 * over_frames / n_frames, **found})
             print(_table(rows[-1:]), flush=True)
             if stage == "convert":
                 (folder / "scan.h5").unlink()
@@ -155,12 +170,14 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--size", type=int, default=128, help="side of a pattern, px")
     parser.add_argument("--step", type=int, default=10, help="step of the raster, px")
     parser.add_argument("--steps", type=int, default=50, help="steps of training")
+    parser.add_argument("--width", type=int, default=32, help="width of the network")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="each needs those before it")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where the data lie")
     parser.add_argument("--out", type=Path, help="JSON file for the rows")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     asked = parser.parse_args(argv)
     if asked.stage:
-        print(json.dumps(run_stage(asked.stage, asked.folder, asked.steps)))
+        print(json.dumps(run_stage(asked.stage, asked.folder, asked.steps, asked.width)))
         return
     needed = 2 * 2 * max(asked.frames) * asked.size**2
     if shutil.disk_usage(asked.folder).free < needed:

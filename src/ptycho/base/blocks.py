@@ -102,6 +102,6 @@ def require_space(folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < n_bytes:
         raise OutputError(
-            f"{folder} has {free / 2**30:.3g} GiB free; expected {n_bytes / 2**30:.3g} for the patterns of the scan; "
+            f"{folder} has {free / 2**30:.3g} GiB free; expected {n_bytes / 2**30:.3g}; "
             "free some space or choose another folder"
         )
