@@ -92,8 +92,8 @@ def reconstruct(
     DataError
         The scan has another pattern size than the network, or too few frames for so many processes.
     ConfigError
-        The scan has fewer positions than a group, there is no such precision, or its canvas is solved in fields, which a
-        choice does not allow.
+        The scan has fewer positions than a group, there is no such precision, or its canvas is solved in fields, which
+        a choice does not allow.
     """
     check_size(pinn, acquisition)
     check_shares(acquisition, world)
