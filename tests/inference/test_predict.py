@@ -79,7 +79,7 @@ def test_a_reconstruction_repeats_itself_bit_by_bit(precision, architecture):
 
 
 def test_what_was_asked_of_torch_before_is_asked_again_after():
-    assert not torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
     for deterministic in (True, "warn", False):
         with repeatable(deterministic):
             assert torch.are_deterministic_algorithms_enabled() == bool(deterministic)
