@@ -183,10 +183,11 @@ def train(job: Job, case: Case, scan: Acquisition) -> tuple[PtychoPINN, float]:
         cpu_seconds = (time.process_time() - start) / torch.get_num_threads()
         return done.pinn, cpu_seconds if resolve_device("auto").type == "cpu" else done.seconds
 
-    # The first steps are slower than those that follow.
-    one, three = (epochs(n)[1] for n in (1, 3))
-    pace = max(three - one, 0.1 * three) / 2
-    fitting = max(1, int((case.seconds - (one - pace)) / pace))
+    # The first steps are slower than those that follow, on a GPU also until one is recorded.
+    few = max(1, 8 * SETS[job.which].training.get("batch_size", 16) // scan.n_positions)
+    one, three = (epochs(n)[1] for n in (few, 3 * few))
+    pace = max(three - one, 0.1 * three) / (2 * few)
+    fitting = max(1, int((case.seconds - (one - few * pace)) / pace))
     # With few photons more epochs than the preset has learn their noise.
     return epochs(min(fitting, int(read_preset(case.preset)["nepochs"])) if case.preset == "low-dose" else fitting)
 

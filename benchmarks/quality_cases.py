@@ -151,15 +151,15 @@ def cases(longer: float, others: float, star: Star) -> tuple[Case | Repair | Sta
 
 
 FOR_TWO_CORES = ("lines 1e6", "lines 1e4", "dead leaves, 128 patterns", "wrong positions", STAR)  # half an hour
-SMALL = {"architecture": "unrolled", "lean_width": 16}
+UNROLLED = {"architecture": "unrolled"}
 SETS = {
-    "cpu": Set(tuple(case for case in cases(60, 15, Star()) if case.name in FOR_TWO_CORES), SMALL, {}, {}, 1),
+    "cpu": Set(tuple(case for case in cases(60, 15, Star()) if case.name in FOR_TWO_CORES), UNROLLED, {}, {}, 1),
     "gpu": Set(
-        cases(60, 20, Star(epochs=20)),
-        {"architecture": "unrolled"},
+        cases(20, 6, Star(epochs=20)),
+        UNROLLED | {"lean_width": 48},
         {"batch_size": 64},
         {"learning_rate": 5e-4, "precision": "bf16-mixed"},
-        6,
+        4,
     ),
     "tiny": Set(  # a trial of the script itself
         (

@@ -79,7 +79,7 @@ def test_a_reconstruction_repeats_itself_bit_by_bit(precision, architecture):
 
 
 def test_what_was_asked_of_torch_before_is_asked_again_after():
-    assert not torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
     for deterministic in (True, "warn", False):
         with repeatable(deterministic):
             assert torch.are_deterministic_algorithms_enabled() == bool(deterministic)
@@ -153,7 +153,7 @@ from ptycho_torch.inference.captured import CompiledNetwork
 from ptycho_torch.networks.lean import Lean
 device, short = sys.argv[1], sys.argv[2] == "True"
 torch.manual_seed(0)
-network = Lean(32, width=8).to(device, memory_format=torch.channels_last)
+network = Lean(32, 1, (8, 16, 32)).to(device, memory_format=torch.channels_last)
 torch.nn.init.normal_(network.head.spread.weight, std=0.1)
 images = torch.randn(3, 2, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
 with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=short, cache_enabled=False):

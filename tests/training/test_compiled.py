@@ -15,7 +15,7 @@ from ptycho_torch.training.compiled import CompiledBody, pays
 
 def compiled_and_plain(kind=Lean):
     torch.manual_seed(0)
-    plain = kind(32, width=8)
+    plain = kind(32, widths=(8, 16, 32), **({"channels": 1} if kind is Lean else {}))
     torch.nn.init.normal_(plain.head.spread.weight, std=0.1)
     compiled = copy.deepcopy(plain)
     compiled.said = CompiledBody(compiled)

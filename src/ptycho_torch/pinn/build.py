@@ -79,6 +79,7 @@ def build(model: ModelConfig, training: TrainingConfig, constants: Constants) ->
             size=model.N,
             channels=channels,
             lean_width=model.lean_width,
+            lean_levels=model.lean_levels,
             filter_scale=model.n_filters_scale,
             amplitude_activation=model.amp_activation,
             pad_object=model.pad_object,

@@ -86,7 +86,7 @@ class LabelLoss:
     def __call__(self, pinn: PtychoPINN, step: Step) -> Tensor:
         """Return the loss of a batch; while it trains, the network learns from it the flux that the labels imply."""
         members = step.groups.reshape(-1)
-        counts, truth = self.scan.counts(members), self.labels.at(members)
+        counts, truth = self.scan.counts(members, step.then), self.labels.at(members)
         probe = pinn.probe.detach()
         size, n_modes = probe.shape[-1], len(probe)
         moved_probe = SubpixelShift(truth.remainder, size).spread(probe)
