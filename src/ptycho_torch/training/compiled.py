@@ -11,7 +11,7 @@ from ptycho_torch.networks.unet import ResidualUNet
 
 logger = logging.getLogger(__name__)
 
-# Compiling takes a minute at most, in which a large GPU trains on so many pixels of patterns without it.
+# Pixels of patterns in a run that is worth compiling for: a guess at some minutes of a large GPU, to be measured.
 WORTH = 5e10
 
 
