@@ -125,6 +125,15 @@ def test_a_direction_is_that_of_the_two_loops():
     torch.testing.assert_close(found.numbers, -(inverse @ gradient.double()).float(), rtol=1e-3, atol=1e-4)
 
 
+def test_an_estimate_of_its_own_numbers_is_itself():
+    at = estimate(
+        haze=torch.tensor(0.7), variations=random_complex((1, 32, 32), 4), positions=torch.zeros(12, 2).double()
+    )
+    for name, part in at.of_numbers(at.numbers).parts.items():
+        assert torch.equal(part, at.parts[name]), name
+        assert part.dtype == at.parts[name].dtype, name
+
+
 def test_a_pair_along_which_the_objective_is_not_convex_is_not_remembered():
     newton, at = QuasiNewton(lambda gradient: gradient), estimate()
     newton.learn(at, at.times(-1.0))

@@ -58,7 +58,7 @@ class Estimate:
         found = {}
         for (name, real), row in zip(reals.items(), rows, strict=True):
             part = row.view(real.shape).to(real.dtype)
-            found[name] = torch.view_as_complex(part) if self.parts[name].is_complex() else part
+            found[name] = torch.complex(*part.unbind(-1)) if self.parts[name].is_complex() else part
         return Estimate(**found)
 
     def plus(self, factor: float, other: "Estimate") -> "Estimate":
