@@ -1,13 +1,19 @@
 """What a frame costs, and what memory a scan needs, from ten thousand frames to a million.
 
-    python benchmarks/large.py [--frames 10000 100000] [--size 128] [--step 10] [--steps 50] [--folder DIR] [--out FILE]
+    python benchmarks/large.py [--frames 10000 100000] [--size 128] [--step 10] [--steps 50] [--width 32]
+        [--stages convert train ...] [--stored] [--folder DIR] [--out FILE]
 
 Every scan is a raster over an object that repeats itself after 16 steps: 256 simulated patterns are those of all
-positions. They are written to HDF5 in chunks, block by block, and each stage is a process of its own that begins with
-the file: `ptycho convert` to a folder, the start of a training and some steps of it over the whole scan, and a
-reconstruction with that network, stitched and after one iteration. Memory is the largest resident set of the process.
-Times are those of the processor, all threads together, without what importing takes. The data are deleted afterwards;
-a million frames of 128 px need 64 GiB of disk while they are there.
+positions. They are written to HDF5, block by block: in chunks, or in one piece where `convert` is left out, as patterns
+that lie so need it not. Each stage is a process of its own that begins with the file: `ptycho convert` to a folder, the
+start of a training and some steps of it over the whole scan, a reconstruction with that network, stitched and after one
+iteration, and the verb `ptycho reconstruct` with one iteration, its self-check and all its files.
+
+Memory is the largest resident set of the process, and of a GPU what was allocated there at most. CPU seconds are those
+of all threads together, others those of a clock, which says what stitching and iterations took; neither has what
+importing takes. With `--stored` patterns stay in their file though they fit on the GPU. A narrow network leaves more of
+the time to what depends on the number of frames. The data are deleted afterwards; a million frames of 128 px need
+64 GiB of disk while they are there, or 32 GiB without `convert`.
 """
 
 import argparse
@@ -34,12 +40,15 @@ from ptycho.simulation.simulate import expected_counts
 PERIOD = 16  # steps after which the object repeats itself
 PHOTONS = 1e5
 BLOCK = 2048  # frames written at a time
-STAGES = ("convert", "train", "stitch", "iterate")
-HEADERS = ["frames", "canvas, Mpx", "stage", "CPU s", "us a frame", "ms a step", "peak GiB"]
+STAGES = ("convert", "train", "stitch", "iterate", "verb")
+HEADERS = [
+    *("frames", "canvas, Mpx", "stage", "s", "stitch s", "refine s"),
+    *("CPU s", "CPU us a frame", "ms a step", "peak GiB", "GPU GiB"),
+]
 
 
-def make(path: Path, n_frames: int, size: int, step: int) -> None:
-    """Write a scan of nearly ``n_frames`` frames, a square raster, to HDF5 in chunks."""
+def make(path: Path, n_frames: int, size: int, step: int, *, chunked: bool) -> None:
+    """Write a scan of nearly ``n_frames`` frames, a square raster, to HDF5, in chunks or in one piece."""
     rng = np.random.default_rng(0)
     side, period = round(n_frames**0.5), PERIOD * step
     tile = OBJECTS["lines"]((period, period), rng)
@@ -50,35 +59,45 @@ def make(path: Path, n_frames: int, size: int, step: int) -> None:
     frames = np.stack(np.divmod(np.arange(side**2), side), axis=1)
     with h5py.File(path, "w") as file:
         file["positions"], file["probe"] = frames * float(step) + size // 2, probe
-        stored = file.create_dataset("patterns", (side**2, size, size), np.uint16, chunks=(16, size, size))
+        chunks = (16, size, size) if chunked else None
+        stored = file.create_dataset("patterns", (side**2, size, size), np.uint16, chunks=chunks)
         for start in range(0, side**2, BLOCK):
             row, column = frames[start : start + BLOCK].T % PERIOD
             stored[start : start + len(row)] = patterns[row * PERIOD + column]
 
 
-def run_stage(stage: str, folder: Path, n_steps: int) -> dict[str, Any]:
+def run_stage(stage: str, folder: Path, n_steps: int, width: int, *, stored: bool) -> dict[str, Any]:
     """Run one stage in this process; return its seconds, those of a step of training, and its largest resident set."""
     import lightning  # noqa: F401  # what a training imports is not what a frame costs
+    import torch
 
+    import ptycho_torch.data.stored
     import ptycho_torch.inference.reconstruct
-    import ptycho_torch.training.fit  # noqa: F401
+    import ptycho_torch.training.fit
     from ptycho.cli.main import main
 
-    began = time.process_time()
+    if stored:
+        ptycho_torch.data.stored.FITS = 0.0
+    began, clock = time.process_time(), time.perf_counter()
     found: dict[str, Any] = {}
     if stage == "convert":
         main(["convert", str(folder / "scan.h5"), str(folder / "large.scan"), "--overwrite", "--quiet"])
     elif stage == "train":
-        found["ms a step"] = _train(folder, n_steps)
+        found["ms a step"] = _train(folder, n_steps, width)
+    elif stage == "verb":
+        argv = ["reconstruct", str(folder), str(_scan_in(folder)), "--output_dir", str(folder / "result")]
+        assert main([*argv, "--refine", "1", "--quiet"]) == 0
     else:
-        found["canvas, Mpx"] = _reconstruct(folder, iterations=int(stage == "iterate"))
-    found["CPU s"] = time.process_time() - began
+        found |= _reconstruct(folder, iterations=int(stage == "iterate"))
+    found |= {"CPU s": time.process_time() - began, "s": time.perf_counter() - clock}
+    if torch.cuda.is_available():
+        found["GPU GiB"] = torch.cuda.max_memory_allocated() / 2**30
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert peak is not None
     return found | {"peak GiB": int(peak[1]) / 2**20}
 
 
-def _train(folder: Path, n_steps: int) -> float:
+def _train(folder: Path, n_steps: int, width: int) -> float:
     import lightning
 
     from ptycho.acquisition.checks import require
@@ -99,9 +118,9 @@ def _train(folder: Path, n_steps: int) -> float:
             self.at.append(time.process_time())
             trainer.should_stop = len(self.at) >= n_steps
 
-    scan = read(folder / "large.scan")
+    scan = read(_scan_in(folder))
     require(scan)
-    config = TrainingConfig(ModelConfig(N=scan.size), output_dir=folder)
+    config = TrainingConfig(ModelConfig(N=scan.size, lean_width=width), output_dir=folder)
     execution = PyTorchExecutionConfig(enable_progress_bar=False)
     run, enough = prepare(config, execution, scan, folder=None), Enough()
     run.take_steps(enough)
@@ -109,15 +128,32 @@ def _train(folder: Path, n_steps: int) -> float:
     return 1e3 * float(np.median(np.diff(enough.at[n_steps // 5 :])))
 
 
-def _reconstruct(folder: Path, *, iterations: int) -> float:
+def _scan_in(folder: Path) -> Path:
+    converted = folder / "large.scan"
+    return converted if converted.exists() else folder / "scan.h5"
+
+
+def _reconstruct(folder: Path, *, iterations: int) -> dict[str, float]:
+    import torch
+
     from ptycho.cli.reconstruct import reconstruct_file
     from ptycho.config.refinement import Refinement
 
     made = reconstruct_file(
-        folder, folder / "large.scan", accelerator="auto", batch_size=64, refinement=Refinement(iterations)
+        folder,
+        _scan_in(folder),
+        accelerator="auto",
+        batch_size=1024 if torch.cuda.is_available() else 64,
+        refinement=Refinement(iterations),
+        scratch=folder,
     )
     made.result.final.write(folder / "reconstruction.npz")
-    return made.result.final.object_.size / 1e6
+    seconds = made.result.seconds
+    return {
+        "canvas, Mpx": made.result.final.object_.size / 1e6,
+        "stitch s": seconds["predict and stitch"],
+        "refine s": seconds["refine"],
+    }
 
 
 def measure(n_frames: int, asked: argparse.Namespace) -> list[dict[str, Any]]:
@@ -125,15 +161,19 @@ def measure(n_frames: int, asked: argparse.Namespace) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=asked.folder, prefix="large-") as name:
         folder = Path(name)
-        make(folder / "scan.h5", n_frames, asked.size, asked.step)
+        began = time.perf_counter()
+        make(folder / "scan.h5", n_frames, asked.size, asked.step, chunked="convert" in asked.stages)
+        print(f"{n_frames} frames written in {time.perf_counter() - began:.3g} s", flush=True)
         n_frames = round(n_frames**0.5) ** 2
-        for stage in STAGES:
-            command = [sys.executable, __file__, "--stage", stage, "--folder", str(folder), "--steps", str(asked.steps)]
+        for stage in asked.stages:
+            command = [sys.executable, __file__, "--stage", stage, "--folder", str(folder)]
+            command += ["--steps", str(asked.steps), "--width", str(asked.width)]
+            command += ["--stored"] if asked.stored else []
             said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
             found = json.loads(said.splitlines()[-1])
             # What a training takes beside its steps walks all frames; a step takes what it takes whatever the scan.
             over_frames = found["CPU s"] - asked.steps * found.get("ms a step", 0) / 1e3
-            rows.append({"frames": n_frames, "stage": stage, "us a frame": 1e6 * over_frames / n_frames, **found})
+            rows.append({"frames": n_frames, "stage": stage, "CPU us a frame": 1e6 * over_frames / n_frames, **found})
             print(_table(rows[-1:]), flush=True)
             if stage == "convert":
                 (folder / "scan.h5").unlink()
@@ -155,14 +195,17 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--size", type=int, default=128, help="side of a pattern, px")
     parser.add_argument("--step", type=int, default=10, help="step of the raster, px")
     parser.add_argument("--steps", type=int, default=50, help="steps of training")
+    parser.add_argument("--width", type=int, default=32, help="width of the network")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="each needs those before it")
+    parser.add_argument("--stored", action="store_true", help="leave patterns in their file on a GPU too")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where the data lie")
     parser.add_argument("--out", type=Path, help="JSON file for the rows")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     asked = parser.parse_args(argv)
     if asked.stage:
-        print(json.dumps(run_stage(asked.stage, asked.folder, asked.steps)))
+        print(json.dumps(run_stage(asked.stage, asked.folder, asked.steps, asked.width, stored=asked.stored)))
         return
-    needed = 2 * 2 * max(asked.frames) * asked.size**2
+    needed = (2 if "convert" in asked.stages else 1) * 2 * max(asked.frames) * asked.size**2
     if shutil.disk_usage(asked.folder).free < needed:
         parser.error(f"{asked.folder} has too little room; expected {needed / 2**30:.0f} GiB; name another --folder")
     rows = [row for n_frames in asked.frames for row in measure(n_frames, asked)]

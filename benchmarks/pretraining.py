@@ -29,6 +29,7 @@ from ptycho.config.model import ModelConfig
 from ptycho.config.refinement import Refinement
 from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import Comparison, compare
+from ptycho.optics.probe import probe_diameter
 from ptycho.report.tables import text_table
 from ptycho.simulation.objects import OBJECTS
 from ptycho.simulation.probes import PROBES

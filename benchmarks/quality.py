@@ -186,7 +186,9 @@ def train(job: Job, case: Case, scan: Acquisition) -> tuple[PtychoPINN, float]:
     # The first steps are slower than those that follow.
     one, three = (epochs(n)[1] for n in (1, 3))
     pace = max(three - one, 0.1 * three) / 2
-    return epochs(max(1, int((case.seconds - (one - pace)) / pace)))
+    fitting = max(1, int((case.seconds - (one - pace)) / pace))
+    # With few photons more epochs than the preset has learn their noise.
+    return epochs(min(fitting, int(read_preset(case.preset)["nepochs"])) if case.preset == "low-dose" else fitting)
 
 
 def choices_of(

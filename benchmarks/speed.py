@@ -1,7 +1,8 @@
 """How fast everything is, beside the ceilings of the machine, the existing network and pty-chi, all in one run.
 
     python benchmarks/speed.py [--set cpu|gpu] [--only PART ...] [--size N ...] [--gridsize 1 2] [--batch B ...]
-                               [--precision 32-true|bf16-mixed] [--budget S] [--out FILE]
+                               [--precision 32-true|bf16-mixed] [--ways WAY ...] [--kernels N] [--budget S]
+                               [--out FILE]
 
 A row is the median of several calls. "CPU ms" counts all threads of the process: on a machine that others use too it
 says more than the clock. FLOPs are those of convolutions and matrix products; bytes are what operations read and write,
@@ -10,7 +11,9 @@ run, would take for the larger of both, over the time it took, all by the clock:
 "yardstick" is the network `cnn` with the Poisson likelihood of each pattern alone, in single precision and without
 channels last; ours and it take turns, and "x 16" and "x best" are the medians, over the turns, of how many times as
 many patterns a second ours does as that at batch 16 and at the best of its batches. Without pty-chi (extra "baseline")
-its row is left out.
+its row is left out. A GPU takes a training step in several ways: kernel by kernel, as one CUDA graph ("recorded"), that
+with algorithms that repeat themselves ("repeatable"), and with a compiled network ("compiled", at the largest batch).
+What fails is told in a line, and the rest goes on.
 """
 
 import argparse
@@ -21,8 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from unittest import mock
@@ -43,9 +46,10 @@ from ptycho.grouping.sampling import draw_groups
 from ptycho.report.tables import Cell, text_table
 from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
-from ptycho_torch.data.batch import gather
+from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference import refine as refine_module
+from ptycho_torch.inference.arithmetic import WORKSPACE, repeatable
 from ptycho_torch.inference.captured import Captured
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.predict import Pass, summed_patches
@@ -57,9 +61,11 @@ from ptycho_torch.persistence.bundle import write_bundle
 from ptycho_torch.physics.forward import Placement, detector, divide, place_on_canvas, probe_weight, weighted
 from ptycho_torch.pinn.build import Constants, build, loss_of, objective_of
 from ptycho_torch.training.clipping import CLIP_NORM, clip
+from ptycho_torch.training.compiled import CompiledBody
 from ptycho_torch.training.datamodule import ScanDataModule
-from ptycho_torch.training.fit import fit
+from ptycho_torch.training.fit import Fit, fit, prepare
 from ptycho_torch.training.schedules import make_optimizer
+from ptycho_torch.training.whole_step import EAGER, CudaGraphs, Taken, WholeStep
 
 HEADERS = [
     "what",
@@ -79,12 +85,14 @@ HEADERS = [
 # Kind of device -> (N, batches) of ours, and of the yardstick.
 SIZES = {
     "cpu": {64: (16, 64, 256), 128: (16, 64), 256: (16,)},
-    "gpu": {64: (16, 256, 4096), 128: (16, 256, 1024), 256: (16, 64, 256)},
+    "gpu": {64: (16, 256, 1024, 4096), 128: (16, 256, 1024), 256: (16, 64, 256)},
 }
 YARDSTICK = {
     "cpu": {64: (16, 64), 128: (16,), 256: (16,)},
     "gpu": {64: (16, 256, 1024), 128: (16, 256), 256: (16, 64)},
 }
+# Ways of taking a training step.
+WAYS = {"cpu": ("launched",), "gpu": ("launched", "recorded", "repeatable", "compiled")}
 STITCHED = {"cpu": (10_000, 100_000), "gpu": (10_000, 1_000_000)}
 GROUPED = (10_000, 1_000_000)
 FRAMES = 512
@@ -102,13 +110,14 @@ ENOUGH_PATTERNS = 16384
 ITERATIONS = 20
 # Frames of an iteration on a GPU.
 ITERATED = 10_000
+EPOCHS = 30
 # Runs until the first patterns of a scan are predicted, and says whether it opened Lightning.
 FIRST_PATTERN = """
 import os, sys
 from ptycho_torch.inference.predict import Pass
 add = Pass.__call__
-def first(one_pass, groups):
-    add(one_pass, groups)
+def first(one_pass, groups, then=None):
+    add(one_pass, groups, then)
     sys.stderr.flush()
     os._exit(1 if "lightning" in sys.modules else 0)
 Pass.__call__ = first
@@ -139,7 +148,7 @@ class Row:
 
 
 # A call, and what makes a row of its time.
-Planned = tuple[Callable[[], object], Callable[..., Row]]
+Planned = tuple[Callable[[], object], partial[Row]]
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,8 @@ class Asked:
     gridsizes: tuple[int, ...]
     precision: str
     budget: float
+    ways: tuple[str, ...] = ("launched",)
+    kernels: int = 0
 
     def autocast(self) -> torch.autocast:
         """Return the arithmetic that the trainer would use."""
@@ -165,11 +176,30 @@ class Asked:
         """Time a call alone."""
         return timed(call, self.device, budget=self.budget, least=least)
 
-    def rows(self, planned: Sequence[Planned]) -> Iterator[Row]:
-        """Time calls in turns, and yield what becomes of each."""
-        times = timed_in_turns([call for call, _ in planned], self.device, budget=self.budget)
-        for (_, row), found in zip(planned, times, strict=True):
+    def rows(self, planned: Iterable[Planned]) -> Iterator[Row]:
+        """Time calls in turns, and yield what becomes of each that works."""
+        able = [(call, row) for call, row in planned if self.works(call, row)]
+        times = timed_in_turns([call for call, _ in able], self.device, budget=self.budget)
+        for (_, row), found in zip(able, times, strict=True):
             yield row(timed=found)
+
+    def works(self, call: Callable[[], object], row: partial[Row]) -> bool:
+        """Call until nothing is a first time any more, and tell a first figure, or what failed."""
+        name = f"{row.args[0]} {row.keywords['case']}"
+        try:
+            begun = time.perf_counter()
+            for _ in range(EAGER + 1):
+                call()
+            synchronise(self.device)
+            first = time.perf_counter() - begun
+            rate = row(timed=timed(call, self.device, budget=0.0)).rate
+            if self.kernels:
+                profile(call, name, self.kernels)
+        except Exception as error:  # one row less, and all the others
+            sys.stderr.write(f"{name} failed: {(str(error).strip() or repr(error)).splitlines()[-1]}\n")
+            return False
+        sys.stderr.write(f"{name}: ready after {first:.1f} s, at first {rate:.4g} a second\n")
+        return True
 
 
 @cache
@@ -211,38 +241,87 @@ def feeding(asked: Asked) -> Iterator[Row]:
 def training(asked: Asked) -> Iterator[Row]:
     """A step of training without Lightning, loss to new weights."""
     for shape in asked.shapes():
-        yield from asked.rows([*steps_of(asked, *shape), *yardstick(asked, *shape, training=True)])
+        yield from asked.rows(itertools.chain(steps_of(asked, *shape), yardstick(asked, *shape, training=True)))
 
 
 def steps_of(asked: Asked, size: int, gridsize: int) -> Iterator[Planned]:
-    """Yield a step of training for every batch."""
+    """Yield a step of training for every batch, in every way."""
     for batch in asked.sizes[size]:
-        config = TrainingConfig(ModelConfig(N=size, gridsize=gridsize), batch_size=batch)
-        acquisition, execution = scan_of(size), execution_of(asked)
-        pinn = build(config.model, config, Constants.of(acquisition)).to(asked.device).train()
-        loss = loss_of(config.model, acquisition, Scan.of(acquisition, asked.device), objective_of(config))
-        data = ScanDataModule(config, execution, acquisition, None, 0)
-        steps = [step.to(asked.device) for step in itertools.islice(data.train_dataloader(), 4)]
-        weights = [weight for weight in pinn.parameters() if weight.requires_grad]
-        optimizer, turn = make_optimizer(weights, config, execution), itertools.cycle(steps)
+        work = None
+        for way in asked.ways:
+            # Compiling takes half a minute.
+            if way == "compiled" and batch < max(asked.sizes[size]):
+                continue
+            step, n = step_of(asked, size, gridsize, batch, way)
+            work = work or work_of(step)
+            name = "training step" if way == "launched" else f"training step, {way}"
+            yield step, partial(Row, name, items=n, case=(size, gridsize, batch), work=work, kind="training")
 
-        def step(pinn=pinn, loss=loss, weights=weights, optimizer=optimizer, turn=turn) -> None:
-            optimizer.zero_grad()
-            with asked.autocast():
-                value = loss(pinn, next(turn))
-            value.backward()
-            clip(weights, CLIP_NORM, "norm")
-            optimizer.step()
 
-        n, case = steps[0].numel(), (size, gridsize, batch)
-        yield step, partial(Row, "training step", items=n, case=case, work=work_of(step), kind="training")
+def step_of(asked: Asked, size: int, gridsize: int, batch: int, way: str) -> tuple[Callable[[], object], int]:
+    """Return a call that takes the next of some steps, and how many patterns one has."""
+    config = TrainingConfig(ModelConfig(N=size, gridsize=gridsize), batch_size=batch)
+    acquisition, execution = scan_of(size), execution_of(asked)
+    pinn = build(config.model, config, Constants.of(acquisition)).to(asked.device).train()
+    loss = loss_of(config.model, acquisition, Scan.of(acquisition, asked.device), objective_of(config))
+    data = ScanDataModule(config, execution, acquisition, None, 0)
+    steps = [step.to(asked.device) for step in itertools.islice(data.train_dataloader(), 4)]
+    weights = [weight for weight in pinn.parameters() if weight.requires_grad]
+    optimizer, turn = make_optimizer(weights, config, execution), itertools.cycle(steps)
+    if way == "compiled":
+        pinn.network.said = CompiledBody(pinn.network)
+
+    def take(step: Step) -> Taken:
+        optimizer.zero_grad()
+        with asked.autocast():
+            value = loss(pinn, step)
+        value.backward()
+        clip(weights, CLIP_NORM, "norm")
+        optimizer.step()
+        return Taken(value.detach(), value.detach())
+
+    taker = take if way == "launched" else WholeStep(take, optimizer, CudaGraphs(asked.device))
+
+    def call() -> None:
+        with repeatable(way == "repeatable"):
+            taker(next(turn))
+
+    return call, steps[0].numel()
+
+
+def fitting(asked: Asked) -> Iterator[Row]:
+    """Epochs of small batches with all that Lightning and the callbacks do between steps."""
+    for size, repeats in itertools.product(asked.sizes, (True, False)):
+        config = TrainingConfig(ModelConfig(N=size), validation_fraction=0.0)
+        few, many = (_fitted(asked, replace(config, nepochs=n), repeats=repeats) for n in (2, 2 + EPOCHS))
+        one = Timed((many.seconds - few.seconds,), (many.seconds - few.seconds,))
+        name = f"training with Lightning, {'repeatable' if repeats else 'not repeatable'}"
+        yield Row(name, one, many.n_patterns - few.n_patterns, (size, 1, config.batch_size), kind="training")
+
+
+def _fitted(asked: Asked, config: TrainingConfig, *, repeats: bool) -> Fit:
+    execution = replace(execution_of(asked), deterministic=repeats)
+    return prepare(config, execution, scan_of(config.model.N), folder=None).train()
+
+
+def profile(call: Callable[[], object], name: str, n_kernels: int) -> None:
+    """Print which kernels of a GPU take most of the time of a call."""
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as found:
+        call()
+        torch.cuda.synchronize()
+    kernels = [each for each in found.key_averages() if each.device_type == torch.autograd.DeviceType.CUDA]
+    total = sum(each.self_device_time_total for each in kernels)
+    sys.stderr.write(f"{name}: {sum(each.count for each in kernels)} kernels, {total / 1e3:.3f} ms in them\n")
+    for each in sorted(kernels, key=lambda each: -each.self_device_time_total)[:n_kernels]:
+        sys.stderr.write(f"  {each.self_device_time_total / 1e3:8.3f} ms {each.count:4d} x  {each.key[:110]}\n")
 
 
 def inference(asked: Asked) -> Iterator[Row]:
     """Patches of a batch, and of a whole scan, with stitching."""
     ours = predictions_of if asked.device.type == "cpu" else passes_of
     for shape in asked.shapes():
-        yield from asked.rows([*ours(asked, *shape), *yardstick(asked, *shape, training=False)])
+        yield from asked.rows(itertools.chain(ours(asked, *shape), yardstick(asked, *shape, training=False)))
 
 
 def passes_of(asked: Asked, size: int, gridsize: int) -> Iterator[Planned]:
@@ -468,6 +547,7 @@ PARTS = {
     "grouping": grouping,
     "feeding": feeding,
     "training": training,
+    "fitting": fitting,
     "inference": inference,
     "stitching": stitching,
     "iterations": iterations,
@@ -514,6 +594,8 @@ def main() -> None:
     parser.add_argument("--gridsize", type=int, nargs="+", default=(1, 2))
     parser.add_argument("--batch", type=int, nargs="+", help="of ours, instead of those of the set")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"))
+    parser.add_argument("--ways", nargs="+", choices=WAYS["gpu"], help="of taking a training step")
+    parser.add_argument("--kernels", type=int, default=0, help="print that many kernels of every row of training")
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each measurement [1]")
     parser.add_argument("--out", type=Path)
     flags = parser.parse_args()
@@ -524,7 +606,11 @@ def main() -> None:
     }
     device = resolve_device(flags.set)
     precision = flags.precision or ("bf16-mixed" if flags.set == "gpu" else "32-true")
-    asked = Asked(flags.set, device, sizes, tuple(flags.gridsize), precision, flags.budget)
+    ways = tuple(flags.ways or WAYS[flags.set])
+    asked = Asked(flags.set, device, sizes, tuple(flags.gridsize), precision, flags.budget, ways, flags.kernels)
+    # As training has them: what a deterministic run of cuBLAS needs, and no memory filled for nothing.
+    os.environ.setdefault(*WORKSPACE)
+    torch.utils.deterministic.fill_uninitialized_memory = False
     begun = time.perf_counter()
     machine = Machine.measured(device, torch.bfloat16 if precision == "bf16-mixed" else torch.float32)
     rows = []

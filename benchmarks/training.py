@@ -1,6 +1,6 @@
 """What choices of training do to the image: each question is some variants that differ in one choice, over seeds.
 
-    python benchmarks/training.py [--questions dose size batch] [--seeds 3] [--workers 1] [--out FILE]
+    python benchmarks/training.py [--questions dose size batch levels] [--seeds 3] [--workers 1] [--out FILE]
 
 The network learns from one simulated object and is scored alone, without iterations, on it and on another that it has
 not seen; beside it stands the likelihood solution that starts from the truth. Medians over seeds, and the worst seed.
@@ -46,6 +46,7 @@ class Variant:
 
     name: str
     scan: Simulation
+    model: dict[str, Any] = dataclasses.field(default_factory=dict)
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     execution: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -63,24 +64,39 @@ def dose() -> list[Variant]:
         "thinning 0.3": {"thinning": 0.3},
     }
     scans = [Simulation(object=name, photons=photons) for name in ("lines", "dead_leaves") for photons in (1e3, 1e4)]
-    return [Variant(name, scan, way) for scan in scans for name, way in ways.items()]
+    return [Variant(name, scan, training=way) for scan in scans for name, way in ways.items()]
 
 
 def size() -> list[Variant]:
     """Whether every seed finds the object of a scan of 128 px patterns."""
-    return [Variant("20 epochs", Simulation(N=128), {"nepochs": 20})]
+    return [Variant("20 epochs", Simulation(N=128), training={"nepochs": 20})]
 
 
 def batch() -> list[Variant]:
     """How many patterns share a step, and how many of them a canvas, at an equal number of patterns."""
     return [
-        Variant(f"batch {batch}, canvas {canvas}, rate {rate:g}", Simulation(), choices, {"learning_rate": rate})
+        Variant(
+            f"batch {batch}, canvas {canvas}, rate {rate:g}",
+            Simulation(),
+            training=choices,
+            execution={"learning_rate": rate},
+        )
         for batch, canvas, rate in ((16, 64, 1e-3), (64, 64, 1e-3), (64, 64, 2e-3), (64, 32, 1e-3), (64, 16, 1e-3))
         for choices in [{"batch_size": batch, "canvas_size": canvas}]
     ]
 
 
-QUESTIONS: dict[str, Callable[[], list[Variant]]] = {"dose": dose, "size": size, "batch": batch}
+def levels() -> list[Variant]:
+    """How the channels of the network are spread over its levels, after as many epochs and in about the same time."""
+    ways = (("even", 32, 14), ("slim", 32, 14), ("slim", 32, 24), ("slim", 48, 14))
+    return [
+        Variant(f"{spread}, width {width}, {epochs} epochs", Simulation(), choices, {"nepochs": epochs})
+        for spread, width, epochs in ways
+        for choices in [{"lean_levels": spread, "lean_width": width}]
+    ]
+
+
+QUESTIONS: dict[str, Callable[[], list[Variant]]] = {"dose": dose, "size": size, "batch": batch, "levels": levels}
 
 
 def scans_of(choices: Simulation) -> tuple[Acquisition, Acquisition]:
@@ -101,7 +117,8 @@ def trained(variant: Variant, seed: int) -> list[float]:
     scans, device = scans_of(variant.scan), resolve_device("auto")
     with tempfile.TemporaryDirectory() as folder:
         choices = {"nepochs": 50} | variant.training
-        config = TrainingConfig(ModelConfig(N=variant.scan.N), **choices, subsample_seed=seed, output_dir=Path(folder))
+        model = ModelConfig(N=variant.scan.N, **variant.model)
+        config = TrainingConfig(model, **choices, subsample_seed=seed, output_dir=Path(folder))
         execution = PyTorchExecutionConfig(**{"learning_rate": 1e-3, "enable_checkpointing": False} | variant.execution)
         done = fit(config, execution, scans[0])
     results = [reconstruct(done.pinn, scan, device=device).stitched for scan in scans]

@@ -42,6 +42,7 @@ STATES = {"same", "same with a fix", "replaced", "dropped", "not interface"}
 KEPT = ("same", "same with a fix")
 # Choices that the older software did not have.
 OURS = (
+    "ModelConfig.lean_levels",
     "ModelConfig.lean_width",
     "ModelConfig.passes",
     "TrainingConfig.canvas_size",

@@ -17,8 +17,8 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.readers import read
 from ptycho.acquisition.readers.folder import sha256_of
 from ptycho.acquisition.writers import write
-from ptycho.base.blocks import is_mapped
 from ptycho.base.errors import DataError, OutputError
+from ptycho.base.mapped import is_mapped
 from ptycho.cli.main import main
 
 SMALL = {"base.blocks.BLOCK": 3 * 32 * 32 * 4, "base.blocks.LARGE": 1, "acquisition.readers.archive.BLOCK": 5000}
@@ -173,7 +173,7 @@ HARMS = {
         ),
         "version 2, expected 1",
     ),
-    "no patterns": (lambda folder: (folder / "patterns.npy").unlink(), "patterns.npy can't be read"),
+    "no patterns": (lambda folder: (folder / "patterns.npy").unlink(), "found no patterns.npy in the folder"),
     "patterns cut short": (
         lambda folder: (folder / "patterns.npy").write_bytes((folder / "patterns.npy").read_bytes()[:-1]),
         "patterns.npy can't be read",
@@ -221,8 +221,26 @@ def test_a_folder_is_inspected_as_a_file_is(tmp_path, capsys):
     for name in ("a.npz", "a.scan"):
         assert main(["inspect", str(tmp_path / name), "--json"]) == 0
         found.append(json.loads(capsys.readouterr().out))
-    for said in ("keys", "layout", "scan", "findings"):
+    for said in ("keys", "scan", "findings"):
         assert found[0][said] == found[1][said]
+    assert [said["layout"] for said in found] == ["npz of PtychoPINN", "folder of PtychoPINN"]
+
+
+@pytest.mark.parametrize("kind", ["npz", "contiguous HDF5", "npy"])
+def test_a_source_that_is_shortened_while_it_is_converted_is_told_and_leaves_nothing(
+    tmp_path, blocks, monkeypatch, capsys, kind
+):
+    source = FILES[kind](tmp_path / "scan", known_scan().acquisition())
+
+    def require_shortened(scan):
+        os.truncate(source, source.stat().st_size // 2)
+        return []
+
+    monkeypatch.setattr("ptycho.cli.convert.require", require_shortened)
+    before = sorted(tmp_path.iterdir())
+    assert main(["convert", str(source), str(tmp_path / "out.scan"), "--quiet"]) == 2
+    assert f"{source} became shorter while it was read" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_nothing_is_replaced_unasked(tmp_path, capsys):

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from speed import Asked, Row, step_of
 from speed_clock import Machine, Timed, Work, timed, timed_in_turns, work_of
 
 CPU = torch.device("cpu")
@@ -39,6 +41,24 @@ def test_calls_take_turns_and_are_compared_turn_by_turn():
     assert calls == ["a", "b"] * 4
     quiet_then_loaded = Timed((1.0, 1.0, 8.0), (1.0, 1.0, 1.0)), Timed((2.0, 2.1, 24.0), (1.0, 1.0, 1.0))
     assert quiet_then_loaded[0].times_faster(quiet_then_loaded[1]) == 2.1
+
+
+def test_what_fails_is_told_and_the_rest_goes_on(capsys):
+    def fails():
+        raise RuntimeError("first words\nout of memory")
+
+    asked = Asked("cpu", CPU, {}, (1,), "32-true", budget=0.0)
+    planned = [(fails, partial(Row, "one", case=(64, 1, 16))), (int, partial(Row, "other", case=(64, 1, 16)))]
+    assert [row.what for row in asked.rows(planned)] == ["other"]
+    assert "one (64, 1, 16) failed: out of memory" in capsys.readouterr().err
+
+
+def test_a_step_is_taken_again_and_again():
+    asked = Asked("cpu", CPU, {64: (4,)}, (1,), "32-true", budget=0.0)
+    call, n = step_of(asked, 64, 1, 4, "launched")
+    call()
+    call()
+    assert n == 4
 
 
 def test_the_script_prints_a_table():

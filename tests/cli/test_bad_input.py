@@ -492,6 +492,16 @@ def test_a_network_that_the_interrupted_run_did_not_have(refused, scan_file, tra
     refused(argv, "model.lean_width is 16 but 8 in", "expected the choices that the run began with", "leave them out")
 
 
+def test_a_run_from_before_levels_were_a_choice_goes_on_with_even_ones_only(refused, scan_file, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "wts.h5.zip").unlink()
+    kept = (run / "config.yaml").read_text(encoding="utf-8").splitlines()
+    (run / "config.yaml").write_text("\n".join(line for line in kept if "lean_levels" not in line), encoding="utf-8")
+    argv = ["train", scan_file, "--output_dir", run, "--resume", "--model.lean_levels", "slim"]
+    refused(argv, "model.lean_levels is 'slim' but 'even' in", "expected the choices that the run began with")
+
+
 def test_a_checkpoint_that_is_damaged(refused, scan_file, trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)

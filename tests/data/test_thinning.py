@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ptycho_torch.data.thinning import Thinning
+from ptycho_torch.data.thinning import RegionThinning, Thinning
 
 N = 200_000
 
@@ -46,3 +46,18 @@ def test_what_draws_decides_the_parts():
     first, again, other = (Thinning(0.4, rng(seed))(counts)[1] for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_a_region_is_split_alike_whoever_splits_it():
+    counts = torch.full((12, 5, 5), 100.0)
+    thin = RegionThinning(0.4, torch.device("cpu"))
+
+    def split(seeds, part):
+        thin.seed(seeds)
+        return thin(part)
+
+    shown, kept = split([7, 8, 9], counts)
+    assert torch.equal(shown + kept, counts)
+    assert not torch.equal(kept[:4], kept[4:8])
+    assert all(torch.equal(part, all_[8:]) for part, all_ in zip(split([9], counts[8:]), (shown, kept), strict=True))
+    assert all(torch.equal(*both) for both in zip(split([7, 8, 9], counts), (shown, kept), strict=True))

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ptycho.base.errors import ConfigError
 from ptycho_torch.networks.registry import NETWORKS, NetworkChoices
@@ -140,6 +141,23 @@ def test_the_lean_network_is_small_and_its_depth_does_not_depend_on_the_size():
     assert counts[64] < 1_000_000
     # Only the learned positions of the N / 8 grid grow, 4 w features each.
     assert counts[128] - counts[64] == (16**2 - 8**2) * 4 * 32
+
+
+@pytest.mark.parametrize("name", ["lean", "unrolled"])
+def test_slim_levels_take_less_than_half_the_arithmetic_of_even_ones(name):
+    def flops(levels):
+        net = network(name, lean_width=32, lean_levels=levels)
+        with torch.no_grad(), FlopCounterMode(display=False) as counted:
+            net(seen_by(name))
+        return counted.get_total_flops()
+
+    assert flops("slim") < flops("even") / 2
+
+
+@pytest.mark.parametrize("levels", ["slim", "even"])
+@pytest.mark.parametrize("width", [1, 3, 8, 48])
+def test_the_lean_network_takes_any_width(width, levels):
+    assert network("lean", 32, lean_width=width, lean_levels=levels)(seen_by("lean", 32)).shape == (2, 1, 32, 32)
 
 
 @pytest.mark.parametrize("size", [32, 40, 96])

@@ -27,9 +27,10 @@ from tests.laws.scans import small_scan
 COUNTS = torch.poisson(20 * torch.rand(100, 32, 32, generator=torch.Generator().manual_seed(1)))
 
 
-def trained(gridsize=1, model_type="pinn", architecture="lean", **choices):
+def trained(gridsize=1, model_type="pinn", architecture="lean", levels="slim", **choices):
     """A network that is not fresh: every weight and running sum has a value of its own."""
-    model = ModelConfig(N=32, gridsize=gridsize, model_type=model_type, architecture=architecture, lean_width=8)
+    network = {"architecture": architecture, "lean_width": 8, "lean_levels": levels}
+    model = ModelConfig(N=32, gridsize=gridsize, model_type=model_type, **network)
     config = TrainingConfig(model, output_dir=Path("run"), **choices)
     torch.manual_seed(3)
     pinn = build(config.model, config, Constants.of(small_scan(n_modes=2))).eval()
@@ -245,6 +246,7 @@ def config_with(file, **model):
         (lambda file: config_with(file, surprise=1), r"does not know: model\.surprise"),
         (lambda file: config_with(file, N=64), "don't fit"),
         (lambda file: config_with(file, lean_width=16), "don't fit"),
+        (lambda file: config_with(file, lean_levels="even"), "don't fit"),
         (lambda file: config_with(file, gridsize=2, lean_width=8), "don't fit|neighbor_count"),
         (lambda file: config_with(file, architecture="cnn"), "don't fit"),
         (lambda file: config_with(file, architecture="none"), "don't fit"),
@@ -258,6 +260,18 @@ def config_with(file, **model):
 def test_configurations_that_do_not_fit_the_weights_are_refused(file, change, match):
     forge(file, config_json=json.dumps(change(file)).encode())
     refused(file, match)
+
+
+def test_a_bundle_from_before_levels_were_a_choice_holds_even_ones(tmp_path):
+    pinn, config = trained(levels="even")
+    file = tmp_path / "wts.h5.zip"
+    write_bundle(file, pinn, config)
+    choices = json.loads(members_of(file)["config.json"])
+    del choices["model"]["lean_levels"]
+    forge(file, config_json=json.dumps(choices).encode())
+    found = read_bundle(file)
+    assert found.config.model.lean_levels == "even"
+    assert torch.equal(predicted(found.pinn), predicted(pinn))
 
 
 def test_a_configuration_nested_too_deep_is_refused(file):

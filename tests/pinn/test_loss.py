@@ -15,7 +15,7 @@ from ptycho.optics.shift import fourier_shift
 from ptycho.simulation.simulate import expected_counts
 from ptycho_torch.data.batch import Step
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.data.thinning import Thinning
+from ptycho_torch.data.thinning import RegionThinning
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.pinn.build import Constants, build, loss_of
 from ptycho_torch.pinn.loss import CountLoss
@@ -155,10 +155,14 @@ DIM = small_scan(photons=1e3)
 
 def dim_losses(of, share, n=20):
     """The losses of one batch at low dose, over several splits."""
-    loss = CountLoss(Scan.of(DIM), Objective(), Thinning(share, torch.Generator()) if share else None)
-    says, regions = Says(of), len(GROUPS)
-    draws = [range(regions * draw, regions * (draw + 1)) for draw in range(n)]
-    return torch.stack([loss(says, Step(GROUPS), seeds) for seeds in draws])
+    thinning = RegionThinning(share, torch.device("cpu")) if share else None
+    loss, says, regions = CountLoss(Scan.of(DIM), Objective(), thinning), Says(of), len(GROUPS)
+    found = []
+    for draw in range(n):
+        if thinning is not None:
+            thinning.seed(range(regions * draw, regions * (draw + 1)))
+        found.append(loss(says, Step(GROUPS)))
+    return torch.stack(found)
 
 
 def test_noise_is_worth_repeating_to_who_is_judged_by_it_and_to_no_other():

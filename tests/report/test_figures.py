@@ -3,6 +3,7 @@ import sys
 import numpy as np
 import pytest
 from matplotlib import image as pictures
+from matplotlib.axes import Axes
 
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import BackendNotInstalledError, ConfigError, DataError, OutputError
@@ -160,3 +161,21 @@ def test_the_free_turn_centres_the_phase():
     centred = object_ * free_turn(object_, mask)
     assert abs(np.angle(centred[mask].sum())) < 1e-12
     np.testing.assert_allclose(np.abs(centred), np.abs(object_))
+
+
+def test_a_large_object_is_drawn_from_some_of_its_pixels_in_the_same_frame(tmp_path, reconstruction, monkeypatch):
+
+    extents = []
+    original = Axes.imshow
+
+    def imshow(axes, values, **choices):
+        extents.append((values.shape, choices["extent"]))
+        return original(axes, values, **choices)
+
+    monkeypatch.setattr(Axes, "imshow", imshow)
+    for longest in (4096, max(reconstruction.object_.shape) // 3 + 1):
+        monkeypatch.setattr("ptycho.report.figures.LONGEST_SIDE", longest)
+        save_amplitude(tmp_path / "a.png", reconstruction)
+    (whole, full), (few, drawn) = extents
+    assert max(few) <= max(whole) // 3 + 1
+    np.testing.assert_allclose(drawn, full, atol=3.5)

@@ -27,7 +27,7 @@ FACTS = {
     "n_positions": 60, "quantity": "counts", "device": "cpu", "machine": "a machine", "finished": "some day",
     "seconds": {"refine": 1.5}, "versions": {"ptychopinn": "1"}, "commands": {"reconstruct": f"ptycho '{HOSTILE}'"},
     "settings": {"model": {"N": 32}, "output_dir": HOSTILE, "nothing": None}, "self_check": {"seconds": 0.5},
-    "network_kept": False, "network_weight": 0.0, "stopped_early": False,
+    "network_kept": False, "network_weight": 0.0, "stopped_early": False, "field": None,
     "refined": {"position_correction": None, "flux": None, "background": None, "probe_variation": None},
 }  # fmt: skip
 

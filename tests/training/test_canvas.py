@@ -28,12 +28,11 @@ def test_the_running_object_is_the_stitched_one():
     torch.manual_seed(0)
     model = ModelConfig(N=32, lean_width=8)
     pinn = build(model, TrainingConfig(model), Constants.of(SCAN))
-    canvas = RunningCanvas(pinn, scan)
+    canvas = RunningCanvas(pinn.probe.detach(), scan)
     pinn.train()
     with torch.no_grad():
         for members in torch.arange(len(scan)).split(16):
-            pinn.predict(scan.counts(members))
-            canvas.add(members)
+            canvas.add(members, pinn.predict(scan.counts(members))[:, None])
     found, light = canvas.merged()
     placement, _ = place_on_canvas(scan.positions, scan.size)
     expected, coverage = stitch(pinn, scan, placement, torch.arange(len(scan))[:, None], batch_size=16)
@@ -57,7 +56,7 @@ class Looks(Watcher):
 
 def test_keeping_patches_takes_its_share_of_the_time_only(tmp_path, monkeypatch):
     slow, kept = 0.05, []
-    monkeypatch.setattr(RunningCanvas, "add", lambda canvas, members: (time.sleep(slow), kept.append(members)))
+    monkeypatch.setattr(RunningCanvas, "add", lambda canvas, members, _: (time.sleep(slow), kept.append(members)))
     done = fit(config_of(tmp_path, nepochs=8), execution_of(), SCAN, watcher=Looks(looks=True))
     assert 1 <= len(kept) <= 1 + callbacks.LISTENING * done.seconds / slow
 

@@ -9,7 +9,8 @@ from jaxtyping import Float32, Float64, Int
 from numpy import ndarray
 
 from ptycho.base.arrays import Mask, Object, Patches, Patterns, Positions, Probe
-from ptycho.base.blocks import blocks, give_back
+from ptycho.base.blocks import blocks
+from ptycho.base.mapped import rows_of
 from ptycho.optics.geometry import Geometry
 
 Quantity = Literal["counts", "amplitude"]
@@ -100,7 +101,7 @@ class Acquisition:
         """Return the scan with some of its positions only, in the order of ``indices``."""
         return replace(
             self,
-            patterns=self.patterns[indices],
+            patterns=rows_of(self.patterns, indices),
             positions=self.positions[indices],
             labels=None if self.labels is None else self.labels[indices],
             indexes=None if self.indexes is None else self.indexes[indices],
@@ -108,9 +109,7 @@ class Acquisition:
 
     def counts(self, indices: Int[ndarray, " position"] | slice = slice(None)) -> Float32[ndarray, "position y x"]:
         """Return the patterns of ``indices`` in counts, float32."""
-        counts = self._counts(self.patterns[indices])
-        give_back(self.patterns)
-        return counts
+        return self._counts(rows_of(self.patterns, indices))
 
     def counts_per_frame(self) -> Float32[ndarray, " position"]:
         """Return the total counts of every frame over its trusted pixels, summed in float64."""

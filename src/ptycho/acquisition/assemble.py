@@ -15,6 +15,7 @@ from ptycho.acquisition.parts import WORDS, Parts
 from ptycho.base.arrays import Probe
 from ptycho.base.blocks import blocks, changed
 from ptycho.base.errors import DataError
+from ptycho.base.mapped import rows_of
 from ptycho.config.reading import Reading
 from ptycho.optics.geometry import Geometry, Pair
 from ptycho.optics.probe import back_projected_probe, probe_intensity, probe_modes
@@ -119,7 +120,7 @@ def _paired(parts: Parts, scratch: Path | None) -> Parts:
 
 def _picked(patterns: NDArray[Any], frames: NDArray[np.int64], scratch: Path | None) -> NDArray[Any]:
     shape = (len(frames), *patterns.shape[1:])
-    return changed(patterns, lambda rows: patterns[frames[rows]], shape, scratch)
+    return changed(patterns, lambda rows: rows_of(patterns, frames[rows]), shape, scratch)
 
 
 def _check_indexes(indexes: NDArray[Any], array: NDArray[Any]) -> None:
@@ -151,7 +152,7 @@ def _without_bad_values(patterns: NDArray[Any], bad_pixels: NDArray[Any] | None,
     values = (block[:, bad] for _, block in blocks(patterns))
     if all((np.isfinite(some) & (some >= 0)).all() for some in values):
         return patterns
-    return changed(patterns, lambda rows: np.where(bad, 0, patterns[rows]), patterns.shape, scratch)
+    return changed(patterns, lambda rows: np.where(bad, 0, rows_of(patterns, rows)), patterns.shape, scratch)
 
 
 def _in_pixels(parts: Parts, geometry: Geometry, reading: Reading, size: int) -> tuple[NDArray[np.float64], Geometry]:

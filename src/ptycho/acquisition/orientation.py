@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.blocks import changed
+from ptycho.base.mapped import rows_of
 
 
 def in_detector_frame(acquisition: Acquisition, *, flip_x: bool, flip_y: bool, transpose: bool) -> Acquisition:
@@ -49,7 +50,7 @@ def with_turned_patterns(
         acquisition,
         patterns=changed(
             acquisition.patterns,
-            lambda rows: turned(acquisition.patterns[rows]),
+            lambda rows: turned(rows_of(acquisition.patterns, rows)),
             acquisition.patterns.shape,
             scratch,
         ),

@@ -1,6 +1,6 @@
 """The reconstruction: the object with where it lies, how well it was covered, and how it came about."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from numpy import ndarray
 from ptycho.acquisition.readers.archive import Archive, open_archive
 from ptycho.acquisition.readers.npz import read_geometry
 from ptycho.acquisition.scan_arrays import FRAME_INDEX
-from ptycho.acquisition.writers.npz import geometry_keys
+from ptycho.acquisition.writers.npz import geometry_keys, write_keys
 from ptycho.base.arrays import Object, Positions, Probe
-from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import DataError
+from ptycho.base.mapped import rows_of
 from ptycho.base.printable import listed
 from ptycho.optics.geometry import Geometry
 
@@ -73,6 +73,15 @@ class Reconstruction:
         """How far every frame was from where the scan says, (y, x) px; None where that was not refined."""
         return None if self.corrected_positions is None else self.corrected_positions - self.positions
 
+    def thinned(self, step: int) -> "Reconstruction":
+        """Return every ``step``-th pixel along y and x, and as few of the positions; origin and positions stay in px.
+
+        What lies in a file is read from there row by row.
+        """
+        rows = np.arange(0, self.object_.shape[0], step)
+        object_, coverage = (rows_of(image, rows)[:, ::step] for image in (self.object_, self.coverage))
+        return replace(self, object_=object_, coverage=coverage, positions=self.positions[::step])
+
     def write(self, path: Path) -> None:
         """Write an npz, whole or not at all.
 
@@ -83,16 +92,14 @@ class Reconstruction:
         refined = {name: getattr(self, name) for name in REFINED}
         known = {**geometry_keys(self.geometry), FRAME_INDEX: self.indexes, **refined}
         arrays |= {key: np.asarray(value) for key, value in known.items() if value is not None}
-        with atomic_path(path) as partial, partial.open("wb") as stream:
-            np.savez(
-                stream,
-                object=self.object_,
-                coverage=self.coverage,
-                origin=self.origin,
-                probe=self.probe,
-                positions=self.positions,
-                **arrays,
-            )
+        always = {
+            "object": self.object_,
+            "coverage": self.coverage,
+            "origin": self.origin,
+            "probe": self.probe,
+            "positions": self.positions,
+        }
+        write_keys(path, always | arrays)
 
     @staticmethod
     def read(path: Path) -> "Reconstruction":
@@ -153,7 +160,7 @@ def _finite(archive: Archive, key: str, shape: tuple[int | None, ...], dtype: ty
     """Return an array as ``dtype``, finite in it."""
     array = _numbers(archive, key, shape, "fc" if dtype is np.complex64 else "iuf")
     with np.errstate(over="ignore"):
-        converted: ndarray = array.astype(dtype)
+        converted: ndarray = array.astype(dtype, copy=False)
     if not np.isfinite(converted).all():
         raise DataError(f"found NaN, infinity or too large values in {key}; expected finite ones; reconstruct again")
     return converted

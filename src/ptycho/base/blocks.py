@@ -1,6 +1,5 @@
-"""Arrays larger than memory: walked a block at a time, mapped from files, their pages given back behind the walk."""
+"""Arrays larger than memory: walked a block at a time, and kept in files."""
 
-import mmap
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.base.errors import OutputError
+from ptycho.base.mapped import map_array, rows_of
 
 # Bytes in memory at once while an array is walked.
 BLOCK = 2**25
@@ -18,29 +18,12 @@ BLOCK = 2**25
 LARGE = 2**28
 
 
-def is_mapped(array: NDArray[Any]) -> bool:
-    """Say whether an array lies in a file that is mapped."""
-    return _map_of(array) is not None
-
-
-def give_back(array: NDArray[Any]) -> None:
-    """Let go of the pages of a mapped file that were read into memory, which count as the program's own; else nothing.
-
-    They are read again when they are looked at again, from the cache of the system where it still has them. A map that
-    can be written to keeps its pages: they may hold what the file does not.
-    """
-    mapped = _map_of(array)
-    if mapped is not None and memoryview(mapped).readonly:
-        mapped.madvise(mmap.MADV_DONTNEED)
-
-
 def blocks(array: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Yield an array some rows at a time, with their place; a mapped one's pages are given back behind."""
+    """Yield an array some rows at a time, with their place; those of one that is mapped are read from its file."""
     step = max(1, BLOCK * len(array) // max(1, array.nbytes))
     for start in range(0, len(array), step):
         rows = slice(start, min(start + step, len(array)))
-        yield rows, array[rows]
-        give_back(array)
+        yield rows, rows_of(array, rows)
 
 
 def extremes(array: NDArray[Any]) -> tuple[float, float]:
@@ -72,7 +55,7 @@ def in_file(
             for part in parts:
                 file.write(np.ascontiguousarray(part, dtype).data)
             file.flush()
-            return np.memmap(file, dtype, "r", shape=shape, order=order)
+            return map_array(file, dtype, 0, shape, order)
     except OutputError:
         raise
     except OSError as error:
@@ -101,7 +84,7 @@ def changed(
     step = max(1, BLOCK // max(1, row))
     places = (slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step))
     if folder is not None and shape[0] * row >= LARGE:
-        return in_file(folder, _given_back(array, map(change, places)), shape, array.dtype)
+        return in_file(folder, map(change, places), shape, array.dtype)
     made = np.empty(shape, array.dtype)
     for place in places:
         made[place] = change(place)
@@ -119,19 +102,6 @@ def require_space(folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < n_bytes:
         raise OutputError(
-            f"{folder} has {free / 2**30:.3g} GiB free; expected {n_bytes / 2**30:.3g} for the patterns of the scan; "
+            f"{folder} has {free / 2**30:.3g} GiB free; expected {n_bytes / 2**30:.3g}; "
             "free some space or choose another folder"
         )
-
-
-def _given_back(array: NDArray[Any], parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    for part in parts:
-        yield part
-        give_back(array)
-
-
-def _map_of(array: NDArray[Any]) -> mmap.mmap | None:
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    return base if isinstance(base, mmap.mmap) else None

@@ -21,7 +21,7 @@ from ptycho.config.pretraining import PretrainingConfig, validate_pretraining
 logger = logging.getLogger(__name__)
 
 # Choices that a bundle makes, where the run starts from one and nobody chose otherwise.
-NETWORK = ("N", "architecture", "lean_width", "passes")
+NETWORK = ("N", "architecture", "lean_width", "lean_levels", "passes")
 # Choices that the verb makes itself.
 FILLED = ("output_dir", "from_bundle")
 # Of the choices of the machine these are read; the others are no flags here.

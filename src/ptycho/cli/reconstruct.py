@@ -112,6 +112,7 @@ def run(argv: Sequence[str]) -> int:
                 check=True,
                 watcher=Watchers(line, page),
                 here=here,
+                scratch=folder,
             )
         if not here.leads:
             return 0
@@ -167,6 +168,7 @@ def reconstruct_file(
     seed: int | None = None,
     watcher: Watcher = NOBODY,
     here: Launched = ALONE,
+    scratch: Path | None = None,
 ) -> Made:
     """Return what a trained network and likelihood iterations make of a scan.
 
@@ -182,6 +184,8 @@ def reconstruct_file(
         Who is told how it goes.
     here
         Which of the processes that share the work this one is; all return the same.
+    scratch
+        Folder for a canvas larger than memory, as `ptycho_torch.inference.reconstruct.reconstruct` has it.
 
     Raises
     ------
@@ -219,6 +223,7 @@ def reconstruct_file(
             check=check,
             watcher=watcher,
             world=world,
+            scratch=scratch,
         )
     return Made(result, scan, str(device), bundle.config, refinement)
 
@@ -227,11 +232,13 @@ def write_results(folder: Path, made: Made, facts: dict[str, Any], training: Map
     """Write the object, its self-check, pictures and report, and the facts."""
     result, check = made.result.final, made.result.check
     assert check is not None
+    # A canvas in fields is more than a page can hold: it shows the one that was checked.
+    shown = made.result.field or result
     result.write(folder / "reconstruction.npz")
     check.write(folder / "self_check.npz")
     save_amplitude(folder / "amplitude.png", result)
     save_phase(folder / "phase.png", result)
-    save_report(folder / "report.html", Report(made.scan, result, check, facts, training))
+    save_report(folder / "report.html", Report(made.scan, shown, check, facts, training))
     write_text(folder / "summary.json", json.dumps(facts, indent=2))
 
 
@@ -241,6 +248,20 @@ def _write_product(folder: Path, made: Made) -> None:
         write_reconstruction(folder / "product.h5", made.result.final)
     except DataError as reason:
         logger.info("no product.h5 for Ptychodus: %s", reason)
+
+
+def _field_of(result: "Result") -> dict[str, Any] | None:
+    """Return which part of a canvas that was solved in fields `self_check` and the report speak of; None for all."""
+    if result.field is None:
+        return None
+    height, width = result.field.object_.shape
+    of_height, of_width = result.final.object_.shape
+    return {
+        "n_positions": len(result.field.positions),
+        "shape": [height, width],
+        "origin": result.field.origin.tolist(),
+        "canvas": [of_height, of_width],
+    }
 
 
 def summary(
@@ -268,6 +289,7 @@ def summary(
         "held_out_deviance": result.held_out_deviance,
         "r_factor": result.r_factor,
         "self_check": result.check.as_dict() if result.check else None,
+        "field": _field_of(result),
         "iterations": result.iterations,
         "stopped_early": result.stopped_early,
         "refined": refined(made.refinement, result.final),

@@ -9,7 +9,7 @@ from ptycho.base.errors import ConfigError
 from ptycho.cli.folders import present
 from ptycho.cli.parsing import Given
 from ptycho.config.execution import PyTorchExecutionConfig
-from ptycho.config.files import Config, from_dict, load_yaml_config, to_dict
+from ptycho.config.files import Config, from_dict, kept_choices, load_yaml_config, to_dict
 from ptycho.config.training import TrainingConfig
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def resumed(
     ConfigError
         It can't be read, or a choice differs: with both values.
     """
-    kept = load_yaml_config(file)
+    kept = kept_choices(load_yaml_config(file))
     machine = kept.pop("execution", {})
     moved = {name: path for name, path in paths.items() if path is not None}
     config = given.config(TrainingConfig, moved, below=kept)

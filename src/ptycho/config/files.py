@@ -23,6 +23,8 @@ from ptycho.config.pretraining import PretrainingConfig
 from ptycho.config.reading import Reading
 from ptycho.config.training import TrainingConfig
 
+# Choices about the network that runs did not make before they could: what each was then.
+ONCE = {"lean_levels": "even"}
 LARGEST = 2**18  # bytes; a file with every choice and a comment on each has a tenth of it
 Config = ModelConfig | TrainingConfig | InferenceConfig | PretrainingConfig | PyTorchExecutionConfig | Reading
 C = TypeVar("C", bound=Config)
@@ -53,6 +55,18 @@ def from_dict(mapping: Mapping[str, Any], cls: type[C], source: str = "the confi
         A key that is no field (with the nearest one that is), a value of another type, or a missing value.
     """
     return cast(C, _build(mapping, cls, "", source))
+
+
+def kept_choices(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the choices that a run kept of its training, and beside them what was no choice when it was made.
+
+    Examples
+    --------
+    >>> kept_choices({"model": {"N": 128}})
+    {'model': {'lean_levels': 'even', 'N': 128}}
+    """
+    model = mapping.get("model", {})
+    return {**mapping, "model": ONCE | model if isinstance(model, dict) else model}
 
 
 def to_yaml(config: Config, execution: PyTorchExecutionConfig | None = None) -> str:

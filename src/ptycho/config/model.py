@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Architecture = Literal["lean", "unrolled", "cnn"]
+Levels = Literal["slim", "even"]
 
 
 @dataclass(slots=True)
@@ -30,7 +31,10 @@ class ModelConfig:
         object several times and sees the probe and what the patterns still ask for, so that it works behind another
         probe; "cnn": the plain convolutional network.
     lean_width
-        Channels of the first level of the "lean" and "unrolled" networks; at least 1.
+        Width w of the "lean" and "unrolled" networks; at least 1, best a multiple of 16.
+    lean_levels
+        Their channels at N/2, N/4 and N/8: "slim", w/2, w and 4w; "even", w, 2w and 4w, which costs three times
+        as much and is what runs from before there was a choice hold.
     passes
         How often the "unrolled" network goes over the object; at least 1.
     fno_modes
@@ -78,6 +82,7 @@ class ModelConfig:
     model_type: Literal["pinn", "supervised"] = "pinn"
     architecture: Architecture = "lean"
     lean_width: int = 32
+    lean_levels: Levels = "slim"
     passes: int = 3
     fno_modes: int = 12
     fno_width: int = 32

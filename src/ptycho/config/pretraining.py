@@ -7,7 +7,7 @@ from typing import Literal
 from ptycho.base.errors import ConfigError
 from ptycho.config.checks import literals, number, whole
 from ptycho.config.execution import PyTorchExecutionConfig, check_execution
-from ptycho.config.model import ModelConfig
+from ptycho.config.model import Levels, ModelConfig
 from ptycho.config.validate import validate_model
 
 
@@ -22,7 +22,9 @@ class PretrainingConfig:
     architecture
         "unrolled" sees the probe and works behind any; "lean" has to be tuned on the scan.
     lean_width
-        Channels of the first level of the network; at least 1.
+        Width w of the network; at least 1, best a multiple of 16.
+    lean_levels
+        Its channels at N/2, N/4 and N/8: "slim", w/2, w and 4w; "even", w, 2w and 4w.
     passes
         How often the "unrolled" network goes over the object; at least 1.
     steps
@@ -57,6 +59,7 @@ class PretrainingConfig:
     N: int = 64
     architecture: Literal["unrolled", "lean"] = "unrolled"
     lean_width: int = 32
+    lean_levels: Levels = "slim"
     passes: int = 3
     steps: int = 50_000
     minutes: float | None = None
@@ -75,7 +78,13 @@ class PretrainingConfig:
     @property
     def model(self) -> ModelConfig:
         """The network that these choices describe."""
-        return ModelConfig(N=self.N, architecture=self.architecture, lean_width=self.lean_width, passes=self.passes)
+        return ModelConfig(
+            N=self.N,
+            architecture=self.architecture,
+            lean_width=self.lean_width,
+            lean_levels=self.lean_levels,
+            passes=self.passes,
+        )
 
 
 def validate_pretraining(config: PretrainingConfig, execution: PyTorchExecutionConfig | None = None) -> None:

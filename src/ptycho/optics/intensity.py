@@ -10,8 +10,9 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from ptycho.base.arrays import Mask
-from ptycho.base.blocks import blocks, give_back
+from ptycho.base.blocks import blocks
 from ptycho.base.errors import DataError
+from ptycho.base.mapped import rows_of
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +118,7 @@ def _sample(patterns: NDArray[Any], mask: Mask) -> NDArray[np.float64]:
     """Return the positive values of frames spread over the scan, their number bounded."""
     n_frames = min(SAMPLE_FRAMES, max(1, SAMPLE_PIXELS // mask.size), len(patterns))
     frames = np.linspace(0, len(patterns) - 1, n_frames).astype(int)
-    values = np.concatenate([patterns[frame][mask] for frame in frames]).astype(np.float64)
-    give_back(patterns)
+    values = rows_of(patterns, frames)[:, mask].astype(np.float64)
     return values[values > 0]
 
 

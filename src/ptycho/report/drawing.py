@@ -68,11 +68,17 @@ def page(path: Path, width: float, height: float) -> Iterator["Figure"]:
 
 
 def draw_map(
-    axes: "Axes", values: Map, mask: Mask, origin: Float64[ndarray, "2"], colours: str, limits: Limits
+    axes: "Axes",
+    values: Map,
+    mask: Mask,
+    origin: Float64[ndarray, "2"],
+    colours: str,
+    limits: Limits,
+    step: int = 1,
 ) -> "AxesImage":
-    """Draw values on the pixels of the scan, y downwards, what the mask leaves out in grey."""
-    top, left = (float(start) - 0.5 for start in origin)
-    height, width = values.shape
+    """Draw values of every ``step``-th pixel of the scan, y downwards, what the mask leaves out in grey."""
+    top, left = (float(start) - step / 2 for start in origin)
+    height, width = (step * length for length in values.shape)
     image = axes.imshow(
         np.ma.masked_array(values, ~mask),
         cmap=colours,

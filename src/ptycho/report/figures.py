@@ -28,6 +28,7 @@ IMAGES = ("reconstructed_amplitude.png", "reconstructed_phase.png")
 MIN_COVERAGE = 0.1  # of the typical coverage, to be drawn
 RIM = 2  # px left out of the colour limits
 PICTURE = 5.0  # in, the longer side
+LONGEST_SIDE = 4096  # px that are drawn; of a larger object every second, third, ... one
 
 
 def save_images(
@@ -79,9 +80,9 @@ def save_amplitude(path: Path, reconstruction: Reconstruction) -> None:
     OutputError
         The file can't be written.
     """
-    mask, inner = seen(reconstruction)
-    amplitude = np.abs(reconstruction.object_)
-    _save_object(path, reconstruction, amplitude, mask, AMPLITUDE_COLOURS, robust_limits(amplitude, inner), "amplitude")
+    drawn = _Drawn(reconstruction)
+    amplitude = np.abs(drawn.reconstruction.object_)
+    _save_object(path, drawn, amplitude, AMPLITUDE_COLOURS, robust_limits(amplitude, drawn.inner), "amplitude")
 
 
 def save_phase(
@@ -105,15 +106,16 @@ def save_phase(
     OutputError
         The file can't be written.
     """
-    mask, inner = seen(reconstruction)
-    phase = np.angle(reconstruction.object_ * free_turn(reconstruction.object_, inner))
+    drawn = _Drawn(reconstruction)
+    object_, inner = drawn.reconstruction.object_, drawn.inner
+    phase = np.angle(object_ * free_turn(object_, inner))
     colours, (low, high) = phase_colours(phase, inner)
     if limits != (None, None):
         # A circle of colours makes sense over a whole turn only.
         colours = PHASE_COLOURS
         low, high = (given if given is not None else own for given, own in zip(limits, (low, high), strict=True))
         check_limits(low, high)
-    _save_object(path, reconstruction, phase, mask, colours, (low, high), "phase less its mean (rad)")
+    _save_object(path, drawn, phase, colours, (low, high), "phase less its mean (rad)")
 
 
 def check_limits(low: float | None, high: float | None) -> None:
@@ -139,18 +141,34 @@ def seen(reconstruction: Reconstruction) -> tuple[Mask, Mask]:
     return mask, inner if inner.any() else mask
 
 
-def _save_object(
-    path: Path, reconstruction: Reconstruction, values: Map, mask: Mask, colours: str, limits: Limits, label: str
-) -> None:
+class _Drawn:
+    """A reconstruction as it is drawn: of a large one some of its pixels, and some of its positions.
+
+    Parameters
+    ----------
+    whole
+        The reconstruction.
+    """
+
+    def __init__(self, whole: Reconstruction) -> None:
+        self.step = -(-max(whole.object_.shape) // LONGEST_SIDE)
+        self.n_positions = len(whole.positions)
+        self.reconstruction = whole if self.step == 1 else whole.thinned(self.step)
+        self.mask, self.inner = seen(self.reconstruction)
+
+
+def _save_object(path: Path, drawn: _Drawn, values: Map, colours: str, limits: Limits, label: str) -> None:
+    mask, step, reconstruction = drawn.mask, drawn.step, drawn.reconstruction
     box = bounding_box(mask, 0)
     height, width = values[box].shape
     inches = PICTURE / max(height, width)
-    origin = reconstruction.origin + np.array([box[0].start, box[1].start])
+    origin = reconstruction.origin + step * np.array([box[0].start, box[1].start])
     with page(path, 1.4 + max(inches * width, 1.5), 0.8 + max(inches * height, 1.5)) as figure:
         axes = figure.subplots()
-        image = draw_map(axes, values[box], mask[box], origin, colours, limits)
+        image = draw_map(axes, values[box], mask[box], origin, colours, limits, step)
         y, x = reconstruction.positions.T
         axes.scatter(x, y, s=2.5, c="tab:red", alpha=0.6, linewidths=0, zorder=2)
         axes.set(xlabel="x (px)", ylabel="y (px)")
-        axes.set_title(f"{len(y)} scan positions in red", loc="left", fontsize=8, color="0.35")
+        some = "" if step == 1 else ", some of them"
+        axes.set_title(f"{drawn.n_positions} scan positions{some} in red", loc="left", fontsize=8, color="0.35")
         colour_bar(figure, axes, image, label)

@@ -16,11 +16,13 @@ class Step:
     """The patterns of a step, by index, and the sides (height, width) px of the canvas of each of its regions.
 
     The sides are known where the step is drawn: a GPU that had to tell them would keep the processor waiting. Without
-    them they are read from the positions.
+    them they are read from the positions. ``then`` are the patterns of the next step, which a scan that lies in a file
+    reads meanwhile; they stay where the processor sees them.
     """
 
     groups: Int64[Tensor, "region member"]
     sides: Sides | None = None
+    then: Int64[Tensor, " next"] | None = None
 
     def to(self, device: torch.device) -> "Step":
         """Return it on another device, without waiting for the copy where it comes from page-locked memory."""
@@ -50,4 +52,4 @@ class Batch:
 
 def gather(scan: Scan, step: Step) -> Batch:
     """Return the batch of the patterns of a step."""
-    return Batch(scan.counts(step.groups.reshape(-1)), scan.positions[step.groups], scan.mask, step.sides)
+    return Batch(scan.counts(step.groups.reshape(-1), step.then), scan.positions[step.groups], scan.mask, step.sides)

@@ -9,15 +9,13 @@ from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
-from ptycho.base.blocks import blocks, is_mapped
+from ptycho.base.mapped import is_mapped
 from ptycho_torch.data.stored import StoredPatterns
 from ptycho_torch.data.thinning import Thinning
 
 # CUDA gathers no unsigned integers of more than one byte: their bits travel as signed ones.
 TRAVELS_AS = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 ALL = slice(None)
-# Share of the free memory of a device that patterns may fill; larger ones stay where they are and travel step by step.
-FITS = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,17 +52,35 @@ class Scan:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def counts(self, indices: Int64[Tensor, " patch"] | slice) -> Float32[Tensor, "patch y x"]:
-        """Return patterns in counts, zero where the detector can't be trusted."""
-        patterns = _gathered(self.patterns, indices).to(torch.float32)
+    def counts(
+        self, indices: Int64[Tensor, " patch"] | slice, then: Int64[Tensor, " next"] | None = None
+    ) -> Float32[Tensor, "patch y x"]:
+        """Return patterns in counts, zero where the detector can't be trusted.
+
+        ``then`` are those that will be asked for next: where they lie in a file they are read meanwhile.
+
+        Raises
+        ------
+        DataError
+            The file of the patterns can't be read any more.
+        """
+        patterns = _gathered(self.patterns, indices, then).to(torch.float32)
         counts = patterns if self.count_scale is None else (self.count_scale * patterns).square()
         return torch.where(self.mask, counts, 0)
+
+    def part(self, frames: Int64[Tensor, " frame"]) -> "Scan":
+        """Return the scan of some frames; those that are stored come to a GPU where they fit."""
+        patterns = self.patterns
+        there = patterns.part(frames) if isinstance(patterns, StoredPatterns) else _gathered(patterns, frames, None)
+        return replace(self, patterns=there, positions=self.positions[frames])
 
     def middle(self, size: int) -> "Scan":
         """Return what the middle of the detector saw, ``size`` px wide; the positions are the same."""
         first = self.size // 2 - size // 2
         rows = columns = slice(first, first + size)
-        return replace(self, patterns=self.patterns[:, rows, columns], mask=self.mask[rows, columns])
+        stored = isinstance(self.patterns, StoredPatterns)
+        patterns = self.patterns.middle(rows, columns) if stored else self.patterns[:, rows, columns]
+        return replace(self, patterns=patterns, mask=self.mask[rows, columns])
 
     def split(
         self, fraction: float, frames: Int64[Tensor, " frame"] | slice = ALL, seed: int = 0
@@ -91,15 +107,10 @@ def _patterns(patterns: Shaped[np.ndarray, "position y x"], device: torch.device
             # Patterns may be in memory that can't be written to, and nothing here does.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return torch.as_tensor(np.ascontiguousarray(patterns, native))
-    if device.type == "cuda" and patterns.nbytes > FITS * torch.cuda.mem_get_info(device)[0]:
-        return StoredPatterns(patterns, device)
-    there = torch.empty(patterns.shape, dtype=torch.from_numpy(np.empty(0, native)).dtype, device=device)
-    for rows, block in blocks(patterns):
-        there[rows] = torch.from_numpy(block.astype(native)).to(device)
-    return there
+    return StoredPatterns(patterns, device).brought()
 
 
-def _gathered(patterns: Tensor | StoredPatterns, indices: Tensor | slice) -> Tensor:
+def _gathered(patterns: Tensor | StoredPatterns, indices: Tensor | slice, then: Tensor | None) -> Tensor:
     if isinstance(patterns, StoredPatterns):
-        return patterns.at(indices)
+        return patterns.at(indices, then)
     return patterns.view(TRAVELS_AS.get(patterns.dtype, patterns.dtype))[indices].view(patterns.dtype)

@@ -1,5 +1,6 @@
 """One measurement made two: a network that sees the first and is judged by the second learns no noise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,3 +34,35 @@ class Thinning:
         whole = counts.round()
         second = torch.binomial(whole, torch.full_like(whole, self.share), generator=self.rng)
         return whole - second, second
+
+
+class RegionThinning:
+    """Splits the counts of every region of a step by draws of its own: they are the same whichever process makes them.
+
+    Parameters
+    ----------
+    share
+        As for `Thinning`.
+    device
+        Where the counts are.
+    """
+
+    def __init__(self, share: float, device: torch.device) -> None:
+        self.share = share
+        self.draws: list[torch.Generator] = []
+        self._device = device
+        self._n_regions = 0
+
+    def seed(self, seeds: Sequence[int]) -> None:
+        """Say what is drawn next for each region of a step."""
+        self._n_regions = len(seeds)
+        while len(self.draws) < self._n_regions:
+            self.draws.append(torch.Generator(self._device))
+        for rng, seed in zip(self.draws, seeds, strict=False):
+            rng.manual_seed(seed)
+
+    def __call__(self, counts: Counts) -> tuple[Counts, Counts]:
+        """Return n_1 and n_2 for the counts of all regions that were seeded, each with as many patterns."""
+        regions = zip(counts.tensor_split(self._n_regions), self.draws, strict=False)
+        first, second = zip(*(Thinning(self.share, rng)(region) for region, rng in regions), strict=True)
+        return torch.cat(first), torch.cat(second)

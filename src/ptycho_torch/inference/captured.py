@@ -45,8 +45,8 @@ class Captured:
         with torch.cuda.graph(self._graph):
             one_pass(self._groups)
 
-    def __call__(self, groups: Int64[Tensor, "group member"]) -> None:
-        """Do the pass with as many groups, or with fewer."""
+    def __call__(self, groups: Int64[Tensor, "group member"], _then: Tensor | None = None) -> None:
+        """Do the pass with as many groups, or with fewer; what comes next lies on the GPU as well."""
         self._groups[: len(groups)].copy_(groups)
         self._groups[len(groups) :].fill_(self._nobody)
         self._graph.replay()

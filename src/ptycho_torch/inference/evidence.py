@@ -49,7 +49,7 @@ def evidence(likelihood: Likelihood, at: Estimate) -> Evidence:
     information = torch.zeros(likelihood.object_shape, device=at.object_.device)
     for chunk, probes, _, field in likelihood.fields(at):
         expected = likelihood.expected(at, field)
-        deviance = (poisson_deviance(expected, likelihood.scan.counts(chunk.frames)) * mask).sum(
+        deviance = (poisson_deviance(expected, likelihood.scan.counts(chunk.frames, chunk.then)) * mask).sum(
             (1, 2), dtype=torch.float64
         )
         mean, variance = ((moment * mask).sum((1, 2), dtype=torch.float64) for moment in table(expected))

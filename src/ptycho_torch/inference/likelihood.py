@@ -57,12 +57,13 @@ class Value:
 class Chunk:
     """Some frames: their rows among those that take part, their numbers in the scan, and where their patches lie.
 
-    The operators are made when they are needed: those of all frames would fill the memory.
+    ``then`` are those of the next chunk. Operators are made when they are needed: all of them would fill the memory.
     """
 
     rows: slice
     frames: Int64[Tensor, " frame"]
     placement: Placement
+    then: Int64[Tensor, " next"] | None
 
     @property
     def look(self) -> PatchesAt:
@@ -168,8 +169,10 @@ class Likelihood:
         self.chunks = []
         own = self._own
         for start in range(own.start, own.stop, n_frames):
-            rows = slice(start, min(start + n_frames, own.stop))
-            self.chunks.append(Chunk(rows, self.frames[rows], placement.part(self.frames[rows])))
+            stop = min(start + n_frames, own.stop)
+            rows, then = slice(start, stop), slice(stop, min(stop + n_frames, own.stop))
+            following = self.frames[then] if stop < own.stop else None
+            self.chunks.append(Chunk(rows, self.frames[rows], placement.part(self.frames[rows]), following))
 
     def _copy(self) -> "Likelihood":
         """Return a copy that counts its pixels anew."""
@@ -265,7 +268,7 @@ class Likelihood:
         for chunk, field, add_back in seen:
             # Bits become numbers once: an operation on both would do it every time.
             used = self.used(chunk.rows).to(torch.float32)
-            parts, measured = torch.view_as_real(field), self.scan.counts(chunk.frames)
+            parts, measured = torch.view_as_real(field), self.scan.counts(chunk.frames, chunk.then)
             told, deviance, residual = self.judge(parts, haze, measured, mask, used)
             sums[:4] += told
             if len(outside):
@@ -299,7 +302,7 @@ class Likelihood:
     def probe_gradients(self, at: Estimate) -> Iterator[Complex64[Tensor, "patch mode y x"]]:
         """Yield, chunk by chunk, what every frame alone says of the probe: gradients with respect to its modes."""
         for chunk, probes, patches, field in self.fields(at):
-            _, slope = tempered_deviance(self.expected(at, field), self.scan.counts(chunk.frames))
+            _, slope = tempered_deviance(self.expected(at, field), self.scan.counts(chunk.frames, chunk.then))
             back = self.far_field.adjoint(2 * (slope * self.used(chunk.rows))[:, None] * field)
             yield torch.fft.ifft2(probes.at_home(torch.fft.fft2(patches.conj()[:, None] * back)))
 
@@ -331,7 +334,7 @@ class Likelihood:
         """Return the deviance of every frame that takes part, summed over the pixels that do."""
         found = torch.empty(len(self.frames), dtype=torch.float64, device=self.frames.device)
         for chunk, _, _, field in self.fields(at):
-            deviance = poisson_deviance(self.expected(at, field), self.scan.counts(chunk.frames))
+            deviance = poisson_deviance(self.expected(at, field), self.scan.counts(chunk.frames, chunk.then))
             found[chunk.rows] = (deviance * self.used(chunk.rows)).sum(dim=(1, 2), dtype=torch.float64)
         return self.world.gather(found[self._own], len(self.frames))
 
@@ -339,7 +342,7 @@ class Likelihood:
         """Return counts measured over counts expected, the scale of the expected counts that is most likely."""
         sums = torch.zeros(2, dtype=torch.float64, device=self.frames.device)
         for chunk, _, _, field in self.fields(at):
-            sums += flux_sums(self.scan.counts(chunk.frames), self.expected(at, field) * self.scan.mask)
+            sums += flux_sums(self.scan.counts(chunk.frames, chunk.then), self.expected(at, field) * self.scan.mask)
         return flux_ratio(self.world.sum(sums))
 
     def light(self, at: Estimate) -> Float32[Tensor, "height width"]:

@@ -115,7 +115,7 @@ class Fisher:
         """
         found = torch.zeros((2, *self.likelihood.object_shape), dtype=torch.complex64, device=self.light.device)
         for chunk, probes, _, field in self.likelihood.fields(self.at):
-            counts = self.likelihood.scan.counts(chunk.frames)
+            counts = self.likelihood.scan.counts(chunk.frames, chunk.then)
             noise = counts.sqrt() * torch.randn(counts.shape, generator=generator, device=counts.device)
             weight = self._weight(chunk.rows, field)
             for sums, change in zip(found, (self.likelihood.expected(self.at, field) - counts, noise), strict=True):

@@ -37,7 +37,7 @@ def dark_counts(likelihood: Likelihood) -> Tensor:
     """Return the mean counts that all but the darkest of the trusted pixels exceed."""
     total = torch.zeros(likelihood.scan.mask.shape, device=likelihood.frames.device)
     for chunk in likelihood.chunks:
-        total += likelihood.scan.counts(chunk.frames).sum(dim=0)
+        total += likelihood.scan.counts(chunk.frames, chunk.then).sum(dim=0)
     likelihood.world.sum(total)
     return (total / len(likelihood.frames))[likelihood.scan.mask].quantile(DARK)
 

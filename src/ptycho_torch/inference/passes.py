@@ -107,7 +107,7 @@ def _step(likelihood: Likelihood, at: Estimate, probe_free: bool, sums: Tensor, 
     light = torch.zeros(at.object_.shape, device=at.object_.device)
     seen = torch.zeros(at.probe.shape[1:], device=at.probe.device)
     for chunk, probes, patches, field in likelihood.fields(at):
-        root = likelihood.scan.counts(chunk.frames).sqrt()
+        root = likelihood.scan.counts(chunk.frames, chunk.then).sqrt()
         expected = (likelihood.expected(at, field) * likelihood.scan.mask).sqrt()
         sums += torch.stack([(expected - root).abs().sum(), root.sum()])
         used = likelihood.used(chunk.rows)

@@ -1,6 +1,7 @@
 """From patterns to the stitched object, in batches."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -95,13 +96,13 @@ def summed_patches(
     batch_size = max(1, min(batch_size, len(groups)))
     compiled = groups.device.type == "cuda" and groups.numel() * scan.size**2 >= COMPILED_FROM
     one_pass = Pass(pinn, scan, placement, times_seen, flux=flux, precision=precision, compiled=compiled)
-    add: Callable[[Tensor], None] = one_pass
+    add: Callable[[Tensor, Tensor | None], None] = one_pass
     if one_pass.capturable and len(groups) >= CAPTURED_FROM * batch_size:
         add = Captured(one_pass, (batch_size, groups.shape[1]), one_pass.nobody, groups.device)
     stage = Stage(watcher, "prediction", len(groups), measure="", unit="patterns")
     done = 0
-    for some in groups.split(batch_size):
-        add(some)
+    for some, then in _with_next(groups.split(batch_size)):
+        add(some, then)
         done += len(some)
         stage.advance(done, some.numel())
         if watcher.wants_picture:
@@ -170,10 +171,11 @@ class Pass:
         return self._sums[:, : self._height]
 
     @torch.no_grad()
-    def __call__(self, groups: Int64[Tensor, "group member"]) -> None:
-        """Add what the network says of groups."""
+    def __call__(self, groups: Int64[Tensor, "group member"], then: Int64[Tensor, "next member"] | None = None) -> None:
+        """Add what the network says of groups; patterns of those that come next are read meanwhile."""
         members = groups.reshape(-1)
-        amplitude = self.scan.counts(members.clamp_max(self.nobody - 1)).sqrt() * self._scale
+        coming = None if then is None else then.reshape(-1)
+        amplitude = self.scan.counts(members.clamp_max(self.nobody - 1), coming).sqrt() * self._scale
         images = self._pinn.images(amplitude, self._project)
         with self._autocast():
             patches = self._network(images).reshape(amplitude.shape)
@@ -200,8 +202,8 @@ def _sums_of_passes(
 
     def total(says: Callable[[Frames], Tensor], dtype: torch.dtype = torch.complex64) -> Tensor:
         summed = torch.zeros(placement.object_shape, dtype=dtype, device=members.device)
-        for some in members.split(batch_size):
-            frames = Frames.of(scan.counts(some) / flux, placement.part(some), pinn.probe, scan.mask)
+        for some, then in _with_next(members.split(batch_size)):
+            frames = Frames.of(scan.counts(some, then) / flux, placement.part(some), pinn.probe, scan.mask)
             frames.look.add_to(summed, says(frames))
         return world.sum(summed)
 
@@ -216,6 +218,11 @@ def _sums_of_passes(
         if watcher.wants_picture:
             show(watcher, canvas, coverage)
     return torch.stack([lit, light.to(torch.complex64)])
+
+
+def _with_next(parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield every part and the one after it, None after the last."""
+    return itertools.zip_longest(parts, parts[1:])
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ ROUNDED = 0.3
 DIM = 1e-2
 # Differences between neighbouring pixels that an object has of itself, as a share of its size: a prior that no longer
 # knows noise from these grows no stronger.
-OWN = 6e-3
+OWN = 1.5e-2
 
 
 @runtime_checkable
@@ -44,7 +44,7 @@ class TotalVariation:
     Flat areas are preferred and an edge costs what it is high, not its square, so that it stays sharp (DOI
     10.1016/0167-2789(92)90242-F, with a rounded tip). The shot noise of a pixel is about 1 / sqrt(2 light): with the
     weight w = strength sqrt(light) one strength has the same effect on the image, measured in its noise, at any dose
-    and wherever the light is uneven. It ends at w = strength / (0.006 size), what an object whose own differences have
+    and wherever the light is uneven. It ends at w = strength / (0.015 size), what an object whose own differences have
     such a mean is worth (a Laplace distribution): so many photons know these, and are taken at their word.
 
     Attributes

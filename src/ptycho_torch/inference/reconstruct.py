@@ -1,6 +1,8 @@
 """From a trained network and a scan to the object."""
 
 import logging
+import math
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,10 +15,10 @@ from ptycho.config.execution import Deterministic, Precision
 from ptycho.config.refinement import Refinement
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.arithmetic import autocast, repeatable
+from ptycho_torch.inference.fields import ONE_PIECE, finish, in_fields
 from ptycho_torch.inference.refine import refine
-from ptycho_torch.inference.result import Clock, Result, reconstruction_of
+from ptycho_torch.inference.result import Clock, Result, iterations_of, reconstruction_of
 from ptycho_torch.inference.search import margin
-from ptycho_torch.inference.self_check import self_check
 from ptycho_torch.inference.solve import Solver
 from ptycho_torch.inference.truth import true_estimate
 from ptycho_torch.physics.forward import place_on_canvas
@@ -49,6 +51,7 @@ def reconstruct(
     deterministic: Deterministic = False,
     watcher: Watcher = NOBODY,
     world: World = ALONE,
+    scratch: Path | None = None,
 ) -> Result:
     """Stitch what the network predicts for every pattern of a scan, then let likelihood iterations finish it.
 
@@ -80,13 +83,17 @@ def reconstruct(
         Who is told how it goes.
     world
         The processes that share the work, each with the whole scan on a device of its own; all return the same.
+    scratch
+        Folder for a canvas of more than `ONE_PIECE` pixels, which is solved in fields (`in_fields`); it lies there in
+        files that go with it. None to have it in memory.
 
     Raises
     ------
     DataError
         The scan has another pattern size than the network, or too few frames for so many processes.
     ConfigError
-        The scan has fewer positions than a group, or there is no such precision.
+        The scan has fewer positions than a group, there is no such precision, or its canvas is solved in fields, which
+        a choice does not allow.
     """
     check_size(pinn, acquisition)
     check_shares(acquisition, world)
@@ -103,13 +110,10 @@ def reconstruct(
         solver = Solver(
             pinn, scan, placement, flux, batch_size, n_neighbours, refinement, watcher, precision=precision, world=world
         )
-        every = torch.arange(len(scan), device=device)
-        sums, halves = solver.sums_with_halves(every, wanted=check)
-        clock.lap("predict and stitch")
-        solved = solver.solve(sums, every)
-        clock.lap("refine")
-        value = solver.likelihood(every, solved.placement)(solved.end)
-        clock.lap("judge")
+        if math.prod(placement.object_shape) > ONE_PIECE:
+            return in_fields(solver, acquisition, origin, clock, check=check, folder=scratch)
+        done = finish(solver, clock, check=check)
+        solved, value = done.solved, done.value
         return Result(
             reconstruction_of(solved.start, solved.start_light, origin, acquisition, {}, placement),
             reconstruction_of(solved.end, solved.light, origin, acquisition, solved.history, placement),
@@ -117,11 +121,11 @@ def reconstruct(
             solved.held_out_deviance,
             value.r_factor,
             clock.seconds,
-            iterations=max(0, len(solved.history.get("deviance", [])) - 1 - refinement.approaches),
+            iterations=iterations_of(solved.history, refinement),
             stopped_early=solved.stopped_early,
             network_weight=solved.network_weight,
             network_kept=solved.network_kept,
-            check=self_check(solver, solved, every, halves) if check else None,
+            check=done.check,
         )
 
 

@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.assembly.reconstruction import Reconstruction
+from ptycho.config.refinement import Refinement
 from ptycho.metrics.self_check import SelfCheck
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.physics.forward import NO_LIGHT, Placement
+
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Result:
         object better for them: ``final`` is ``stitched``.
     check
         What the result says of itself, where that was asked for.
+    field
+        Where the canvas was solved in fields: the one in the middle, which ``check`` and the history speak of, while
+        deviances and R-factor are means over all of them. None for a canvas in one piece.
     """
 
     stitched: Reconstruction
@@ -55,6 +62,7 @@ class Result:
     network_weight: float
     network_kept: bool
     check: SelfCheck | None = None
+    field: Reconstruction | None = None
 
 
 class Clock:
@@ -70,7 +78,7 @@ class Clock:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         now = time.perf_counter()
-        self.seconds[stage] = now - self._last
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now
 
 
@@ -81,6 +89,7 @@ def reconstruction_of(
     acquisition: Acquisition,
     history: dict[str, list[float]],
     placement: Placement,
+    frames: Int64[np.ndarray, " frame"] | slice = ALL,
 ) -> Reconstruction:
     """Return an estimate as what is written of a scan.
 
@@ -89,7 +98,10 @@ def reconstruction_of(
     coverage, origin, placement
         Light on the canvas, counts; position (y, x) of its first pixel, px; and where the scan says that its patches
         lie on it.
+    frames
+        Those of the acquisition that the estimate is of.
     """
+    positions = acquisition.positions[frames]
     moved = None if at.positions is None else (at.positions - placement.positions).cpu().numpy()
     drift = np.zeros(2) if moved is None else moved.mean(axis=0)
     seen = coverage > NO_LIGHT * coverage.amax()
@@ -100,16 +112,21 @@ def reconstruction_of(
         # Frames that all move together with the object count the same: only their differences are known.
         origin=origin.cpu().numpy().astype(np.float64) - drift,
         probe=at.probe.cpu().numpy(),
-        positions=acquisition.positions,
+        positions=positions,
         history=history,
         geometry=acquisition.geometry,
-        indexes=acquisition.indexes,
-        corrected_positions=None if moved is None else acquisition.positions + (moved - drift),
+        indexes=None if acquisition.indexes is None else acquisition.indexes[frames],
+        corrected_positions=None if moved is None else positions + (moved - drift),
         flux=_array(None if at.gain is None else at.gain.square()),
         background=None if at.haze is None else float(at.haze.square()),
         variations=_array(at.variations),
         variation_weights=_array(at.weights),
     )
+
+
+def iterations_of(history: dict[str, list[float]], refinement: Refinement) -> int:
+    """Return how many iterations the curves of a refinement tell of."""
+    return max(0, len(history.get("deviance", [])) - 1 - refinement.approaches)
 
 
 def _array(part: Tensor | None) -> NDArray[Any] | None:

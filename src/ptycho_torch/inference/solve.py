@@ -45,7 +45,8 @@ class Solved:
     """The stitched estimate and the last one, the light on the canvas of each, and how it came about.
 
     ``placement`` says where the patches of the last one are cut; ``network_weight`` how much the prior relied on the
-    first one; ``network_kept`` that the iterations made nothing better, so that both are the same;
+    first one; ``network_kept`` that the iterations made nothing better, so that both are the same; ``scale`` by what
+    factor the network's object was brought to the counts;
     ``held_out_deviance`` is that of the last one, None where nothing was fitted.
     """
 
@@ -59,6 +60,7 @@ class Solved:
     stopped_early: bool = False
     network_weight: float = 0.0
     network_kept: bool = False
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,9 @@ class Solver:
         As `ptycho_torch.inference.reconstruct.reconstruct` has them.
     known
         An estimate whose positions, flux, background and variations hold; None where there is none.
+    common, scale
+        An estimate of other frames of the scan whose probe and background hold, and the factor that brings the
+        network's object to the counts; None where these frames say it.
     network_weight
         0: the object shall be flat but for edges; above: its difference from what the network says shall be, with
         this factor on the strength of the prior.
@@ -91,6 +96,8 @@ class Solver:
     refinement: Refinement
     watcher: Watcher = NOBODY
     known: Estimate | None = None
+    common: Estimate | None = None
+    scale: float | None = None
     network_weight: float = 0.0
     precision: Precision = "32-true"
     world: World = ALONE
@@ -135,8 +142,9 @@ class Solver:
         how much weight it has in the prior, or whether the iterations are dismissed altogether.
         """
         done = self._iterated(sums, frames)
-        # What is known already was found by a whole reconstruction, and so was how far the network is trusted.
-        if not self.refinement.works or self.known is not None or self._beyond_doubt(done, frames):
+        # What is known or common was found by another reconstruction, and so was how far the network is trusted.
+        informed = self.known is not None or self.common is not None
+        if not self.refinement.works or informed or self._beyond_doubt(done, frames):
             return done
         weight = self._judged(frames)
         if weight is None:
@@ -148,15 +156,19 @@ class Solver:
     def _begun(self, sums: Sums, frames: Frames) -> Solved:
         object_, coverage = divide(*sums)
         probe = self.pinn.probe.detach() * self.light_scale**0.5
-        flux = self.likelihood(frames, self.placement).flux(Estimate(object_, probe))
-        start = Estimate(object_ * flux**0.5, probe)
+        scale = self.scale
+        if scale is None:
+            scale = self.likelihood(frames, self.placement).flux(Estimate(object_, probe)) ** 0.5
+        start = Estimate(object_ * scale, probe)
         begun = start
+        if self.common is not None:
+            begun = replace(start, probe=self.common.probe, haze=self.common.haze)
         if self.known is not None:
             begun = replace(self.known, object_=start.object_, probe=probe)
         elif self.refinement.positions is not None:
-            begun = replace(start, positions=self.placement.positions)
+            begun = replace(begun, positions=self.placement.positions)
         light = coverage * self.light_scale
-        return Solved(start, light, begun, light, self.placement)
+        return Solved(start, light, begun, light, self.placement, scale=scale)
 
     def _iterated(self, sums: Sums, frames: Frames) -> Solved:
         begun = self._begun(sums, frames)

@@ -4,7 +4,7 @@ from jaxtyping import Complex64, Float
 from torch import Tensor
 
 from ptycho_torch.networks.heads import amplitude_and_phase, polar
-from ptycho_torch.networks.unet import ResidualUNet
+from ptycho_torch.networks.unet import ResidualUNet, Widths
 
 
 class Lean(ResidualUNet):
@@ -15,14 +15,14 @@ class Lean(ResidualUNet):
 
     Parameters
     ----------
-    size, width, mixers
+    size, widths, mixers
         Those of `ResidualUNet`.
     channels
         Patterns that the network sees at once, and patches that it gives (1, or gridsize^2 for groups).
     """
 
-    def __init__(self, size: int, channels: int = 1, width: int = 32, mixers: int = 1) -> None:
-        super().__init__(size, 2 * channels, 2 * channels, width, mixers)
+    def __init__(self, size: int, channels: int, widths: Widths, mixers: int = 1) -> None:
+        super().__init__(size, 2 * channels, 2 * channels, widths, mixers)
 
     def forward(self, x: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
         """Return one complex patch for every pattern."""

@@ -8,6 +8,7 @@ from torch import nn
 
 from ptycho_torch.networks.cnn import Cnn
 from ptycho_torch.networks.lean import Lean
+from ptycho_torch.networks.unet import level_widths
 from ptycho_torch.networks.unrolled import Unrolled
 
 
@@ -18,6 +19,7 @@ class NetworkChoices:
     size: int
     channels: int = 1
     lean_width: int = 32
+    lean_levels: str = "slim"
     filter_scale: int = 2
     amplitude_activation: str = "sigmoid"
     pad_object: bool = True
@@ -38,11 +40,11 @@ class Kind:
 
 
 def _lean(choices: NetworkChoices) -> nn.Module:
-    return Lean(choices.size, choices.channels, choices.lean_width)
+    return Lean(choices.size, choices.channels, level_widths(choices.lean_width, choices.lean_levels))
 
 
 def _unrolled(choices: NetworkChoices) -> nn.Module:
-    return Unrolled(choices.size, choices.lean_width)
+    return Unrolled(choices.size, level_widths(choices.lean_width, choices.lean_levels))
 
 
 def _cnn(choices: NetworkChoices) -> nn.Module:

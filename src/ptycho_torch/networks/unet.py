@@ -9,13 +9,30 @@ from torch.nn import functional
 
 from ptycho_torch.networks.blocks import GlobalMixing, ResidualBlock, Upsample
 
+Widths = tuple[int, int, int]
+# Channels at N/2, N/4 and N/8 in units of w / 2. What the fine levels cost the most of is arithmetic and traffic; what
+# they need the least of is channels. "even" is what bundles from before there was a choice hold.
+LEVELS: dict[str, Widths] = {"slim": (1, 2, 8), "even": (2, 4, 8)}
+
+
+def level_widths(width: int, levels: str) -> Widths:
+    """Return the channels of the three levels for a width w, best a multiple of 16.
+
+    Examples
+    --------
+    >>> level_widths(32, "slim")
+    (16, 32, 128)
+    """
+    fine, middle, coarse = (max(1, halves * width // 2) for halves in LEVELS[levels])
+    return fine, middle, coarse
+
 
 class ResidualUNet(nn.Module, ABC):
     """Real images (batch, channel, N, N) to others of the same pixels; what they mean is said by those who inherit.
 
-    Pixel-unshuffle stem at N/2, two stride-2 levels (widths w, 2w, 4w) with one residual block each, self-attention
-    with learned positions on the N/8 grid, skips, pixel-shuffle on the way up, no normalisation in the convolutions.
-    The depth does not depend on N; the positions do. What it says is nearly zero at first.
+    Pixel-unshuffle stem at N/2, two stride-2 levels with one residual block each, self-attention with learned positions
+    on the N/8 grid, skips, pixel-shuffle on the way up, no normalisation in the convolutions. The depth does not depend
+    on N; the positions do. What it says is nearly zero at first.
 
     Parameters
     ----------
@@ -23,26 +40,27 @@ class ResidualUNet(nn.Module, ABC):
         Side N of a pattern, px; a multiple of 8.
     n_seen, n_said
         Channels in and out.
-    width
-        Channels w at N/2; a multiple of 8.
+    widths
+        Channels at N/2, N/4 and N/8, see `level_widths`; the last a multiple of the four heads of the attention.
     mixers
         Number of self-attention blocks.
     """
 
-    def __init__(self, size: int, n_seen: int, n_said: int, width: int = 32, mixers: int = 1) -> None:
+    def __init__(self, size: int, n_seen: int, n_said: int, widths: Widths, mixers: int = 1) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(4 * n_seen, width, 3, padding=1)
-        self.fine = ResidualBlock(width)
-        self.down_middle = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
-        self.middle = ResidualBlock(2 * width)
-        self.down_coarse = nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1)
-        self.places = nn.Parameter(torch.empty(1, (size // 8) ** 2, 4 * width))
-        self.mixing = nn.Sequential(*(GlobalMixing(4 * width, heads=4) for _ in range(mixers)))
-        self.up_middle = Upsample(4 * width, 2 * width)
-        self.middle_up = ResidualBlock(2 * width)
-        self.up_fine = Upsample(2 * width, width)
-        self.fine_up = ResidualBlock(width)
-        self.head = Upsample(width, n_said, kernel=3)
+        fine, middle, coarse = widths
+        self.stem = nn.Conv2d(4 * n_seen, fine, 3, padding=1)
+        self.fine = ResidualBlock(fine)
+        self.down_middle = nn.Conv2d(fine, middle, 3, stride=2, padding=1)
+        self.middle = ResidualBlock(middle)
+        self.down_coarse = nn.Conv2d(middle, coarse, 3, stride=2, padding=1)
+        self.places = nn.Parameter(torch.empty(1, (size // 8) ** 2, coarse))
+        self.mixing = nn.Sequential(*(GlobalMixing(coarse, heads=4) for _ in range(mixers)))
+        self.up_middle = Upsample(coarse, middle)
+        self.middle_up = ResidualBlock(middle)
+        self.up_fine = Upsample(middle, fine)
+        self.fine_up = ResidualBlock(fine)
+        self.head = Upsample(fine, n_said, kernel=3)
         # Not normal_: on the meta device, where bundles are checked, it opens a compiler for seconds.
         nn.init.trunc_normal_(self.places, std=0.02)
         nn.init.trunc_normal_(self.head.spread.weight, std=1e-3)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Complex64, Float
 from torch import Tensor, nn
 
-from ptycho_torch.networks.unet import ResidualUNet
+from ptycho_torch.networks.unet import ResidualUNet, Widths
 
 # Real images that a pass sees: patch (2), step it asks for (2), step that all ask for (2), light, dose.
 N_SEEN = 8
@@ -20,12 +20,12 @@ class Unrolled(ResidualUNet):
 
     Parameters
     ----------
-    size, width, mixers
+    size, widths, mixers
         Those of `ResidualUNet`.
     """
 
-    def __init__(self, size: int, width: int = 32, mixers: int = 1) -> None:
-        super().__init__(size, N_SEEN, 2, width, mixers)
+    def __init__(self, size: int, widths: Widths, mixers: int = 1) -> None:
+        super().__init__(size, N_SEEN, 2, widths, mixers)
         self.step = nn.Parameter(torch.ones(()))
 
     def forward(self, x: Float[Tensor, "batch seen y x"]) -> Complex64[Tensor, "batch 1 y x"]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import BundleError, BundleNotFoundError, ConfigError
 from ptycho.base.printable import listed
-from ptycho.config.files import from_dict, to_dict
+from ptycho.config.files import from_dict, kept_choices, to_dict
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_training
@@ -39,6 +39,7 @@ SHAPING = (
     "gridsize",
     "architecture",
     "lean_width",
+    "lean_levels",
     "n_filters_scale",
     "amp_activation",
     "pad_object",
@@ -105,7 +106,7 @@ def read_bundle(path: Path) -> Bundle:
         choices = json.loads(raw["config.json"])
         if not isinstance(choices, dict):
             raise ValueError("config.json holds no choices by name")
-        config = from_dict(choices, TrainingConfig, where)
+        config = from_dict(kept_choices(choices), TrainingConfig, where)
         validate_training(config)
         return Bundle(_restore(config, tensors_from_bytes(raw["weights.safetensors"])), config, manifest)
     except (SafetensorError, ValueError, LookupError, RuntimeError) as error:

@@ -1,7 +1,7 @@
 """From the sample to the far field."""
 
 import torch
-from jaxtyping import Complex
+from jaxtyping import Complex, Complex128
 from torch import Tensor
 
 from ptycho_torch.physics.operator import LinearOperator
@@ -24,8 +24,10 @@ def centring(like: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "y x"]:
 
     It costs a fraction of moving the quarters of the pattern about, which is as much work as the transform itself.
     """
-    ramps = []
-    for size in like.shape[-2:]:
-        turns = torch.arange(size, device=like.device, dtype=torch.float64) * (size // 2) / size
-        ramps.append(torch.polar(torch.ones_like(turns), 2 * torch.pi * (turns % 1)))
-    return (ramps[0][:, None] * ramps[1]).to(like.dtype)
+    height, width = like.shape[-2:]
+    return (_ramp(height, like)[:, None] * _ramp(width, like)).to(like.dtype)
+
+
+def _ramp(size: int, like: Tensor) -> Complex128[Tensor, " size"]:
+    turn = 2j * torch.pi * (size // 2) / size
+    return torch.exp(turn * torch.arange(size, device=like.device, dtype=torch.float64))

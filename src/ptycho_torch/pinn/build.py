@@ -10,7 +10,7 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.data.thinning import Thinning
+from ptycho_torch.data.thinning import RegionThinning
 from ptycho_torch.networks.registry import NETWORKS, NetworkChoices
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.physics.forward import probe_weight
@@ -79,6 +79,7 @@ def build(model: ModelConfig, training: TrainingConfig, constants: Constants) ->
             size=model.N,
             channels=channels,
             lean_width=model.lean_width,
+            lean_levels=model.lean_levels,
             filter_scale=model.n_filters_scale,
             amplitude_activation=model.amp_activation,
             pad_object=model.pad_object,
@@ -112,7 +113,7 @@ def loss_of(
     acquisition: Acquisition,
     scan: Scan,
     objective: Objective,
-    thinning: Thinning | None = None,
+    thinning: RegionThinning | None = None,
     world: World = ALONE,
 ) -> Loss:
     """Return what is minimised over a scan: ``objective`` over its counts, or the distance from its labels.

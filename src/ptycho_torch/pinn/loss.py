@@ -1,15 +1,14 @@
 """What training minimises, batch by batch: what the counts say, or what the labels say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float32
 from torch import Tensor
 
 from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.data.thinning import Thinning
+from ptycho_torch.data.thinning import RegionThinning
 from ptycho_torch.objectives.exit_waves import exit_wave_error
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.physics.detection import Intensity
@@ -21,9 +20,8 @@ from ptycho_torch.pinn.labels import Labels
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.processes.world import ALONE, World
 
-# (network, patterns of a step, seed of the draws of each region) -> loss of the batch. Where several processes share
-# the batch, its loss is the mean of what they return.
-Loss = Callable[[PtychoPINN, Step, Sequence[int]], Tensor]
+# (network, patterns of a step) -> loss of the batch; where several processes share it, the mean of what they return.
+Loss = Callable[[PtychoPINN, Step], Tensor]
 
 # Positions that the constant phase of the labels is taken from.
 SAMPLE = 256
@@ -41,16 +39,16 @@ class CountLoss:
 
     scan: Scan
     objective: Objective
-    thinning: Thinning | None = None
+    thinning: RegionThinning | None = None
     world: World = ALONE
 
-    def __call__(self, pinn: PtychoPINN, step: Step, seeds: Sequence[int] = ()) -> Tensor:
-        """Return the loss of a batch; ``seeds`` decide how the counts of each region are split."""
+    def __call__(self, pinn: PtychoPINN, step: Step) -> Tensor:
+        """Return the loss of a batch; how its counts are split was seeded before."""
         batch = gather(self.scan, step)
         share, measured = 1.0, batch.counts
         if self.thinning is not None:
             share = self.thinning.share
-            shown, measured = self._split(batch.counts, seeds)
+            shown, measured = self.thinning(batch.counts)
             batch = replace(batch, counts=shown / (1 - share))
         prediction = pinn(batch)
         expected = share * prediction.counts
@@ -58,17 +56,6 @@ class CountLoss:
         regions = (len(step.groups) if pinn.overlapping else step.numel(), -1)
         canvas, coverage = (image.unflatten(0, regions) for image in (prediction.canvas, prediction.coverage))
         return self.objective(expected, measured, self.scan.mask, canvas, coverage, self.world)
-
-    def _split(
-        self, counts: Float32[Tensor, "patch y x"], seeds: Sequence[int]
-    ) -> tuple[Float32[Tensor, "patch y x"], Float32[Tensor, "patch y x"]]:
-        """Split the counts of every region by draws of its own: they are the same whichever process makes them."""
-        parts = []
-        for region, seed in zip(counts.tensor_split(len(seeds)), seeds, strict=True):
-            self.thinning.rng.manual_seed(seed)
-            parts.append(self.thinning(region))
-        first, second = zip(*parts, strict=True)
-        return torch.cat(first), torch.cat(second)
 
 
 @dataclass(frozen=True)
@@ -96,10 +83,10 @@ class LabelLoss:
         mean = (light * truth.patches).sum()
         return LabelLoss(scan, labels, torch.polar(torch.ones_like(mean.real), -mean.angle()), world)
 
-    def __call__(self, pinn: PtychoPINN, step: Step, _seeds: Sequence[int] = ()) -> Tensor:
+    def __call__(self, pinn: PtychoPINN, step: Step) -> Tensor:
         """Return the loss of a batch; while it trains, the network learns from it the flux that the labels imply."""
         members = step.groups.reshape(-1)
-        counts, truth = self.scan.counts(members), self.labels.at(members)
+        counts, truth = self.scan.counts(members, step.then), self.labels.at(members)
         probe = pinn.probe.detach()
         size, n_modes = probe.shape[-1], len(probe)
         moved_probe = SubpixelShift(truth.remainder, size).spread(probe)

@@ -3,12 +3,13 @@
 import csv
 import io
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import WeightAveraging
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ptycho.base.atomic import write_text
 from ptycho.base.watching import Stage, Watcher
@@ -32,14 +33,38 @@ class AveragedWeights(WeightAveraging):
     """The exponential average of the weights over about a hundredth of a run; it ends up in the bundle."""
 
     def __init__(self, n_steps: int) -> None:
-        horizon = max(AVERAGE_STEPS, AVERAGE_SHARE * n_steps)
-        # All tensors at once: one after the other they take a tenth of the time of a small step.
-        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / horizon), use_buffers=True)
+        super().__init__(use_buffers=True)
+        self._step = 1 / max(AVERAGE_STEPS, AVERAGE_SHARE * n_steps)
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Begin; the CPU counts, since it asks for the number in every step and would wait for a GPU."""
-        super().setup(trainer, pl_module, stage)
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Follow the optimiser step by step, so that a step that is recorded as a whole has the average in it.
+
+        Lightning makes the average before the weights are on their device; the CPU counts, where nobody waits for it.
+        """
+        (optimizer,) = trainer.optimizers
+        self._average_model.to(pl_module.device)
         self._average_model.n_averaged = self._average_model.n_averaged.cpu()
+        self._average, self._current = (
+            [tensor.detach() for tensor in chain(module.parameters(), module.buffers())]
+            for module in (self._average_model.module, pl_module)
+        )
+        self._begun = bool(self._average_model.n_averaged)
+        optimizer.register_step_post_hook(self._follow)
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Step | Draw, batch_idx: int
+    ) -> None:
+        """Count the steps: one that is replayed counts nothing."""
+        self._average_model.n_averaged.fill_(trainer.global_step)
+
+    @torch.no_grad()
+    def _follow(self, *_: Any) -> None:
+        """Bring the average nearer to the weights; one tensor after the other takes a tenth of a small step."""
+        if self._begun:
+            torch._foreach_lerp_(self._average, self._current, self._step)
+        else:
+            torch._foreach_copy_(self._average, self._current)
+        self._begun = True
 
 
 class Curves(lightning.Callback):
@@ -136,10 +161,10 @@ class Watched(lightning.Callback):
         self._stage.advance(trainer.global_step, batch.numel() * trainer.world_size, self._loss)
         begun = time.perf_counter()
         if self._canvas is not None and self._listened <= LISTENING * (begun - self._listens_since):
-            self._canvas.add(batch.groups.reshape(-1))
+            self._canvas.add(batch.groups.reshape(-1), pl_module.patches)
         if self._watcher.wants_picture:
             if self._canvas is None:
-                self._canvas = RunningCanvas(pl_module.pinn, trainer.datamodule.training_scan)
+                self._canvas = RunningCanvas(pl_module.pinn.probe.detach(), trainer.datamodule.training_scan)
                 self._listens_since = begun = time.perf_counter()
             else:
                 show(self._watcher, *self._canvas.merged())

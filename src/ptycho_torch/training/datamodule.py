@@ -4,7 +4,7 @@ import hashlib
 import logging
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -122,6 +122,15 @@ class _Steps(Sampler[Step]):
         self.n_done = self.start[1] if epoch == self.start[0] else 0
 
     def __iter__(self) -> Iterator[Step]:
+        waiting: Step | None = None
+        for step in self._drawn_steps():
+            if waiting is not None:
+                yield replace(waiting, then=step.groups.reshape(-1))
+            waiting = step
+        if waiting is not None:
+            yield waiting
+
+    def _drawn_steps(self) -> Iterator[Step]:
         usual = self.sides
         for number, seeds in enumerate(self._seeds(self.epoch)):
             if number >= self.n_done:

@@ -17,8 +17,10 @@ from ptycho.base.errors import ConfigError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.training.fit import Run, prepare
+from ptycho_torch.training.whole_step import EAGER
 
-WARM_UP = 2
+# What is measured are replays, where steps are recorded.
+WARM_UP = EAGER + 1
 MEASURED = 3
 # Slow steps end the trial: what has been measured by then has to do.
 LONGEST = 6.0  # s

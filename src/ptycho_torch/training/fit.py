@@ -200,6 +200,9 @@ class Run:
 def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule, resume: Path | None) -> None:
     """Train; an interruption reaches the caller, where Lightning would end the process and switch Ctrl-C off."""
     on_interrupt = signal.getsignal(signal.SIGINT)
+    fills = torch.utils.deterministic.fill_uninitialized_memory
+    # A deterministic run would fill all memory that it gets, which costs a GPU much: nothing here is read unwritten.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         with lost_is_told() if module.world.size > 1 else nullcontext():
             trainer.fit(module, data, ckpt_path=resume, weights_only=True)
@@ -210,6 +213,8 @@ def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule,
             raise
         signal.signal(signal.SIGINT, on_interrupt)
         raise stop.__context__ from None
+    finally:
+        torch.utils.deterministic.fill_uninitialized_memory = fills
 
 
 def check_sizes(config: TrainingConfig, training: Acquisition, validation: Acquisition | None) -> None:

@@ -11,13 +11,16 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.data.batch import Step
-from ptycho_torch.data.thinning import Thinning
+from ptycho_torch.data.thinning import RegionThinning
+from ptycho_torch.networks.unet import ResidualUNet
 from ptycho_torch.objectives.objective import Objective
 from ptycho_torch.pinn.build import loss_of, objective_of
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.processes.world import ALONE, World
 from ptycho_torch.training.clipping import clip, clip_algorithm, clip_limit
+from ptycho_torch.training.compiled import CompiledBody, pays
 from ptycho_torch.training.schedules import make_optimizer, make_scheduler
+from ptycho_torch.training.whole_step import CudaGraphs, Taken, WholeStep
 
 # Held-out patterns are judged by the variance-stabilised error: a likelihood would hear the brightest pixels only.
 JUDGE = Objective(poisson=0.0, amplitude=1.0)
@@ -56,6 +59,9 @@ class PtychoModule(lightning.LightningModule):
         self.monitor = monitor
         # Sum over the patterns that this process has seen of an epoch so far of their loss, and their number.
         self.seen = torch.zeros(2)
+        # What the network predicted in the last step.
+        self.patches = torch.empty(0)
+        self.whole: WholeStep | None = None
         self.plateau: ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] = {}
 
@@ -63,37 +69,103 @@ class PtychoModule(lightning.LightningModule):
         """Put the scans on the device, once."""
         data = self.trainer.datamodule
         data.load(self.device)
-        model = self.config.model
-        draws = torch.Generator(self.device)
-        thinning = Thinning(self.config.thinning, draws) if self.config.thinning else None
+        model, share = self.config.model, self.config.thinning
+        self.thinning = RegionThinning(share, self.device) if share else None
         objective = objective_of(self.config)
-        self.training_loss = loss_of(model, data.training, data.training_scan, objective, thinning, self.world)
-        self.validation_loss = loss_of(model, data.validation, data.validation_scan, JUDGE, thinning, self.world)
+        self.training_loss = loss_of(model, data.training, data.training_scan, objective, self.thinning, self.world)
+        self.validation_loss = loss_of(model, data.validation, data.validation_scan, JUDGE, self.thinning, self.world)
+        self._listening = self.pinn.network.register_forward_hook(self._keep_patches)
+
+    def on_train_start(self) -> None:
+        """Take steps as a whole where they are the same work every time."""
+        self.seen = self.seen.to(self.device)
+        if self._records():
+            draws = [] if self.thinning is None else self.thinning.draws
+            self.whole = WholeStep(self._take, self.optimizers(use_pl_optimizer=False), CudaGraphs(self.device), draws)
+            network = self.pinn.network
+            if isinstance(network, ResidualUNet) and pays(self.config, int(self.trainer.estimated_stepping_batches)):
+                network.said = CompiledBody(network)
+
+    def on_train_end(self) -> None:
+        """Leave the network as it was, and give the memory of a recorded step back."""
+        self.whole = None
+        self._listening.remove()
+        vars(self.pinn.network).pop("said", None)
 
     def training_step(self, step: Step, index: int) -> Tensor:
         """Return the loss of one batch."""
-        seeds = self._seeds(step, self.trainer.datamodule.seed, self.current_epoch, index)
-        loss = self.training_loss(self.pinn, step, seeds)
-        now = step.numel() * torch.stack([loss.detach().float(), loss.new_ones(())])
-        self.seen = self.seen.to(loss.device) + now
+        self._seed(step, self.trainer.datamodule.seed, self.current_epoch, index)
+        if self.whole is None:
+            loss = self._loss(step)
+        else:
+            taken = self.whole(step)
+            loss, self.patches = taken.loss, taken.patches
         if self.trainer.is_last_batch:
             losses, number = self.world.sum(self.seen)
             self.log("train_loss", losses / number, on_step=False, on_epoch=True, batch_size=1)
-            self.seen = torch.zeros(2)
+            self.seen.zero_()
         return loss
+
+    def backward(self, loss: Tensor, *_: Any, **__: Any) -> None:
+        """Find the gradients; a step that is taken as a whole has done it."""
+        if self.whole is None:
+            loss.backward()
+
+    def optimizer_zero_grad(self, _epoch: int, _index: int, optimizer: Optimizer) -> None:
+        """Forget the gradients, where the step does not do that itself."""
+        if self.whole is None:
+            optimizer.zero_grad()
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Take a step; as a whole it is all in the closure, which Lightning counts."""
+        if self.whole is None:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        else:
+            optimizer_closure()
+
+    def _records(self) -> bool:
+        """Return whether one GPU does the same work in every step, and nothing is read back or fetched meanwhile."""
+        machine, scan = self.execution, self.trainer.datamodule.training_scan
+        alone = self.device.type == "cuda" and self.world.size == 1 and isinstance(scan.patterns, Tensor)
+        return alone and machine.accum_steps == 1 and machine.precision != "16-mixed" and self.config.optimizer != "sgd"
+
+    def _take(self, step: Step) -> Taken:
+        """Take a step: what Lightning does in the order in which it does it, without asking whether anybody listens."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        # Lightning has switched the precision of the network on, which is not that of the rest.
+        with torch.autocast(self.device.type, enabled=False):
+            optimizer.zero_grad()
+            with self.trainer.precision_plugin.train_step_context():
+                loss = self._loss(step)
+            loss.backward()
+            self.configure_gradient_clipping(optimizer)
+            optimizer.step()
+        return Taken(loss.detach(), self.patches)
+
+    def _loss(self, step: Step) -> Tensor:
+        """Return the loss of a step, and add it to those of the epoch."""
+        loss = self.training_loss(self.pinn, step)
+        self.seen.add_(torch.stack([loss.detach().float(), loss.new_ones(())]), alpha=step.numel())
+        return loss
+
+    def _keep_patches(self, network: torch.nn.Module, _seen: Any, patches: Tensor) -> None:
+        if network.training:
+            self.patches = patches.detach()
 
     def validation_step(self, step: Step, index: int) -> None:
         """Log how well held-out patterns are explained, or how near their patches are to the labels.
 
         Where counts are split, these are too, in every epoch alike: who repeats noise shall not look better for it.
         """
-        loss = self.validation_loss(self.pinn, step, self._seeds(step, index))
+        self._seed(step, index)
+        loss = self.validation_loss(self.pinn, step)
         self.log("val_loss", loss, on_epoch=True, batch_size=step.numel(), sync_dist=True)
 
-    def _seeds(self, step: Step, *of_step: int) -> list[int]:
-        """Return the seeds of what is drawn for the regions of a step: the same whoever takes them."""
-        first = self.world.rank * len(step.groups)
-        return [hash((*of_step, first + region)) for region in range(len(step.groups))]
+    def _seed(self, step: Step, *of_step: int) -> None:
+        """Seed what is drawn for the regions of a step: the same whoever takes them."""
+        if self.thinning is not None:
+            first = self.world.rank * len(step.groups)
+            self.thinning.seed([hash((*of_step, first + region)) for region in range(len(step.groups))])
 
     def on_train_epoch_end(self) -> None:
         """Let the loss of the epoch decide the learning rate: here, before its state is kept."""

@@ -8,7 +8,7 @@ from typing import Any
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.assemble import assemble
 from ptycho.acquisition.parts import Parts
-from ptycho.acquisition.readers import arrays, cxi, fold_slice, nexus, npz, nsls2, ptychodus, ptyd, slac, tike
+from ptycho.acquisition.readers import arrays, cxi, fold_slice, folder, nexus, npz, nsls2, ptychodus, ptyd, slac, tike
 from ptycho.acquisition.readers.source import Source, open_source, scan_file
 from ptycho.base.errors import DataError
 from ptycho.base.printable import listed
@@ -46,6 +46,7 @@ class Layout:
 # The first that recognises a file reads it: the more special before the more general.
 LAYOUTS = (
     Layout("npz of SLAC", slac.recognise, slac.read),
+    Layout("folder of PtychoPINN", folder.recognise, npz.read),
     Layout("npz of PtychoPINN", npz.recognise, npz.read),
     Layout("npz of tike", tike.recognise, tike.read),
     Layout("CXI", cxi.recognise, cxi.read, cxi.beside),

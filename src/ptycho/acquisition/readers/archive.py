@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ptycho.base.blocks import BLOCK, LARGE, in_file
 from ptycho.base.errors import DataError
+from ptycho.base.mapped import map_array
 from ptycho.base.printable import listed
 from ptycho.base.zips import objection
 
@@ -72,7 +73,7 @@ class Archive:
         found = {}
         for key in sorted(self.keys):
             with _damage_reported(), self.file.open(f"{key}.npy") as stream:
-                layout = _header(stream)
+                layout = header_of(stream)
             found[key] = (layout.shape, "pickled objects" if layout.dtype.hasobject else str(layout.dtype))
         return found
 
@@ -82,7 +83,7 @@ class Archive:
     def is_pickled(self, key: str) -> bool:
         """Say whether ``key`` holds Python objects, which are never loaded."""
         with _damage_reported(), self.file.open(f"{key}.npy") as stream:
-            return _header(stream).dtype.hasobject
+            return header_of(stream).dtype.hasobject
 
     def content(self, key: str, longest: int) -> bytes:
         """Return the bytes of ``key`` behind its header, as they are stored.
@@ -93,7 +94,7 @@ class Archive:
             They are more than ``longest``, or damaged.
         """
         with _damage_reported(), self.file.open(f"{key}.npy") as stream:
-            _header(stream)
+            header_of(stream)
             found: bytes = stream.read(longest + 1)
         if len(found) > longest:
             raise DataError(f"{key!r} is longer than {longest} bytes; expected a short text; leave it out")
@@ -131,9 +132,9 @@ class Archive:
         """
         layout, place = self.layout(key), self.place(key)
         order: Literal["C", "F"] = "F" if layout.fortran else "C"
-        if place is not None:
+        if place is not None and self.path is not None:
             with _damage_reported():
-                return np.memmap(str(self.path), layout.dtype, "r", place, layout.shape, order)
+                return map_array(self.path, layout.dtype, place, layout.shape, order)
         assert folder is not None
         return in_file(folder, self.blocks(key, BLOCK), layout.shape, layout.dtype, order)
 
@@ -154,7 +155,7 @@ class Archive:
             raise DataError(f"found keys {listed(self.keys)}, expected {key!r}; add it")
         member = self.file.getinfo(f"{key}.npy")
         with _damage_reported(), self.file.open(member) as stream:
-            layout = _header(stream)
+            layout = header_of(stream)
         if layout.dtype.hasobject:
             raise DataError(f"{key!r} holds pickled objects, which are not loaded; store plain numbers")
         if layout.nbytes > largest:
@@ -176,7 +177,7 @@ class Archive:
         layout = self.layout(key)
         left = layout.nbytes
         with _damage_reported(), self.file.open(f"{key}.npy") as stream:
-            _header(stream)
+            header_of(stream)
             while left:
                 block = stream.read(min(n_bytes, left))
                 if len(block) < min(n_bytes, left):
@@ -191,7 +192,7 @@ class Archive:
             return None
         with _damage_reported():
             with self.file.open(member) as stream:
-                _header(stream)
+                header_of(stream)
                 header = stream.tell()
             with self.path.open("rb") as file:
                 file.seek(member.header_offset + 26)
@@ -284,7 +285,7 @@ def _decompressed(stream: io.BufferedReader) -> io.BufferedReader | io.BytesIO:
     return content
 
 
-def _header(stream: Any) -> Layout:
+def header_of(stream: Any) -> Layout:
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(stream)

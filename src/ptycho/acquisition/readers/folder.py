@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.acquisition.readers.archive import DAMAGE, Archive, open_archive
+from ptycho.acquisition.readers.loose import map_npy
 from ptycho.base.errors import DataError
+from ptycho.base.mapped import map_of
 
 SUFFIX = ".scan"
 MANIFEST, PATTERNS, ARRAYS = "manifest.json", "patterns.npy", "scan.npz"
@@ -41,6 +42,11 @@ class Folder(Archive):
         return dict(
             sorted(({KEY: (self._patterns.shape, str(self._patterns.dtype))} | self._archive.headers()).items())
         )
+
+
+def recognise(source: object) -> bool:
+    """Say whether an open file is a folder of ours."""
+    return isinstance(source, Folder)
 
 
 def is_folder(path: Path) -> bool:
@@ -103,7 +109,9 @@ def _require_files(path: Path) -> None:
 def _patterns(path: Path, manifest: dict[str, Any]) -> NDArray[Any]:
     stated = manifest["patterns"]["shape"], manifest["patterns"]["dtype"]
     try:
-        mapped: np.memmap[Any, Any] = np.lib.format.open_memmap(path / PATTERNS, mode="r")
+        mapped = map_npy(path / PATTERNS)
+    except FileNotFoundError as error:
+        raise DataError(f"found no {PATTERNS} in the folder, expected the patterns of the scan; {AGAIN}") from error
     except (*DAMAGE, MemoryError, OverflowError) as error:
         raise DataError(f"{PATTERNS} can't be read ({' '.join(str(error).split())}); {AGAIN}") from error
     if stated != (list(mapped.shape), mapped.dtype.str):
@@ -111,7 +119,8 @@ def _patterns(path: Path, manifest: dict[str, Any]) -> NDArray[Any]:
             f"found {PATTERNS} of shape {list(mapped.shape)} and type {mapped.dtype.str}, expected {stated[0]} and "
             f"{stated[1]} as {MANIFEST} says; {AGAIN}"
         )
-    expected, found = mapped.offset + mapped.nbytes, (path / PATTERNS).stat().st_size
+    file = map_of(mapped)
+    expected, found = len(file) if file else 0, (path / PATTERNS).stat().st_size
     if found != expected:
         raise DataError(f"found {PATTERNS} of {found} bytes, expected {expected}; {AGAIN}")
     return mapped

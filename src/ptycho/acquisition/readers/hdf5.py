@@ -15,6 +15,7 @@ from ptycho.acquisition.readers.archive import LARGEST_ARRAY, SPLIT
 from ptycho.base.blocks import BLOCK, LARGE, in_file
 from ptycho.base.errors import DataError
 from ptycho.base.hdf5_trial import try_file
+from ptycho.base.mapped import map_array
 from ptycho.base.printable import listed
 
 MOST_OBJECTS = 100_000
@@ -84,7 +85,7 @@ class Hdf5:
         place = dataset.id.get_offset()
         # Numbers of fewer bits than their bytes are told by the library alone.
         if place is not None and h5py.h5t.py_create(dataset.dtype) == dataset.id.get_type():
-            return np.memmap(str(self.path), dataset.dtype, "r", place, dataset.shape)
+            return map_array(self.path, dataset.dtype, place, dataset.shape)
         if self._scratch is None:
             return None
         return in_file(self._scratch, _parts(key, dataset), dataset.shape, dataset.dtype)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho.acquisition.readers.archive import DAMAGE
+from ptycho.acquisition.readers.archive import DAMAGE, header_of
 from ptycho.base.errors import DataError
+from ptycho.base.mapped import map_array
 from ptycho.base.printable import listed
 
 NPY, MATLAB = b"\x93NUMPY", b"MATLAB 5.0 MAT-file"
@@ -82,16 +83,30 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     with path.open("rb") as stream:
         start = stream.read(len(MATLAB))
     if start.startswith(NPY):
-        return {path.stem: _mapped(path)}
+        return {path.stem: _npy(path)}
     return _matlab(path) if start == MATLAB else {path.stem: _table(path)}
 
 
-def _mapped(path: Path) -> NDArray[Any]:
+def _npy(path: Path) -> NDArray[Any]:
     try:
-        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return map_npy(path)
     except (*DAMAGE, MemoryError, OverflowError) as error:
         raise _damaged("npy", error) from error
-    return mapped
+
+
+def map_npy(path: Path) -> NDArray[Any]:
+    """Return the array of an npy, mapped.
+
+    Raises
+    ------
+    DAMAGE, DataError, MemoryError, OverflowError
+        It can't be read.
+    """
+    with path.open("rb") as stream:
+        layout = header_of(stream)
+        if layout.dtype.hasobject:
+            raise DataError("holds pickled objects, which are not loaded; store plain numbers")
+        return map_array(stream, layout.dtype, stream.tell(), layout.shape, "F" if layout.fortran else "C")
 
 
 def _table(path: Path) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from ptycho.acquisition.centring import half_pixel
 from ptycho.acquisition.readers.ptychodus import CONVENTION, UNNORMALISED
 from ptycho.base.arrays import Object, Positions, Probe
 from ptycho.base.atomic import atomic_path
+from ptycho.base.blocks import blocks
 from ptycho.optics.geometry import Geometry, Lengths, Pair
 from ptycho.optics.probe import probe_intensity, probe_modes
 
@@ -116,7 +117,9 @@ def write_product(path: Path, product: Product) -> None:
             file["scan_position_x_m"], file["scan_position_y_m"] = x, y
         file["probe"] = unnormalised(product.probe)[None]
         file["probe"].attrs.update({**pixel, CONVENTION: UNNORMALISED})
-        file["object"] = product.object_[None]
+        stored = file.create_dataset("object", (1, *product.object_.shape), product.object_.dtype)
+        for rows, block in blocks(product.object_):
+            stored[0, rows] = block
         file["object"].attrs.update({**pixel, "center_x_m": centre_x, "center_y_m": centre_y})
         file["object_layer_spacing_m"] = np.zeros(0)
         file["loss_epochs"] = np.arange(len(product.losses))

@@ -205,6 +205,11 @@ def _numbers(report: Report, pixel: float | None) -> list[Fact]:
         Fact("Frames", f"{facts['n_positions']}", f"{report.scan.size} x {report.scan.size} px"),
         Fact("Iterations", f"{facts['iterations']}", _what_came_of_iterations(facts)),
     ]
+    if field := facts["field"]:
+        (height, width), (of_height, of_width) = field["shape"], field["canvas"]
+        numbers.append(
+            Fact("Shown here", f"{height} x {width} px", f"the middle of {of_height} x {of_width} px, checked for all")
+        )
     if check.agreement is not None:
         least = "" if check.limit is None else f"; photons alone: {_from_db(check.limit.amplitude_db)}"
         numbers.append(Fact("Amplitude within", f"± {said['typical_amplitude_deviation']:.2g}", f"typically{least}"))

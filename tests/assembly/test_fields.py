@@ -1,0 +1,54 @@
+"""Fields that overlap make one canvas."""
+
+import numpy as np
+import pytest
+
+from ptycho.assembly.fields import Canvas, fields_of
+from ptycho.base.errors import OutputError
+from ptycho.base.mapped import is_mapped
+
+SIZE, SHAPE = 16, (150, 230)
+CORNERS = np.random.default_rng(0).integers(0, np.array(SHAPE) - SIZE + 1, (500, 2))
+
+
+@pytest.mark.parametrize("side", [16, 40, 100, 1000])
+@pytest.mark.parametrize("folder", [True, False])
+def test_weights_add_up_to_one_and_every_frame_has_one_owner(tmp_path, side, folder):
+    fields = fields_of(CORNERS, SIZE, SHAPE, side, least=3)
+    canvas = Canvas(SHAPE, np.float32, tmp_path if folder else None)
+    owned = np.zeros(len(CORNERS), int)
+    for field in fields:
+        canvas.add(field.window, field.weight)
+        owned[field.frames[field.owned]] += 1
+        assert all(part.stop - part.start <= side + SIZE for part in field.window) or side < 2 * SIZE
+    np.testing.assert_allclose(canvas.array(), 1, rtol=1e-6)
+    assert (owned == 1).all()
+    assert list(tmp_path.iterdir()) == []
+    assert is_mapped(canvas.array()) == folder
+
+
+def test_a_field_has_all_frames_whose_light_reaches_it():
+    for field in fields_of(CORNERS, SIZE, SHAPE, 40, least=1):
+        seen = np.zeros(SHAPE, int)
+        for frame in np.setdiff1d(np.arange(len(CORNERS)), field.frames):
+            y, x = CORNERS[frame]
+            seen[y : y + SIZE, x : x + SIZE] += 1
+        assert not seen[field.window].any()
+
+
+def test_the_middle_comes_first_and_nowhere_is_a_field_of_few_frames():
+    corners = np.array([[0, 0], [134, 214], [134, 213], [133, 214], [130, 210], [131, 200]])
+    fields = fields_of(corners, SIZE, SHAPE, 40, least=4)
+    assert all(len(field.frames) >= 4 for field in fields)
+    assert sum(field.owned.sum() for field in fields) == len(corners)
+    first = [np.mean([part.start, part.stop]) for part in fields_of(CORNERS, SIZE, SHAPE, 40, least=1)[0].window]
+    assert np.linalg.norm(np.array(first) - np.array(SHAPE) / 2) < 40
+
+
+def test_a_canvas_that_does_not_fit_on_the_disk_is_told(tmp_path, monkeypatch):
+    import shutil
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
+    with pytest.raises(OutputError, match="free; expected"):
+        Canvas(SHAPE, np.complex64, tmp_path)
