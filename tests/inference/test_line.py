@@ -64,15 +64,15 @@ def test_a_line_with_kept_fields_is_the_line_without(free, device):
         for length in (1.0, 0.5):
             assert_same(kept.value(length), plain.value(length))
         at = at.plus(0.5, along)
-        kept.go(at, 0.5)
-        plain.go(at, 0.5)
+        kept.go(at)
+        plain.go(at)
 
 
 def test_fields_are_kept_where_no_probe_changes_and_there_is_room(monkeypatch):
     assert not isinstance(line_from(likelihood(free=("object_", "probe")), estimate()), KeptLine)
-    monkeypatch.setattr(line_module, "MOST_KEPT", 3 * 8 * 12 * 2 * 32**2)
+    monkeypatch.setattr(line_module, "MOST_KEPT", 12 * 32**2 * (4 * 8 * 2 + 4))
     assert isinstance(line_from(likelihood(), estimate()), KeptLine)
-    monkeypatch.setattr(line_module, "MOST_KEPT", 3 * 8 * 12 * 2 * 32**2 - 1)
+    monkeypatch.setattr(line_module, "MOST_KEPT", 12 * 32**2 * (4 * 8 * 2 + 4) - 1)
     assert not isinstance(line_from(likelihood(), estimate()), KeptLine)
 
 
@@ -89,7 +89,7 @@ def test_an_iteration_of_the_object_needs_one_transform_there_and_one_back(monke
         monkeypatch.setattr(torch.fft, name, count)
     line.curvature(direction_of(at, 1))
     moved, _ = line.value(0.5)
-    line.go(moved, 0.5)
+    line.go(moved)
     assert counted == [("fft2", 12), ("ifft2", 12)]
 
 

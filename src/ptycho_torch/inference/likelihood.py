@@ -12,11 +12,11 @@ from torch import Tensor
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
-from ptycho_torch.inference.judged import Judge, judged
+from ptycho_torch.inference.judged import PLAIN, Pages
 from ptycho_torch.inference.prior import Prior
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
 from ptycho_torch.physics.forward import Placement
-from ptycho_torch.physics.modulus import squared_modulus
+from ptycho_torch.physics.modulus import over_modes, squared_modulus
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import FarField
 from ptycho_torch.physics.scaling import flux_ratio, flux_sums
@@ -122,7 +122,7 @@ class Likelihood:
         self.prior = prior
         self.object_shape = placement.object_shape
         self.far_field = FarField()
-        self.judge: Judge = judged
+        self.pages = PLAIN
         device = scan.positions.device
         self.frames = torch.arange(len(scan), device=device) if frames is None else frames
         self._cut(placement)
@@ -187,10 +187,10 @@ class Likelihood:
         other.free = frozenset(free)
         return other
 
-    def judging(self, judge: Judge) -> "Likelihood":
-        """Return the same likelihood with another way to compute what the counts say."""
+    def computing(self, pages: Pages) -> "Likelihood":
+        """Return the same likelihood with another way to compute what it says of every pixel."""
         other = self._copy()
-        other.judge = judge
+        other.pages = pages
         return other
 
     def holding_out(self, held: Bool[Tensor, "mask y x"], mask_of: Int64[Tensor, " frame"]) -> "Likelihood":
@@ -252,7 +252,7 @@ class Likelihood:
         """Add to a gradient what follows from that with respect to the fields on the detector."""
         back = self.far_field.adjoint(slope)
         if "object_" in self.free:
-            chunk.look.add_to(gradient.object_, (probes.fields.conj() * back).sum(dim=1))
+            chunk.look.add_to(gradient.object_, over_modes(probes.fields.conj() * back))
         if self.free & PARTS:
             probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
 
@@ -264,12 +264,12 @@ class Likelihood:
         outside, n_outside = torch.empty(self._n_held_own, device=device), 0
         gradient = at.times(0.0)
         mask = self.scan.mask.to(torch.float32)
-        haze = torch.zeros((), device=device) if at.haze is None else at.haze.square()
+        haze = self._haze(at)
         for chunk, field, add_back in seen:
             # Bits become numbers once: an operation on both would do it every time.
             used = self.used(chunk.rows).to(torch.float32)
             parts, measured = torch.view_as_real(field), self.scan.counts(chunk.frames, chunk.then)
-            told, deviance, residual = self.judge(parts, haze, measured, mask, used)
+            told, deviance, residual = self.pages.judged(parts, haze, measured, mask, used)
             sums[:4] += told
             if len(outside):
                 here = deviance[self.held_out(chunk.rows)]
@@ -299,6 +299,10 @@ class Likelihood:
             gradient,
         )
 
+    def _haze(self, at: Estimate) -> Float32[Tensor, ""]:
+        """Return the counts that every pixel gets without the sample."""
+        return torch.zeros((), device=self.frames.device) if at.haze is None else at.haze.square()
+
     def probe_gradients(self, at: Estimate) -> Iterator[Complex64[Tensor, "patch mode y x"]]:
         """Yield, chunk by chunk, what every frame alone says of the probe: gradients with respect to its modes."""
         for chunk, probes, patches, field in self.fields(at):
@@ -320,13 +324,12 @@ class Likelihood:
     def bend(self, at: Estimate, along: Estimate, changes: Iterable[Changed]) -> float:
         """Return the curvature along a direction, for fields and their ``changes`` to first order, chunk by chunk."""
         total = torch.zeros((), dtype=torch.float64, device=self.frames.device)
+        haze, haze_change = self._haze(at), torch.zeros((), device=self.frames.device)
+        if "haze" in self.free:
+            haze_change = 2 * at.haze * along.haze
         for chunk, field, change in changes:
-            slope = 2 * (field.real * change.real + field.imag * change.imag).sum(dim=1)
-            if "haze" in self.free:
-                slope = slope + 2 * at.haze * along.haze
-            used = self.used(chunk.rows)
-            bent = used * slope.square() / self.expected(at, field).clamp_min(FLOOR)
-            total += bent.sum(dtype=torch.float64)
+            used = self.used(chunk.rows).to(torch.float32)
+            total += self.pages.bent(torch.view_as_real(field), torch.view_as_real(change), haze, haze_change, used)
         of_prior = 0.0 if self.prior is None else self.prior.curvature(at.object_, along.object_)
         return float(self.world.sum(total)) + of_prior
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS
 from ptycho_torch.inference.likelihood import Changed, Chunk, Likelihood, Seen, Value
+from ptycho_torch.physics.modulus import over_modes
+from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import centring
 
 # Bytes of fields that are kept from one iteration to the next, and on a GPU the share of its free memory.
@@ -41,19 +43,24 @@ class Line:
         at = self._at.plus(length, self._along)
         return at, self._likelihood(at)
 
-    def go(self, at: Estimate, _length: float) -> None:
-        """Let lines begin at an estimate so far along from now on."""
+    def go(self, at: Estimate) -> None:
+        """Let lines begin at the estimate whose value was asked for last."""
         self._at = at
 
 
 @dataclass
 class _Kept:
-    """Of a chunk: the probe with all that surrounds a bare transform, fields on the detector, their change."""
+    """Of a chunk: where it is cut, the probe with all that surrounds a bare transform, fields on the detector.
+
+    ``change`` is that of the fields along the line, ``there`` the fields where the value was asked for last.
+    """
 
     chunk: Chunk
+    look: PatchesAt
     lit: Fields
     field: Fields
-    change: Fields | None = None
+    change: Fields
+    there: Fields
 
 
 class KeptLine(Line):
@@ -65,7 +72,10 @@ class KeptLine(Line):
     def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
         super().__init__(likelihood, at)
         around = centring(at.probe) / likelihood.scan.size
-        self._kept = [_Kept(chunk, probes.fields * around, field) for chunk, probes, _, field in likelihood.fields(at)]
+        self._kept = [
+            _Kept(chunk, chunk.look, probes.fields * around, field, field, field)
+            for chunk, probes, _, field in likelihood.fields(at)
+        ]
 
     def curvature(self, along: Estimate) -> float:
         """Return the curvature along a direction: that of the line from now on."""
@@ -74,7 +84,7 @@ class KeptLine(Line):
 
     def _changes(self, along: Estimate) -> Iterator[Changed]:
         for kept in self._kept:
-            kept.change = torch.fft.fft2(kept.lit * kept.chunk.look(along.object_)[:, None])
+            kept.change = torch.fft.fft2(kept.lit * kept.look(along.object_)[:, None])
             yield kept.chunk, kept.field, kept.change
 
     def value(self, length: float) -> tuple[Estimate, Value]:
@@ -84,19 +94,19 @@ class KeptLine(Line):
 
     def _seen(self, length: float) -> Iterator[Seen]:
         for kept in self._kept:
-            field = torch.add(kept.field, kept.change, alpha=length)
-            yield kept.chunk, field, partial(self._add_back, kept)
+            kept.there = torch.add(kept.field, kept.change, alpha=length)
+            yield kept.chunk, kept.there, partial(self._add_back, kept)
 
     def _add_back(self, kept: _Kept, gradient: Estimate, slope: Tensor) -> None:
         if "object_" in self._likelihood.free:
             back = torch.fft.ifft2(slope, norm="forward")
-            kept.chunk.look.add_to(gradient.object_, (kept.lit.conj() * back).sum(dim=1))
+            kept.look.add_to(gradient.object_, over_modes(kept.lit.conj() * back))
 
-    def go(self, at: Estimate, length: float) -> None:
-        """Let lines begin at an estimate so far along from now on."""
-        super().go(at, length)
+    def go(self, at: Estimate) -> None:
+        """Let lines begin at the estimate whose value was asked for last."""
+        super().go(at)
         for kept in self._kept:
-            kept.field.add_(kept.change, alpha=length)
+            kept.field = kept.there
 
 
 def line_from(likelihood: Likelihood, at: Estimate) -> Line:
@@ -106,7 +116,8 @@ def line_from(likelihood: Likelihood, at: Estimate) -> Line:
     if device.type == "cuda":
         most = int(SHARE_KEPT * torch.cuda.mem_get_info(device)[0])
     own = likelihood.world.share(len(likelihood.frames))
-    needed = 3 * 8 * (own.stop - own.start) * at.probe.numel()
+    # Probe and three fields of every mode, and where each pixel lies.
+    needed = (own.stop - own.start) * likelihood.scan.size**2 * (4 * 8 * len(at.probe) + 4)
     if likelihood.free & PARTS or needed > most:
         return Line(likelihood, at)
     return KeptLine(likelihood, at)

@@ -12,7 +12,7 @@ from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.first_guess import FirstGuess
-from ptycho_torch.inference.judged import COMPILED_FROM, fast_judge
+from ptycho_torch.inference.judged import COMPILED_FROM, fast_pages
 from ptycho_torch.inference.likelihood import Likelihood, Value
 from ptycho_torch.inference.line import Line, line_from
 from ptycho_torch.inference.parts import entered, settled
@@ -103,7 +103,7 @@ def refine(
     )
     n_pixels = len(likelihood.frames) * scan.size**2 * refinement.iterations
     if scan.positions.is_cuda and n_pixels >= COMPILED_FROM:
-        likelihood = likelihood.judging(fast_judge())
+        likelihood = likelihood.computing(fast_pages())
     walk = _Walk(likelihood, start, refinement)
     light = likelihood.light(start)
 
@@ -222,7 +222,7 @@ class _Walk:
         for _ in range(MAX_HALVINGS):
             at, value = line.value(length)
             if value.objective <= self.value.objective:
-                line.go(at, length)
+                line.go(at)
                 return at, value
             length /= 2
         return None
