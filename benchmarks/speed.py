@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from unittest import mock
 
 import iterative_baseline
 import numpy as np
@@ -48,6 +49,7 @@ from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
 from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference import refine as refine_module
 from ptycho_torch.inference.arithmetic import WORKSPACE, repeatable
 from ptycho_torch.inference.captured import Captured
 from ptycho_torch.inference.estimate import Estimate
@@ -57,7 +59,7 @@ from ptycho_torch.inference.solve import groups_of
 from ptycho_torch.networks.cnn import Cnn
 from ptycho_torch.objectives.poisson import poisson_nll
 from ptycho_torch.persistence.bundle import write_bundle
-from ptycho_torch.physics.forward import detector, divide, place_on_canvas, probe_weight, weighted
+from ptycho_torch.physics.forward import Placement, detector, divide, place_on_canvas, probe_weight, weighted
 from ptycho_torch.pinn.build import Constants, build, loss_of, objective_of
 from ptycho_torch.training.clipping import CLIP_NORM, clip
 from ptycho_torch.training.compiled import CompiledBody
@@ -107,14 +109,16 @@ GOALS = {64: (1e6, "1 M"), 128: (2.5e5, "250 k"), 256: (5e4, "50 k")}
 # Patterns that are timed together: a GPU has always the next pass to do, as in a long scan.
 ENOUGH_PATTERNS = 16384
 ITERATIONS = 20
+# Frames of an iteration on a GPU.
+ITERATED = 10_000
 EPOCHS = 30
 # Runs until the first patterns of a scan are predicted, and says whether it opened Lightning.
 FIRST_PATTERN = """
 import os, sys
 from ptycho_torch.inference.predict import Pass
 add = Pass.__call__
-def first(one_pass, groups):
-    add(one_pass, groups)
+def first(one_pass, groups, then=None):
+    add(one_pass, groups, then)
     sys.stderr.flush()
     os._exit(1 if "lightning" in sys.modules else 0)
 Pass.__call__ = first
@@ -441,28 +445,57 @@ def stitching(asked: Asked) -> Iterator[Row]:
 def iterations(asked: Asked) -> Iterator[Row]:
     """One likelihood iteration over a scan, and one epoch of pty-chi's LSQML."""
     for size in asked.sizes:
+        if asked.device.type == "cuda":
+            yield from iterations_of_many(asked, size)
+            continue
         acquisition = scan_of(size)
         scan = Scan.of(acquisition, asked.device)
         placement, _ = place_on_canvas(scan.positions, size)
-        shape = placement.object_shape
-        start = Estimate(
-            torch.ones(shape, dtype=torch.complex64, device=asked.device),
-            torch.as_tensor(acquisition.probe, device=asked.device),
-        )
-
-        def iterate(n: int, start=start, scan=scan, placement=placement) -> None:
-            refine(start, scan, placement, Refinement(n), held_out_fraction=0.0)
-
-        few, many = (asked.time(partial(iterate, n), least=1) for n in (1, 1 + ITERATIONS))
-        one = Timed(((many.seconds - few.seconds) / ITERATIONS,), ((many.cpu_seconds - few.cpu_seconds) / ITERATIONS,))
-        # Value with gradient, and curvature: counts and mask, the object cut, and added to once.
-        pixel = 2 * (acquisition.patterns.itemsize + 1 + 8) + 2 * 8
-        floor = Work(0, FRAMES * size**2 * pixel)
-        yield Row("likelihood iteration", one, FRAMES, (size, None, None), floor)
+        yield iteration_of(asked, scan, placement, torch.as_tensor(acquisition.probe))
         if iterative_baseline.is_installed():
             first, last = iterative_baseline.after_epochs("LSQML", acquisition, (1, 4), device=asked.device)
             epoch = Timed(((last.seconds - first.seconds) / 3,), ((last.cpu_seconds - first.cpu_seconds) / 3,))
             yield Row("pty-chi's LSQML, an epoch", epoch, FRAMES, (size, None, None))
+
+
+def iteration_of(
+    asked: Asked, scan: Scan, placement: Placement, probe: torch.Tensor, what: str = "likelihood iteration"
+) -> Row:
+    """Return the time of an iteration that follows others, from a transparent object."""
+    start = Estimate(torch.ones(placement.object_shape, dtype=torch.complex64, device=asked.device), probe)
+
+    def iterate(n: int) -> None:
+        refine(start, scan, placement, Refinement(n), held_out_fraction=0.0)
+
+    few, many = (asked.time(partial(iterate, n), least=1) for n in (1, 1 + ITERATIONS))
+    one = Timed(((many.seconds - few.seconds) / ITERATIONS,), ((many.cpu_seconds - few.cpu_seconds) / ITERATIONS,))
+    # Once each, transforms within a cache: probe, field and change for the curvature; for the value probe, field, and
+    # change again, the field once more as it is kept, and the counts; both times which pixels take part.
+    assert isinstance(scan.patterns, torch.Tensor)
+    pixel = 7 * 8 + scan.patterns.element_size() + 2
+    return Row(what, one, len(scan), (scan.size, None, None), Work(0, len(scan) * scan.size**2 * pixel))
+
+
+def iterations_of_many(asked: Asked, size: int) -> Iterator[Row]:
+    """Yield an iteration over many frames on a GPU, where they are made: as it is, and compiled."""
+    probe = torch.as_tensor(scan_of(size).probe, device=asked.device)
+    side = 6 * ITERATED**0.5
+    positions = side * torch.rand(ITERATED, 2, dtype=torch.float64, device=asked.device)
+    placement, _ = place_on_canvas(positions, size)
+    object_ = torch.polar(*torch.rand((2, *placement.object_shape), device=asked.device))
+    patterns = torch.empty(ITERATED, size, size, dtype=torch.int16, device=asked.device)
+    for rows in torch.arange(ITERATED, device=asked.device).split(512):
+        part = placement.part(rows)
+        counts = torch.poisson(detector(part.place().spread(probe))(part.look()(object_)))
+        patterns[rows] = counts.clamp_max(2**15 - 1).to(torch.int16)
+    mask = torch.ones(size, size, dtype=torch.bool, device=asked.device)
+    scan = Scan(patterns.view(torch.uint16), positions, mask, None)
+    for what, least in (("likelihood iteration", 2**62), ("likelihood iteration, compiled", 0)):
+        with mock.patch.object(refine_module, "COMPILED_FROM", least):
+            try:
+                yield iteration_of(asked, scan, placement, probe, what)
+            except Exception as error:
+                sys.stderr.write(f"{what} {size}: {str(error).strip().splitlines()[-1:]}\n")
 
 
 def runs(asked: Asked) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from ptycho_torch.data.batch import Step
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference import predict
 from ptycho_torch.inference.arithmetic import autocast, repeatable
-from ptycho_torch.inference.captured import Captured, CompiledNetwork
+from ptycho_torch.inference.captured import Captured, compiled_network
 from ptycho_torch.inference.predict import Pass, summed_patches
 from ptycho_torch.inference.reconstruct import reconstruct
 from ptycho_torch.physics.forward import divide, place_on_canvas
@@ -130,14 +130,14 @@ def test_brighter_counts_with_their_flux_say_the_same(pinn, flux):
 
 
 def test_without_a_compiler_the_network_runs_as_it_is_and_says_so_once(pinn, monkeypatch, caplog):
-    def missing(function, dynamic):
+    def missing(function, *, dynamic):
         def call(images):
             raise RuntimeError("no compiler here\nand more")
 
         return call
 
     monkeypatch.setattr(torch, "compile", missing)
-    compiled, images = CompiledNetwork(pinn.network), torch.randn(3, 2, 32, 32)
+    compiled, images = compiled_network(pinn.network), torch.randn(3, 2, 32, 32)
     with caplog.at_level(logging.WARNING), torch.no_grad():
         for _ in range(2):
             torch.testing.assert_close(compiled(images), pinn.network(images))
@@ -149,7 +149,7 @@ def test_without_a_compiler_the_network_runs_as_it_is_and_says_so_once(pinn, mon
 # What checks types in tests is nothing that a compiler can read: a program of its own.
 COMPILED = """
 import sys, torch
-from ptycho_torch.inference.captured import CompiledNetwork
+from ptycho_torch.inference.captured import compiled_network
 from ptycho_torch.networks.lean import Lean
 device, short = sys.argv[1], sys.argv[2] == "True"
 torch.manual_seed(0)
@@ -157,7 +157,7 @@ network = Lean(32, 1, (8, 16, 32)).to(device, memory_format=torch.channels_last)
 torch.nn.init.normal_(network.head.spread.weight, std=0.1)
 images = torch.randn(3, 2, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
 with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=short, cache_enabled=False):
-    found, expected = CompiledNetwork(network)(images), network(images)
+    found, expected = compiled_network(network)(images), network(images)
 assert found.dtype == torch.complex64
 torch.testing.assert_close(found, expected, rtol=0, atol=0.1 if short else 1e-4 if device == "cpu" else 1e-2)
 assert expected.angle().abs().max() > 0.1

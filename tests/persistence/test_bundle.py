@@ -114,7 +114,7 @@ from ptycho_torch.persistence.bundle import read_bundle
 pinn = read_bundle(sys.argv[1]).pinn
 with torch.no_grad():
     np.save(sys.argv[3], pinn.predict(torch.from_numpy(np.load(sys.argv[2]))).numpy())
-assert "lightning" not in sys.modules
+assert not {"lightning", "torch._dynamo"} & sys.modules.keys(), "each takes seconds to open"
 """
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Complex64, Float, Int64
@@ -12,7 +13,9 @@ from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
 logger = logging.getLogger(__name__)
 
 Pass = Callable[[Int64[Tensor, "group member"]], None]
+Images = Float[Tensor, "group seen y x"]
 Patches = Complex64[Tensor, "group member y x"]
+Given, Found = ParamSpec("Given"), TypeVar("Found")
 
 
 class Captured:
@@ -45,29 +48,41 @@ class Captured:
         self._again()
 
 
-class CompiledNetwork:
-    """Images to patches by a network that is compiled when it is first called; complex numbers stay outside.
+def compiled(function: Callable[Given, Found], what: str, *, dynamic: bool) -> Callable[Given, Found]:
+    """Return a function of tensors as fewer and larger kernels, which are compiled when it is first called.
 
-    Where there is no compiler a warning says so and the network runs as it is.
+    Where there is no compiler a warning says so, and the function runs as it is.
+
+    Parameters
+    ----------
+    function
+        In real arithmetic.
+    what
+        Its name in the warning.
+    dynamic
+        Whether one compilation shall serve tensors of any size.
     """
+    ways: list[Callable[Given, Found]] = [function, torch.compile(function, dynamic=dynamic)]
 
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
-        self._parts: Callable[[Tensor], Tensor] = torch.compile(self._plain_parts, dynamic=False)
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Found:
+        try:
+            return ways[-1](*args, **kwargs)
+        except RuntimeError as error:
+            if len(ways) == 1:
+                raise
+            logger.warning("%s runs without being compiled, which is slower: %s", what, str(error).splitlines()[0])
+            ways.pop()
+            return function(*args, **kwargs)
 
-    def _plain_parts(self, images: Float[Tensor, "group seen y x"]) -> Float[Tensor, "group member y x 2"]:
-        """Return real and imaginary parts."""
-        amplitude, phase = (part.float() for part in self._network.amplitude_and_phase(images))
+    return call
+
+
+def compiled_network(network: nn.Module) -> Callable[[Images], Patches]:
+    """Return images -> patches by a network that is `compiled` but for its complex numbers."""
+
+    def parts(images: Images) -> Float[Tensor, "group member y x 2"]:
+        amplitude, phase = (part.float() for part in network.amplitude_and_phase(images))
         return torch.stack([amplitude * phase.cos(), amplitude * phase.sin()], dim=-1)
 
-    def __call__(self, images: Float[Tensor, "group seen y x"]) -> Patches:
-        """Return one complex patch for every pattern."""
-        try:
-            parts = self._parts(images)
-        except RuntimeError as error:
-            if self._parts == self._plain_parts:
-                raise
-            logger.warning("the network runs without being compiled, which is slower: %s", str(error).splitlines()[0])
-            self._parts = self._plain_parts
-            parts = self._parts(images)
-        return torch.view_as_complex(parts)
+    fast = compiled(parts, "the network", dynamic=False)
+    return lambda images: torch.view_as_complex(fast(images))

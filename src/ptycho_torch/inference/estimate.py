@@ -43,7 +43,23 @@ class Estimate:
 
     def dot(self, other: "Estimate") -> float:
         """Return the real inner product Re <self, other>."""
-        return sum(_dot(mine, getattr(other, name)) for name, mine in self.parts.items())
+        products = [_dot(mine, getattr(other, name)) for name, mine in self.parts.items()]
+        return float(torch.stack(products).sum())
+
+    @property
+    def numbers(self) -> Float32[Tensor, " number"]:
+        """All parts as one row of real numbers, in single precision: for directions, not for positions themselves."""
+        return torch.cat([_real(part).reshape(-1).to(torch.float32) for part in self.parts.values()])
+
+    def of_numbers(self, numbers: Float32[Tensor, " number"]) -> "Estimate":
+        """Return an estimate with the parts of this one that has such `numbers`."""
+        reals = {name: _real(part) for name, part in self.parts.items()}
+        rows = numbers.split([real.numel() for real in reals.values()])
+        found = {}
+        for (name, real), row in zip(reals.items(), rows, strict=True):
+            part = row.view(real.shape).to(real.dtype)
+            found[name] = torch.complex(*part.unbind(-1)) if self.parts[name].is_complex() else part
+        return Estimate(**found)
 
     def plus(self, factor: float, other: "Estimate") -> "Estimate":
         """Return self + factor * other."""
@@ -60,7 +76,9 @@ class Estimate:
         return self.times({name: factor**0.5 if name in fields_on_detector else 1.0 for name in self.parts})
 
 
-def _dot(one: Tensor, other: Tensor) -> float:
-    if one.is_complex():
-        one, other = torch.view_as_real(one), torch.view_as_real(other)
-    return float((one * other).sum(dtype=torch.float64))
+def _real(part: Tensor) -> Tensor:
+    return torch.view_as_real(part) if part.is_complex() else part
+
+
+def _dot(one: Tensor, other: Tensor) -> Float64[Tensor, ""]:
+    return (_real(one) * _real(other)).sum(dtype=torch.float64)

@@ -1,8 +1,9 @@
 """The Poisson likelihood of a whole scan, with what is expected of the object beforehand, in chunks of frames."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Bool, Complex64, Float32, Float64, Int64
@@ -11,10 +12,11 @@ from torch import Tensor
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
+from ptycho_torch.inference.judged import PLAIN, Pages
 from ptycho_torch.inference.prior import Prior
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
 from ptycho_torch.physics.forward import Placement
-from ptycho_torch.physics.modulus import squared_modulus
+from ptycho_torch.physics.modulus import over_modes, squared_modulus
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import FarField
 from ptycho_torch.physics.scaling import flux_ratio, flux_sums
@@ -22,9 +24,11 @@ from ptycho_torch.physics.subpixel import SubpixelShift
 from ptycho_torch.processes.world import ALONE, World
 
 # Bytes of exit waves in one chunk: a processor likes what fits its cache, a GPU what fills it.
-CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
+CHUNK_BYTES = {"cpu": 2 << 20, "cuda": 512 << 20}
 # Bytes of masks of pixels that are held out, and pixels that are enough to tell when iterations fit noise.
 MASK_BYTES, ENOUGH_HELD = 2**24, 2**22
+# Parts of an estimate that the fields on the detector depend on.
+FROM_FIELDS = PARTS | {"object_"}
 # Mean square of the weights of a variation that is assumed as long as they are smaller: they begin at zero.
 WEAK = 1e-2
 # Share of the stiffness that a position has in a known object: one that is made from the same frames follows them.
@@ -72,6 +76,12 @@ class Chunk:
         return self.placement.place()
 
 
+# Some frames, their fields on the detector (frame, mode, y, x), and what adds to a gradient that with respect to them.
+Seen = tuple[Chunk, Tensor, Callable[[Estimate, Tensor], None]]
+# Some frames, their fields, and how these change.
+Changed = tuple[Chunk, Tensor, Tensor]
+
+
 class Likelihood:
     """Half the tempered Poisson deviance between a scan and what an estimate makes the detector expect.
 
@@ -112,6 +122,7 @@ class Likelihood:
         self.prior = prior
         self.object_shape = placement.object_shape
         self.far_field = FarField()
+        self.pages = PLAIN
         device = scan.positions.device
         self.frames = torch.arange(len(scan), device=device) if frames is None else frames
         self._cut(placement)
@@ -126,10 +137,14 @@ class Likelihood:
         self.held = held & scan.mask
         self.mask_of = torch.arange(len(self.frames), device=device) % n_masks
 
-    @property
+    @cached_property
     def n_used(self) -> int:
         """Pixels that take part."""
         return len(self.frames) * int(self.scan.mask.sum()) - self._n_held(slice(None))
+
+    @cached_property
+    def _n_held_own(self) -> int:
+        return self._n_held(self._own)
 
     @property
     def _own(self) -> slice:
@@ -159,21 +174,34 @@ class Likelihood:
             following = self.frames[then] if stop < own.stop else None
             self.chunks.append(Chunk(rows, self.frames[rows], placement.part(self.frames[rows]), following))
 
+    def _copy(self) -> "Likelihood":
+        """Return a copy that counts its pixels anew."""
+        other = copy.copy(self)
+        for counted in ("n_used", "_n_held_own"):
+            vars(other).pop(counted, None)
+        return other
+
     def freeing(self, free: Iterable[str]) -> "Likelihood":
         """Return the same likelihood with other parts free."""
-        other = copy.copy(self)
+        other = self._copy()
         other.free = frozenset(free)
+        return other
+
+    def computing(self, pages: Pages) -> "Likelihood":
+        """Return the same likelihood with another way to compute what it says of every pixel."""
+        other = self._copy()
+        other.pages = pages
         return other
 
     def holding_out(self, held: Bool[Tensor, "mask y x"], mask_of: Int64[Tensor, " frame"]) -> "Likelihood":
         """Return the same likelihood with other pixels held out: some masks, and which one each frame has."""
-        other = copy.copy(self)
+        other = self._copy()
         other.held, other.mask_of = held & self.scan.mask, mask_of
         return other
 
     def part(self, rows: Int64[Tensor, " some"]) -> "Likelihood":
         """Return the likelihood of some of the frames, given by their rows among those that take part."""
-        other = copy.copy(self)
+        other = self._copy()
         other.frames = self.frames[rows]
         other._cut(self.placement)
         other.mask_of = self.mask_of[rows]
@@ -181,13 +209,13 @@ class Likelihood:
 
     def expecting(self, prior: Prior | None) -> "Likelihood":
         """Return the same likelihood with something else expected of the object beforehand."""
-        other = copy.copy(self)
+        other = self._copy()
         other.prior = prior
         return other
 
     def recut(self, positions: Float64[Tensor, "frame 2"]) -> "Likelihood":
         """Return the same likelihood with patches cut around other positions, px on the canvas."""
-        other = copy.copy(self)
+        other = self._copy()
         other._cut(self.placement.moved_to(positions))
         return other
 
@@ -212,56 +240,68 @@ class Likelihood:
 
     def __call__(self, at: Estimate) -> Value:
         """Return deviance, held-out deviance, R-factor, objective and gradient at an estimate."""
-        sums = torch.zeros(6, dtype=torch.float64)
-        # What is kept of every chunk goes to one place: between large tensors that come and go it would scatter them.
-        outside, n_outside = torch.empty(self._n_held(self._own), device=self.frames.device), 0
-        gradient = at.times(0.0)
+        return self.value(at, self._seen(at))
+
+    def _seen(self, at: Estimate) -> Iterator[Seen]:
         for chunk, probes, patches, field in self.fields(at):
-            measured = self.scan.counts(chunk.frames, chunk.then)
-            expected = self.expected(at, field) * self.scan.mask
-            held = self.held_out(chunk.rows)
-            deviance = poisson_deviance(expected, measured)
-            tempered, residual = (part * self.used(chunk.rows) for part in tempered_deviance(expected, measured))
-            here = deviance[held]
-            outside[n_outside : n_outside + len(here)] = here
-            n_outside += len(here)
-            of_held = here.sum(dtype=torch.float64)
-            root = measured.sqrt()
-            sums += torch.stack(
-                [
-                    deviance.sum(dtype=torch.float64) - of_held,
-                    (expected.sqrt() - root).abs().sum(dtype=torch.float64),
-                    root.sum(dtype=torch.float64),
-                    tempered.sum(dtype=torch.float64),
-                    of_held,
-                    held.sum(dtype=torch.float64),
-                ]
-            ).cpu()
-            back = self.far_field.adjoint(2 * residual[:, None] * field)
-            if "object_" in self.free:
-                chunk.look.add_to(gradient.object_, (probes.fields.conj() * back).sum(dim=1))
-            if self.free & PARTS:
-                probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
+            yield chunk, field, partial(self._add_back, at, chunk, probes, patches)
+
+    def _add_back(
+        self, at: Estimate, chunk: Chunk, probes: FrameProbes, patches: Tensor, gradient: Estimate, slope: Tensor
+    ) -> None:
+        """Add to a gradient what follows from that with respect to the fields on the detector."""
+        back = self.far_field.adjoint(slope)
+        if "object_" in self.free:
+            chunk.look.add_to(gradient.object_, over_modes(probes.fields.conj() * back))
+        if self.free & PARTS:
+            probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
+
+    def value(self, at: Estimate, seen: Iterable[Seen]) -> Value:
+        """Return what the likelihood says of an estimate whose fields on the detector are ``seen``, chunk by chunk."""
+        device = self.frames.device
+        sums = torch.zeros(6, dtype=torch.float64, device=device)
+        # What is kept of every chunk goes to one place: between large tensors that come and go it would scatter them.
+        outside, n_outside = torch.empty(self._n_held_own, device=device), 0
+        gradient = at.times(0.0)
+        mask = self.scan.mask.to(torch.float32)
+        haze = self._haze(at)
+        for chunk, field, add_back in seen:
+            # Bits become numbers once: an operation on both would do it every time.
+            used = self.used(chunk.rows).to(torch.float32)
+            parts, measured = torch.view_as_real(field), self.scan.counts(chunk.frames, chunk.then)
+            told, deviance, residual = self.pages.judged(parts, haze, measured, mask, used)
+            sums[:4] += told
+            if len(outside):
+                here = deviance[self.held_out(chunk.rows)]
+                outside[n_outside : n_outside + len(here)] = here
+                n_outside += len(here)
+            if self.free & FROM_FIELDS:
+                add_back(gradient, (2 * residual)[:, None] * field)
             if "haze" in self.free:
                 gradient.haze.add_(2 * at.haze * residual.sum())
-        used, difference, total, tempered_sum, of_held, n_held = self.world.sum(sums).tolist()
+        sums[4], sums[5] = outside.sum(dtype=torch.float64), len(outside)
+        used_sum, difference, total, tempered_sum, of_held, n_held = self.world.sum(sums).tolist()
         # In one order everywhere: sets have none.
         for name in sorted(self.free):
             self.world.sum(gradient.parts[name])
         objective = tempered_sum / 2
         if self.prior is not None:
-            added, slope = self.prior(at.object_)
+            added, slope_of_prior = self.prior(at.object_)
             objective += added
             if "object_" in self.free:
-                gradient.object_.add_(slope)
+                gradient.object_.add_(slope_of_prior)
         return Value(
-            used / self.n_used,
+            used_sum / self.n_used,
             outside,
             of_held / max(n_held, 1),
             difference / total,
             objective,
             gradient,
         )
+
+    def _haze(self, at: Estimate) -> Float32[Tensor, ""]:
+        """Return the counts that every pixel gets without the sample."""
+        return torch.zeros((), device=self.frames.device) if at.haze is None else at.haze.square()
 
     def probe_gradients(self, at: Estimate) -> Iterator[Complex64[Tensor, "patch mode y x"]]:
         """Yield, chunk by chunk, what every frame alone says of the probe: gradients with respect to its modes."""
@@ -272,17 +312,24 @@ class Likelihood:
 
     def curvature(self, at: Estimate, along: Estimate) -> float:
         """Return the Fisher curvature sum (d lambda)^2 / lambda along a direction and the prior's; never negative."""
-        total = torch.zeros((), dtype=torch.float64)
+        return self.bend(at, along, self._changes(at, along))
+
+    def _changes(self, at: Estimate, along: Estimate) -> Iterator[Changed]:
         for chunk, probes, patches, field in self.fields(at):
             change = probes.fields * chunk.look(along.object_)[:, None]
             if self.free & PARTS:
                 change = change + probes.change(along, self.free) * patches[:, None]
-            slope = 2 * (field.conj() * self.far_field(change)).real.sum(dim=1)
-            if "haze" in self.free:
-                slope = slope + 2 * at.haze * along.haze
-            used = self.used(chunk.rows)
-            bent = used * slope.square() / self.expected(at, field).clamp_min(FLOOR)
-            total += bent.sum(dtype=torch.float64).cpu()
+            yield chunk, field, self.far_field(change)
+
+    def bend(self, at: Estimate, along: Estimate, changes: Iterable[Changed]) -> float:
+        """Return the curvature along a direction, for fields and their ``changes`` to first order, chunk by chunk."""
+        total = torch.zeros((), dtype=torch.float64, device=self.frames.device)
+        haze, haze_change = self._haze(at), torch.zeros((), device=self.frames.device)
+        if "haze" in self.free:
+            haze_change = 2 * at.haze * along.haze
+        for chunk, field, change in changes:
+            used = self.used(chunk.rows).to(torch.float32)
+            total += self.pages.bent(torch.view_as_real(field), torch.view_as_real(change), haze, haze_change, used)
         of_prior = 0.0 if self.prior is None else self.prior.curvature(at.object_, along.object_)
         return float(self.world.sum(total)) + of_prior
 

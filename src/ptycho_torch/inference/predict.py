@@ -14,7 +14,7 @@ from ptycho.config.execution import Precision
 from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.arithmetic import autocast
-from ptycho_torch.inference.captured import Captured, CompiledNetwork
+from ptycho_torch.inference.captured import Captured, compiled_network
 from ptycho_torch.physics.backprojection import BackProjection
 from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted
 from ptycho_torch.pinn.pinn import PtychoPINN
@@ -141,7 +141,7 @@ class Pass:
     ) -> None:
         self.scan, self.nobody = scan, len(scan)
         self._pinn = pinn
-        self._network = CompiledNetwork(pinn.network) if compiled else pinn.network
+        self._network = compiled_network(pinn.network) if compiled else pinn.network
         self._autocast = partial(autocast, scan.positions.device, precision)
         self._scale = pinn.input_scale / flux**0.5
         probe = pinn.probe.detach()

@@ -12,7 +12,9 @@ from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.first_guess import FirstGuess
+from ptycho_torch.inference.judged import COMPILED_FROM, fast_pages
 from ptycho_torch.inference.likelihood import Likelihood, Value
+from ptycho_torch.inference.line import Line, line_from
 from ptycho_torch.inference.parts import entered, settled
 from ptycho_torch.inference.passes import approach
 from ptycho_torch.inference.prior import Prior
@@ -99,6 +101,9 @@ def refine(
         frames=frames,
         world=world,
     )
+    n_pixels = len(likelihood.frames) * scan.size**2 * refinement.iterations
+    if scan.positions.is_cuda and n_pixels >= COMPILED_FROM:
+        likelihood = likelihood.computing(fast_pages())
     walk = _Walk(likelihood, start, refinement)
     light = likelihood.light(start)
 
@@ -158,6 +163,7 @@ class _Walk:
         self._prior = likelihood.prior
         self.at = at
         self.value = likelihood(at)
+        self._line: Line | None = None
         self.home = likelihood.placement.positions
         self._newton = QuasiNewton(lambda gradient: gradient)
 
@@ -199,6 +205,7 @@ class _Walk:
         if at.positions is not None:
             self.likelihood = self.likelihood.recut(at.positions)
         self.at, self.value = at, self.likelihood(at)
+        self._line = None
 
     def _downhill(self) -> tuple[Estimate, Value] | None:
         """Return a point along the direction where the objective is not larger, None when there is none."""
@@ -209,12 +216,13 @@ class _Walk:
         slope = self.value.gradient.dot(direction)
         if slope >= 0:
             return None
-        curvature = self.likelihood.curvature(self.at, direction)
+        line = self._line = self._line or line_from(self.likelihood, self.at)
+        curvature = line.curvature(direction)
         length = -slope / curvature if curvature > 0 else 1.0
         for _ in range(MAX_HALVINGS):
-            at = self.at.plus(length, direction)
-            value = self.likelihood(at)
+            at, value = line.value(length)
             if value.objective <= self.value.objective:
+                line.go(at)
                 return at, value
             length /= 2
         return None

@@ -72,9 +72,11 @@ class PtychoPINN(nn.Module):
         self.flux_solved = flux_solved
         # The processes that take their shares of one batch while the network trains.
         self.world = ALONE
-        # The optimiser sees a probe of root mean square one.
-        scale = probe.abs().square().mean().sqrt()
-        self.probe_parts = nn.Parameter(torch.view_as_real(probe / scale).contiguous(), requires_grad=probe_trainable)
+        # The optimiser sees a probe of root mean square one. On the meta device, where bundles are checked, the first
+        # sum would open a compiler for seconds.
+        scale = torch.ones(()) if probe.is_meta else probe.abs().square().mean().sqrt()
+        unit = probe if probe.is_meta else probe / scale
+        self.probe_parts = nn.Parameter(torch.view_as_real(unit).contiguous(), requires_grad=probe_trainable)
         self.register_buffer("probe_scale", scale)
         self.register_buffer("input_scale", torch.tensor(input_scale))
         self.register_buffer("flux_sums", torch.zeros(2))

@@ -1,0 +1,123 @@
+"""The likelihood along a line: what was transformed once serves the curvature, every step, and the next line."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from jaxtyping import Complex64
+from torch import Tensor
+
+from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.frame_probes import PARTS
+from ptycho_torch.inference.likelihood import Changed, Chunk, Likelihood, Seen, Value
+from ptycho_torch.physics.modulus import over_modes
+from ptycho_torch.physics.patches import PatchesAt
+from ptycho_torch.physics.propagation import centring
+
+# Bytes of fields that are kept from one iteration to the next, and on a GPU the share of its free memory.
+MOST_KEPT, SHARE_KEPT = 2**29, 0.5
+
+Fields = Complex64[Tensor, "frame mode y x"]
+
+
+class Line:
+    """The likelihood along a line in all that is free: fields are made where they are asked for.
+
+    Parameters
+    ----------
+    likelihood, at
+        Where lines begin.
+    """
+
+    def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
+        self._likelihood, self._at = likelihood, at
+
+    def curvature(self, along: Estimate) -> float:
+        """Return the curvature along a direction: that of the line from now on."""
+        self._along = along
+        return self._likelihood.curvature(self._at, along)
+
+    def value(self, length: float) -> tuple[Estimate, Value]:
+        """Return the estimate so far along, and what the likelihood says of it."""
+        at = self._at.plus(length, self._along)
+        return at, self._likelihood(at)
+
+    def go(self, at: Estimate) -> None:
+        """Let lines begin at the estimate whose value was asked for last."""
+        self._at = at
+
+
+@dataclass
+class _Kept:
+    """Of a chunk: where it is cut, the probe with all that surrounds a bare transform, fields on the detector.
+
+    ``change`` is that of the fields along the line, ``there`` the fields where the value was asked for last.
+    """
+
+    chunk: Chunk
+    look: PatchesAt
+    lit: Fields
+    field: Fields
+    change: Fields
+    there: Fields
+
+
+class KeptLine(Line):
+    """The likelihood along a line on which no probe changes: fields on the detector go along straight lines too.
+
+    psi(t) = psi + t F[P d]: one transform of a frame a line, and one back for the gradient of every step.
+    """
+
+    def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
+        super().__init__(likelihood, at)
+        around = centring(at.probe) / likelihood.scan.size
+        self._kept = [
+            _Kept(chunk, chunk.look, probes.fields * around, field, field, field)
+            for chunk, probes, _, field in likelihood.fields(at)
+        ]
+
+    def curvature(self, along: Estimate) -> float:
+        """Return the curvature along a direction: that of the line from now on."""
+        self._along = along
+        return self._likelihood.bend(self._at, along, self._changes(along))
+
+    def _changes(self, along: Estimate) -> Iterator[Changed]:
+        for kept in self._kept:
+            kept.change = torch.fft.fft2(kept.lit * kept.look(along.object_)[:, None])
+            yield kept.chunk, kept.field, kept.change
+
+    def value(self, length: float) -> tuple[Estimate, Value]:
+        """Return the estimate so far along, and what the likelihood says of it."""
+        at = self._at.plus(length, self._along)
+        return at, self._likelihood.value(at, self._seen(length))
+
+    def _seen(self, length: float) -> Iterator[Seen]:
+        for kept in self._kept:
+            kept.there = torch.add(kept.field, kept.change, alpha=length)
+            yield kept.chunk, kept.there, partial(self._add_back, kept)
+
+    def _add_back(self, kept: _Kept, gradient: Estimate, slope: Tensor) -> None:
+        if "object_" in self._likelihood.free:
+            back = torch.fft.ifft2(slope, norm="forward")
+            kept.look.add_to(gradient.object_, over_modes(kept.lit.conj() * back))
+
+    def go(self, at: Estimate) -> None:
+        """Let lines begin at the estimate whose value was asked for last."""
+        super().go(at)
+        for kept in self._kept:
+            kept.field = kept.there
+
+
+def line_from(likelihood: Likelihood, at: Estimate) -> Line:
+    """Return the lines that begin at an estimate; fields are kept where the probe is fixed and there is room."""
+    device = at.object_.device
+    most = MOST_KEPT
+    if device.type == "cuda":
+        most = int(SHARE_KEPT * torch.cuda.mem_get_info(device)[0])
+    own = likelihood.world.share(len(likelihood.frames))
+    # Probe and three fields of every mode, and where each pixel lies.
+    needed = (own.stop - own.start) * likelihood.scan.size**2 * (4 * 8 * len(at.probe) + 4)
+    if likelihood.free & PARTS or needed > most:
+        return Line(likelihood, at)
+    return KeptLine(likelihood, at)
