@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,18 @@ HEADERS = [
 ]
 
 
-def make(path: Path, n_frames: int, size: int, step: int, *, chunked: bool) -> None:
-    """Write a scan of nearly ``n_frames`` frames, a square raster, to HDF5, in chunks or in one piece."""
+@dataclass(frozen=True)
+class Raster:
+    """A square raster over an object that repeats itself, and which of few patterns (pattern, y, x) each frame has."""
+
+    patterns: np.ndarray
+    of_frame: np.ndarray
+    positions: np.ndarray
+    probe: np.ndarray
+
+
+def raster(n_frames: int, size: int, step: int) -> Raster:
+    """Simulate a raster of nearly ``n_frames`` frames; lengths in px."""
     rng = np.random.default_rng(0)
     side, period = round(n_frames**0.5), PERIOD * step
     tile = OBJECTS["lines"]((period, period), rng)
@@ -57,13 +68,21 @@ def make(path: Path, n_frames: int, size: int, step: int, *, chunked: bool) -> N
     within = np.stack(np.divmod(np.arange(PERIOD**2), PERIOD), axis=1) * float(step) + size // 2
     patterns = rng.poisson(expected_counts(around, probe, within)).astype(np.uint16)
     frames = np.stack(np.divmod(np.arange(side**2), side), axis=1)
+    row, column = frames.T % PERIOD
+    return Raster(patterns, row * PERIOD + column, frames * float(step) + size // 2, probe)
+
+
+def make(path: Path, n_frames: int, size: int, step: int, *, chunked: bool) -> None:
+    """Write a scan of nearly ``n_frames`` frames, a square raster, to HDF5, in chunks or in one piece."""
+    made = raster(n_frames, size, step)
+    n = len(made.of_frame)
     with h5py.File(path, "w") as file:
-        file["positions"], file["probe"] = frames * float(step) + size // 2, probe
+        file["positions"], file["probe"] = made.positions, made.probe
         chunks = (16, size, size) if chunked else None
-        stored = file.create_dataset("patterns", (side**2, size, size), np.uint16, chunks=chunks)
-        for start in range(0, side**2, BLOCK):
-            row, column = frames[start : start + BLOCK].T % PERIOD
-            stored[start : start + len(row)] = patterns[row * PERIOD + column]
+        stored = file.create_dataset("patterns", (n, size, size), np.uint16, chunks=chunks)
+        for start in range(0, n, BLOCK):
+            block = made.of_frame[start : start + BLOCK]
+            stored[start : start + len(block)] = made.patterns[block]
 
 
 def run_stage(stage: str, folder: Path, n_steps: int, width: int, *, stored: bool) -> dict[str, Any]:

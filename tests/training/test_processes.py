@@ -2,20 +2,26 @@
 
 import os
 import signal
+import time
 
 import pytest
 import torch
 
-from ptycho.base.errors import ConfigError
+from ptycho.base.errors import ConfigError, LostError
 from ptycho.base.launched import Launched
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.training import lightning_module
 from ptycho_torch.training.checkpoints import newest_checkpoint, read_state
-from ptycho_torch.training.fit import fit
+from ptycho_torch.training.fit import fit, prepare
+from ptycho_torch.training.lightning_module import PtychoModule
+from ptycho_torch.training.whole_step import CudaGraphs
 from tests.laws.processes import in_two
 from tests.laws.scans import small_scan
-from tests.training.test_interruptions import interrupted
+from tests.training.test_fit import assert_same_weights
+from tests.training.test_interruptions import Asks, interrupted
+from tests.training.test_whole_step import EXACT, LEVEL, RECORDERS, Again
 
 pytestmark = [pytest.mark.ddp, pytest.mark.slow]
 
@@ -113,6 +119,108 @@ def test_all_stop_at_one_step_and_go_on_to_the_same_bits(both, tmp_path):
     for key, tensor in whole["thinned"][1].items():
         assert torch.equal(tensor, first[1][key]), key
     assert first[2] == whole["thinned"][2]
+
+
+# What adds something up over processes inside a step: gradients alone, the probe's too, fluxes, regularisers, labels.
+WHOLE = ("patterns", "adaptive steps", "probe", "thinned", "regularised", "supervised")
+
+
+class Counted(CudaGraphs):
+    """Records, and counts that."""
+
+    def __init__(self, device):
+        super().__init__(device)
+        self.replayed = 0
+        RECORDERS.append(self)
+
+    def record(self, take, draws):
+        self.replayed += 1
+        return super().record(take, draws)
+
+
+RECORDS = {"cpu": Again, "cuda": Counted}
+
+
+def recorded_and_launched(folder, accelerator="cpu"):
+    """The same trainings with steps taken as a whole, and launched; on the CPU a stand-in records."""
+    found = {}
+    for name in WHOLE:
+        config, execution = choices_of(name, folder / name, 2)
+        config.optimizer, execution.accelerator = "adamw", accelerator
+        config.lr_min_ratio, execution.learning_rate = LEVEL["lr_min_ratio"], EXACT["learning_rate"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lightning_module, "CudaGraphs", RECORDS[accelerator])
+            if accelerator == "cpu":
+                patch.setattr(PtychoModule, "_records", lambda _: True)
+            whole = fit(config, execution, SCAN)
+            patch.setattr(PtychoModule, "_records", lambda _: False)
+            plain = fit(config, execution, SCAN)
+        found[name] = whole, plain, RECORDERS.pop().replayed
+    return found
+
+
+def whole_steps_compared(folder):
+    for whole, plain, replayed in recorded_and_launched(folder).values():
+        assert replayed > 0
+        assert whole.history == plain.history
+        assert_same_weights(whole, plain)
+
+
+def test_whole_steps_of_two_processes_end_in_the_same_bits(tmp_path):
+    in_two(whole_steps_compared, tmp_path)
+
+
+def recorded_steps_compared(folder):
+    found = recorded_and_launched(folder, "cuda")
+    for whole, plain, replayed in found.values():
+        assert replayed == 1
+        for curve, losses in plain.history.items():
+            assert whole.history[curve] == pytest.approx(losses, rel=1e-3)
+    return {name: (whole.history, whole.pinn.cpu().state_dict()) for name, (whole, _, _) in found.items()}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_recorded_steps_of_two_gpus_are_launched_ones(tmp_path):
+    first, second = in_two(recorded_steps_compared, tmp_path)
+    for name, (history, weights) in first.items():
+        assert history == second[name][0]
+        for key, tensor in weights.items():
+            assert torch.equal(tensor, second[name][1][key]), (name, key)
+
+
+PATIENCE = 5
+
+
+class Sleeps(Asks):
+    """Says nothing before one step, for longer than anybody waits; the other process has begun that step."""
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.fit_loop.total_batch_idx == self.step:
+            time.sleep(3 * PATIENCE)
+
+
+def one_falls_silent(folder, accelerator):
+    """What the first process says, and after how many seconds of training."""
+    os.environ["PTYCHO_TIMEOUT"] = str(PATIENCE)
+    config, execution = choices_of("adaptive steps", folder, 2)
+    execution.accelerator = accelerator
+    run = prepare(config, execution, SCAN, folder=None)
+    if os.environ["RANK"] == "1":
+        run.trainer.callbacks.insert(0, Sleeps(3))
+    begun = time.monotonic()
+    with pytest.raises(LostError) as lost:
+        run.train()
+    return str(lost.value), time.monotonic() - begun
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_process_that_falls_silent_is_told_and_nobody_waits_for_it(tmp_path, accelerator):
+    if accelerator == "cuda" and torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    (said, seconds), _ = in_two(one_falls_silent, tmp_path, accelerator)
+    assert f"said nothing for {PATIENCE} s" in said
+    assert seconds < 2.5 * PATIENCE, "before the other one wakes up"
 
 
 def test_other_strategies_and_numbers_are_refused(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +65,22 @@ class World:
     def total(self, tensor: Tensor) -> Tensor:
         """Return the sum over all processes, as part of what gradients are taken of."""
         return tensor if self.size == 1 else _Total.apply(self, tensor)
+
+    @torch.no_grad()
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Bring tensors to their means over all processes; they travel together, and nothing is read back.
+
+        Raises
+        ------
+        LostError
+            Another process ended, or said nothing for too long.
+        """
+        if self.size == 1 or not tensors:
+            return
+        real = [torch.view_as_real(tensor) if tensor.is_complex() else tensor for tensor in tensors]
+        means = self.sum(torch.cat([tensor.reshape(-1) for tensor in real])).div_(self.size)
+        parts = means.split([tensor.numel() for tensor in real])
+        torch._foreach_copy_(real, [part.view(tensor.shape) for part, tensor in zip(parts, real, strict=True)])
 
     def gather(self, own: Tensor, n: int) -> Tensor:
         """Return the rows of all processes, ``n`` of them, each process giving those of its `share`."""

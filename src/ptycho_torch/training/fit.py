@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import signal
 import warnings
 from collections.abc import Iterator
@@ -14,17 +13,15 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.checks import require_labels, require_whole_counts
 from ptycho.base.errors import ConfigError, DataError, extra_missing
 from ptycho.base.interruption import Interruption
-from ptycho.base.launched import Launched, launched, patience
+from ptycho.base.launched import Launched, launched
 from ptycho.base.watching import NOBODY, Watcher, Watchers
 from ptycho.config.engine import tell_engine
 from ptycho.config.execution import PyTorchExecutionConfig
@@ -35,12 +32,13 @@ from ptycho_torch.base.devices import device_of
 from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build, learns_from_labels
 from ptycho_torch.pinn.pinn import PtychoPINN
-from ptycho_torch.processes.world import World, backend_of, lost_is_told
+from ptycho_torch.processes.world import World, lost_is_told
 from ptycho_torch.training.callbacks import AveragedWeights, Curves, Watched
 from ptycho_torch.training.checkpoints import FOLDER, LAST, WholeCheckpoints, keepers, read_state
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.interruptions import Ended, Interruptions
 from ptycho_torch.training.lightning_module import PtychoModule
+from ptycho_torch.training.together import environment, in_step
 
 logger = logging.getLogger(__name__)
 
@@ -214,6 +212,8 @@ def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule,
         signal.signal(signal.SIGINT, on_interrupt)
         raise stop.__context__ from None
     finally:
+        # The memory of a recorded step is given back; after an error too, for NCCL ends after what is recorded of it.
+        module.whole = None
         torch.utils.deterministic.fill_uninitialized_memory = fills
 
 
@@ -305,13 +305,13 @@ def _trainer(
         accelerator="gpu" if device.type == "cuda" else execution.accelerator,
         devices=here.local_size,
         num_nodes=here.size // here.local_size,
-        strategy=execution.strategy if here.size == 1 else _in_step(execution.strategy, device),
+        strategy=execution.strategy if here.size == 1 else in_step(execution.strategy, device),
         precision=execution.precision,
         deterministic=execution.deterministic,
         accumulate_grad_batches=execution.accum_steps,
         use_distributed_sampler=False,
         callbacks=callbacks,
-        plugins=[WholeCheckpoints(), _environment(here)],
+        plugins=[WholeCheckpoints(), environment(here)],
         logger=False if folder is None else _loggers(str(folder), execution),
         enable_progress_bar=False,
         enable_checkpointing=keeps,
@@ -320,21 +320,6 @@ def _trainer(
         default_root_dir=folder,
         num_sanity_val_steps=0,
     )
-
-
-def _in_step(strategy: str, device: torch.device) -> DDPStrategy:
-    """Return what averages the gradients of all processes in every step."""
-    if strategy not in ("auto", "ddp"):
-        raise ConfigError(f"strategy is {strategy!r} for several devices; expected auto or ddp; choose one of these")
-    return DDPStrategy(process_group_backend=backend_of(device), timeout=patience())
-
-
-def _environment(here: Launched) -> LightningEnvironment | TorchElasticEnvironment:
-    """Return how Lightning finds the other processes, whoever started them; a run alone looks for none."""
-    if here.size == 1:
-        return LightningEnvironment()
-    os.environ.update(here.variables())
-    return TorchElasticEnvironment()
 
 
 def _require_logger(execution: PyTorchExecutionConfig) -> None:

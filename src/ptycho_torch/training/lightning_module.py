@@ -67,7 +67,9 @@ class PtychoModule(lightning.LightningModule):
         self._plateau_state: dict[str, Any] = {}
 
     def on_fit_start(self) -> None:
-        """Put the scans on the device, once."""
+        """Put the scans on the device, once, and begin with the same weights everywhere."""
+        for tensor in self.state_dict().values():
+            self.world.agree(tensor)
         data = self.trainer.datamodule
         data.load(self.device)
         model, share = self.config.model, self.config.thinning
@@ -88,8 +90,7 @@ class PtychoModule(lightning.LightningModule):
                 network.said = CompiledBody(network)
 
     def on_train_end(self) -> None:
-        """Leave the network as it was, and give the memory of a recorded step back."""
-        self.whole = None
+        """Leave the network as it was."""
         self._listening.remove()
         vars(self.pinn.network).pop("said", None)
 
@@ -110,7 +111,7 @@ class PtychoModule(lightning.LightningModule):
     def backward(self, loss: Tensor, *_: Any, **__: Any) -> None:
         """Find the gradients; a step that is taken as a whole has done it."""
         if self.whole is None:
-            loss.backward()
+            self._find_gradients(loss)
 
     def optimizer_zero_grad(self, _epoch: int, _index: int, optimizer: Optimizer) -> None:
         """Forget the gradients, where the step does not do that itself."""
@@ -125,10 +126,14 @@ class PtychoModule(lightning.LightningModule):
             optimizer_closure()
 
     def _records(self) -> bool:
-        """Return whether one GPU does the same work in every step, and nothing is read back or fetched meanwhile."""
+        """Return whether GPUs do the same work in every step, and nothing is read back or fetched meanwhile.
+
+        All processes answer alike: one that launched its steps would add up in another order than those that record.
+        """
         machine, scan = self.execution, self.trainer.datamodule.training_scan
-        alone = self.device.type == "cuda" and self.world.size == 1 and isinstance(scan.patterns, Tensor)
-        return alone and machine.accum_steps == 1 and machine.precision != "16-mixed" and self.config.optimizer != "sgd"
+        here = self.device.type == "cuda" and isinstance(scan.patterns, Tensor)
+        here &= machine.accum_steps == 1 and machine.precision != "16-mixed" and self.config.optimizer != "sgd"
+        return not self.world.any(not here)
 
     def _take(self, step: Step) -> Taken:
         """Take a step: what Lightning does in the order in which it does it, without asking whether anybody listens."""
@@ -138,10 +143,15 @@ class PtychoModule(lightning.LightningModule):
             optimizer.zero_grad()
             with self.trainer.precision_plugin.train_step_context():
                 loss = self._loss(step)
-            loss.backward()
+            self._find_gradients(loss)
             self.configure_gradient_clipping(optimizer)
             optimizer.step()
         return Taken(loss.detach(), self.patches)
+
+    def _find_gradients(self, loss: Tensor) -> None:
+        """Find the gradients of the mean loss of all processes; what was found before is the same everywhere."""
+        loss.backward()
+        self.world.average([parameter.grad for parameter in self.parameters() if parameter.grad is not None])
 
     def _loss(self, step: Step) -> Tensor:
         """Return the loss of a step, and add it to those of the epoch."""
