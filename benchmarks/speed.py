@@ -108,6 +108,7 @@ COMPILED = {
 GOALS = {64: (1e6, "1 M"), 128: (2.5e5, "250 k"), 256: (5e4, "50 k")}
 # Patterns that are timed together: a GPU has always the next pass to do, as in a long scan.
 ENOUGH_PATTERNS = 16384
+ENOUGH_PASSES = {"eager": 32, "captured": 1024, "compiled": 1024}
 ITERATIONS = 20
 # Frames of an iteration on a GPU.
 ITERATED = 10_000
@@ -343,7 +344,7 @@ def passes_of(asked: Asked, size: int, gridsize: int) -> Iterator[Planned]:
         case = (size, gridsize, batch)
         groups = frames[torch.arange(batch, device=asked.device) % FRAMES]
         one_pass = Pass(*(pinn, scan, placement, times_seen), precision=precision, compiled=how == "compiled", flux=1.0)
-        n_times = max(1, ENOUGH_PATTERNS // groups.numel())
+        n_times = max(1, min(ENOUGH_PASSES[how], ENOUGH_PATTERNS // groups.numel()))
 
         def passed(add: Callable[[torch.Tensor], None], groups=groups, n_times=n_times) -> None:
             for _ in range(n_times):
