@@ -26,10 +26,10 @@ from ptycho_torch.physics.forward import Placement
 
 logger = logging.getLogger(__name__)
 
-# Pixels of a canvas that is solved in one piece at most: iterations and the self-check need some sixty times its bytes.
-ONE_PIECE = 2**23
+# Pixels of a canvas that is solved in one piece at most: the self-check needs some hundred images of its size.
+ONE_PIECE = 2**22
 # Largest side of a field, px, without the strips that it shares with its neighbours.
-SIDE = 2048
+SIDE = 1536
 # Frames that a field has at least, for every process and every pattern that the network sees together.
 LEAST = 8
 
