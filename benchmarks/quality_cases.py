@@ -153,7 +153,13 @@ def cases(longer: float, others: float, star: Star) -> tuple[Case | Repair | Sta
 FOR_TWO_CORES = ("lines 1e6", "lines 1e4", "dead leaves, 128 patterns", "wrong positions", STAR)  # half an hour
 UNROLLED = {"architecture": "unrolled"}
 SETS = {
-    "cpu": Set(tuple(case for case in cases(60, 15, Star()) if case.name in FOR_TWO_CORES), UNROLLED, {}, {}, 1),
+    "cpu": Set(
+        tuple(case for case in cases(60, 15, Star()) if case.name in FOR_TWO_CORES),
+        UNROLLED | {"lean_width": 16},
+        {},
+        {},
+        1,
+    ),
     "gpu": Set(
         cases(20, 6, Star(epochs=20)),
         UNROLLED | {"lean_width": 48},

@@ -12,6 +12,7 @@ from ptycho.base.errors import DataError
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
+from ptycho.grouping.regions import RegionSampler
 from ptycho_torch.training.datamodule import ScanDataModule, Split
 from tests.laws.scans import small_scan
 
@@ -91,6 +92,19 @@ def test_a_step_is_regions_of_neighbouring_patterns(batch_size, canvas_size, sha
             others = np.delete(SCAN.positions, region, axis=0)
             if len(others):
                 assert apart.max() <= np.linalg.norm(others - SCAN.positions[region[0]], axis=1).min()
+
+
+def test_a_step_is_drawn_when_it_is_asked_for(monkeypatch):
+    """A GPU that has taken the last step of an epoch would wait for all regions of the next."""
+    loader = data_of(validation_fraction=0.0).train_dataloader()
+    assert len(epoch(loader)) == 8
+    draws, draw = [], RegionSampler.draw
+    monkeypatch.setattr(RegionSampler, "draw", lambda *args: draws.append(args) or draw(*args))
+    loader.sampler.set_epoch(1)
+    steps = iter(loader.sampler)
+    for number in range(1, 4):
+        next(steps)
+        assert len(draws) == number
 
 
 def test_epochs_differ_and_a_seed_decides_them():

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -150,7 +150,7 @@ class _Steps(Sampler[Step]):
     def _sides_of(self, local: ndarray) -> tuple[int, int]:
         return region_sides(self.positions[local], self.config.model.N)
 
-    def _seeds(self, epoch: int) -> list[ndarray]:
+    def _seeds(self, epoch: int) -> Iterable[ndarray]:
         in_order = self.config.sequential_sampling and self.config.model.gridsize > 1
         return self._in_order() if in_order else self._regions(epoch)
 
@@ -160,18 +160,33 @@ class _Steps(Sampler[Step]):
         self._n_regions = n_regions * self.world.size
         self._per_region = min(-(-self.batch_size // n_regions), len(self.members))
         self._sampler = RegionSampler(self.positions, self._per_region)
-        self._epochs_drawn = 0
-        self._drawn: list[ndarray] = []
+        self._start_drawing(0)
 
-    def _regions(self, epoch: int) -> list[ndarray]:
-        """Return the seeds (region, seed) of an epoch's steps; what all epochs before it saw least comes first."""
-        if epoch < self._epochs_drawn - 1:
+    def _start_drawing(self, epoch: int) -> None:
+        self._epoch_drawn = epoch
+        self._drawn: list[ndarray] = []
+        self._rng = np.random.default_rng([self.seed, epoch])
+
+    def _regions(self, epoch: int) -> Iterator[ndarray]:
+        """Yield the seeds (region, seed) of an epoch's steps; what all epochs before it saw least comes first.
+
+        A step is drawn when it is asked for: meanwhile a GPU takes the one before. However many GPUs there are, each
+        process draws the regions of all, and those of a whole epoch would keep them waiting.
+        """
+        if epoch < self._epoch_drawn:
             self._start_regions()
-        while self._epochs_drawn <= epoch:
-            rng = np.random.default_rng([self.seed, self._epochs_drawn])
-            self._drawn = [self._sampler.draw(self._n_regions, rng) for _ in range(len(self))]
-            self._epochs_drawn += 1
-        return self._drawn
+        while self._epoch_drawn < epoch:
+            for number in range(len(self)):
+                self._drawn_seeds(number)
+            self._start_drawing(self._epoch_drawn + 1)
+        for number in range(len(self)):
+            yield self._drawn_seeds(number)
+
+    def _drawn_seeds(self, number: int) -> ndarray:
+        """Return the seeds of one step of the epoch that is drawn; steps are drawn in their order."""
+        while len(self._drawn) <= number:
+            self._drawn.append(self._sampler.draw(self._n_regions, self._rng))
+        return self._drawn[number]
 
     def _in_order(self) -> list[ndarray]:
         """Return the first positions of the scan in their order, (process, seed) a step."""
