@@ -158,7 +158,9 @@ def test_what_a_recognised_layout_lacks_is_said_of_no_other(capsys, tmp_path, sc
 def test_layouts_that_can_be_nearest_exist():
     assert set(KEYS) == {layout.name for layout in LAYOUTS}
     for name, keys in KEYS.items():
-        assert nearest_layout([words.split("|")[0] for words in keys]) == (name, ())
+        # A folder has the keys of an npz: only what was recognised tells them apart.
+        recognised = name if name.startswith("folder") else None
+        assert nearest_layout([words.split("|")[0] for words in keys], recognised) == (name, ())
 
 
 def test_turned_patterns_are_drawn_and_nothing_is_written_unasked(capsys, tmp_path, scan_file):

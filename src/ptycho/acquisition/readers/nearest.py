@@ -7,6 +7,7 @@ from ptycho.config.checks import nearest
 # Layout -> the keys that a whole file has; of names with "|" between them it has one.
 KEYS: dict[str, tuple[str, ...]] = {
     "npz of PtychoPINN": ("diff3d|diffraction", "xcoords", "ycoords", "probeGuess"),
+    "folder of PtychoPINN": ("diff3d", "xcoords", "ycoords", "probeGuess"),
     "npz of tike": ("data", "scan", "probe"),
     "CXI": (
         "entry_1/data_1/data|entry_1/instrument_1/detector_1/data",
