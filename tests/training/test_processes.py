@@ -12,11 +12,11 @@ from ptycho.base.launched import Launched
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.base.recording import CudaGraphs
 from ptycho_torch.training import lightning_module
 from ptycho_torch.training.checkpoints import newest_checkpoint, read_state
 from ptycho_torch.training.fit import fit, prepare
 from ptycho_torch.training.lightning_module import PtychoModule
-from ptycho_torch.training.whole_step import CudaGraphs
 from tests.laws.processes import in_two
 from tests.laws.scans import small_scan
 from tests.training.test_fit import assert_same_weights
