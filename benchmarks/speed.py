@@ -47,10 +47,10 @@ from ptycho.report.tables import Cell, text_table
 from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
+from ptycho_torch.base.repeating import WORKSPACE, repeatable
 from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference import refine as refine_module
-from ptycho_torch.inference.arithmetic import WORKSPACE, repeatable
 from ptycho_torch.inference.captured import Captured
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.predict import Pass, summed_patches
