@@ -47,10 +47,10 @@ from ptycho.report.tables import Cell, text_table
 from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
+from ptycho_torch.base.repeating import WORKSPACE, repeatable
 from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference import refine as refine_module
-from ptycho_torch.inference.arithmetic import WORKSPACE, repeatable
 from ptycho_torch.inference.captured import Captured
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.predict import Pass, summed_patches
@@ -615,25 +615,30 @@ def main() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False
     begun = time.perf_counter()
     machine = Machine.measured(device, torch.bfloat16 if precision == "bf16-mixed" else torch.float32)
-    rows = []
+    head = f"$ {shlex.join(['python', *sys.argv])}\n{machine_words(device)}, {precision}"
+    rows: list[Row] = []
     for part in flags.only:
         for row in PARTS[part](asked):
             sys.stderr.write(f"{row.what} {row.case}: {row.rate:.4g} a second\n")
             rows.append(row)
+            report = f"{head}, load {os.getloadavg()[0]:.1f}; {reported(rows, machine, time.perf_counter() - begun)}"
+            # A run that is cut off leaves what it has measured.
+            if flags.out:
+                write_text(flags.out, report)
+    print(report)
+
+
+def reported(rows: list[Row], machine: Machine, seconds: float) -> str:
+    """Return the day, the ceilings of the machine and the table."""
     yardsticks: dict[tuple[str, int | None, int | None], list[Row]] = {}
     for row in rows:
         if row.kind and row.kind.startswith("yardstick"):
             yardsticks.setdefault((row.kind, *row.case[:2]), []).append(row)
-    report = (
-        f"$ {shlex.join(['python', *sys.argv])}\n"
-        f"{machine_words(device)}, {precision}, load {os.getloadavg()[0]:.1f}; {time.strftime('%Y-%m-%d')}, "
-        f"{time.perf_counter() - begun:.0f} s in all\n"
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {seconds:.0f} s in all\n"
         f"ceilings: a matrix product {machine.flops / 1e9:.4g} GFLOP/s, a copy {machine.bandwidth / 1e9:.4g} GB/s\n\n"
         f"{text_table(HEADERS, [cells(row, machine, yardsticks) for row in rows])}\n"
     )
-    print(report)
-    if flags.out:
-        write_text(flags.out, report)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ from ptycho.base.errors import ConfigError
 from ptycho.cli.main import main
 from ptycho.config.model import ModelConfig
 from ptycho.config.training import TrainingConfig
+from ptycho_torch.base.repeating import repeatable
 from ptycho_torch.data.batch import Step
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference import predict
-from ptycho_torch.inference.arithmetic import autocast, repeatable
+from ptycho_torch.inference.arithmetic import autocast
 from ptycho_torch.inference.captured import Captured, compiled_network
 from ptycho_torch.inference.predict import Pass, summed_patches
 from ptycho_torch.inference.reconstruct import reconstruct

@@ -153,8 +153,8 @@ def test_ctrl_c_ends_a_run_in_order_with_what_was_learnt(ctrl_c_is_heard):
     assert len(done.history["train_loss"]) == 1
 
 
-def tuning(folder, bundle, **choices):
-    return TrainingConfig(ModelConfig(N=32, lean_width=8), nepochs=1, output_dir=folder, from_bundle=bundle, **choices)
+def tuning(folder, bundle, width=8):
+    return TrainingConfig(ModelConfig(N=32, lean_width=width), nepochs=1, output_dir=folder, from_bundle=bundle)
 
 
 def test_training_starts_from_the_weights_of_the_bundle(bundle, tmp_path):
@@ -169,12 +169,12 @@ def test_training_starts_from_the_weights_of_the_bundle(bundle, tmp_path):
 
 def test_a_trained_network_is_a_start_that_saves_epochs(tmp_path):
     execution = PyTorchExecutionConfig(enable_checkpointing=False)
-    scratch = tuning(tmp_path / "a", None)
+    scratch = tuning(tmp_path / "a", None, width=16)
     scratch.nepochs = 20
     trained = fit(scratch, execution, small_scan())
     write_bundle(tmp_path / "wts.h5.zip", trained.pinn, scratch)
-    again = fit(tuning(tmp_path / "b", tmp_path), execution, small_scan(seed=5))
-    fresh = fit(tuning(tmp_path / "c", None), execution, small_scan(seed=5))
+    again = fit(tuning(tmp_path / "b", tmp_path, width=16), execution, small_scan(seed=5))
+    fresh = fit(tuning(tmp_path / "c", None, width=16), execution, small_scan(seed=5))
     assert again.history["val_loss"][0] < fresh.history["val_loss"][0]
 
 
@@ -200,7 +200,7 @@ def test_a_preset_gives_way_to_the_bundle_and_its_rate_to_that_of_tuning(bundle,
     start = [str(scan_file), "--from", str(bundle), "--output_dir", str(tmp_path), "--preset", "best"]
     given = training_parser("train", "Train.").read(start)
     config, execution = training_choices(given, resume=False)
-    assert (config.model.architecture, config.model.lean_width, config.nepochs) == ("lean", 8, 60)
+    assert (config.model.architecture, config.model.lean_width, config.nepochs) == ("lean", 8, 80)
     assert execution.learning_rate == TUNING_RATE
     chosen = [*start, "--model.lean_width", "16", "--execution.learning_rate", "1e-3"]
     config, execution = training_choices(training_parser("train", "Train.").read(chosen), resume=False)

@@ -13,8 +13,9 @@ from ptycho.base.errors import DataError
 from ptycho.base.watching import NOBODY, Watcher
 from ptycho.config.execution import Deterministic, Precision
 from ptycho.config.refinement import Refinement
+from ptycho_torch.base.repeating import repeatable
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.inference.arithmetic import autocast, repeatable
+from ptycho_torch.inference.arithmetic import autocast
 from ptycho_torch.inference.fields import ONE_PIECE, finish, in_fields
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.result import Clock, Result, iterations_of, reconstruction_of

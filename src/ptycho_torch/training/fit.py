@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
@@ -29,6 +28,7 @@ from ptycho.config.files import write_yaml
 from ptycho.config.training import TrainingConfig
 from ptycho.live.terminal import progress_line
 from ptycho_torch.base.devices import device_of
+from ptycho_torch.base.repeating import repeatable
 from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build, learns_from_labels
 from ptycho_torch.pinn.pinn import PtychoPINN
@@ -198,11 +198,9 @@ class Run:
 def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule, resume: Path | None) -> None:
     """Train; an interruption reaches the caller, where Lightning would end the process and switch Ctrl-C off."""
     on_interrupt = signal.getsignal(signal.SIGINT)
-    fills = torch.utils.deterministic.fill_uninitialized_memory
-    # A deterministic run would fill all memory that it gets, which costs a GPU much: nothing here is read unwritten.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    told = lost_is_told() if module.world.size > 1 else nullcontext()
     try:
-        with lost_is_told() if module.world.size > 1 else nullcontext():
+        with repeatable(module.execution.deterministic), told:
             trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except Ended as ended:
         raise Interruption(ended.number) from ended
@@ -214,7 +212,6 @@ def _run(trainer: lightning.Trainer, module: PtychoModule, data: ScanDataModule,
     finally:
         # The memory of a recorded step is given back; after an error too, for NCCL ends after what is recorded of it.
         module.whole = None
-        torch.utils.deterministic.fill_uninitialized_memory = fills
 
 
 def check_sizes(config: TrainingConfig, training: Acquisition, validation: Acquisition | None) -> None:
@@ -307,7 +304,6 @@ def _trainer(
         num_nodes=here.size // here.local_size,
         strategy=execution.strategy if here.size == 1 else in_step(execution.strategy, device),
         precision=execution.precision,
-        deterministic=execution.deterministic,
         accumulate_grad_batches=execution.accum_steps,
         use_distributed_sampler=False,
         callbacks=callbacks,

@@ -22,6 +22,7 @@ from ptycho.config.pretraining import PretrainingConfig
 from ptycho.config.training import TrainingConfig
 from ptycho.live.terminal import progress_line
 from ptycho_torch.base.devices import resolve_device
+from ptycho_torch.base.repeating import repeatable
 from ptycho_torch.data.stream import Draw, Pictures, SimulationStream
 from ptycho_torch.persistence.bundle import start_from
 from ptycho_torch.pinn.build import Constants, build
@@ -115,7 +116,6 @@ def pretrain(
             # Every process would draw the same steps: more devices would take their share and add nothing.
             devices=1,
             precision=execution.precision,
-            deterministic=execution.deterministic,
             use_distributed_sampler=False,
             callbacks=callbacks,
             logger=False,
@@ -125,7 +125,8 @@ def pretrain(
             default_root_dir=folder,
             num_sanity_val_steps=0,
         )
-        trainer.fit(module, data)
+        with repeatable(execution.deterministic):
+            trainer.fit(module, data)
     require_finite(curves.history["train_loss"], execution.learning_rate)
     return Pretrained(pinn.eval(), choices, curves.history, curves.seconds, curves.n_patterns, began_from, ends.asked)
 
