@@ -35,7 +35,7 @@ CASES = {
     "patterns": {},
     "adaptive steps": {"optimizer": "adamw"},
     "probe": {"probe_trainable": True},
-    # Of the seeds 42 (the default), 1 and 2 the first differs by 8e-6 in the first epoch, the others by 1e-6 in any: some
+    # Of the seeds 42 (the default), 1 and 2 the first differs by 8e-6 in the first epoch, the others by 1e-6: some
     # draws seem to magnify rounding, as a count does where next to nothing is expected.
     "thinned": {"thinning": 0.4, "batch_size": 8, "canvas_size": 4, "subsample_seed": 1},
     "groups": {"gridsize": 2, "batch_size": 4},
