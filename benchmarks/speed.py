@@ -298,7 +298,7 @@ def fitting(asked: Asked) -> Iterator[Row]:
         few, many = (_fitted(asked, replace(config, nepochs=n), repeats=repeats) for n in (2, 2 + EPOCHS))
         one = Timed((many.seconds - few.seconds,), (many.seconds - few.seconds,))
         name = f"training with Lightning, {'repeatable' if repeats else 'not repeatable'}"
-        yield Row(name, one, many.n_patterns - few.n_patterns, (size, 1, config.batch_size), kind="training")
+        yield Row(name, one, many.n_patterns - few.n_patterns, (size, 1, config.batch_size))
 
 
 def _fitted(asked: Asked, config: TrainingConfig, *, repeats: bool) -> Fit:
