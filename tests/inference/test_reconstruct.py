@@ -31,7 +31,9 @@ SCAN = small_scan(n_positions=60, photons=1e6)
 
 def pinn_of(acquisition=SCAN, gridsize=1, architecture="lean"):
     """A network with something to say."""
-    config = TrainingConfig(ModelConfig(N=32, gridsize=gridsize, architecture=architecture, lean_width=8))
+    config = TrainingConfig(
+        ModelConfig(N=32, gridsize=gridsize, architecture=architecture, lean_width=8, lean_levels="even")
+    )
     torch.manual_seed(0)
     pinn = build(config.model, config, Constants.of(acquisition))
     with torch.no_grad():
