@@ -30,6 +30,8 @@ ROWS = {
     "none": slice(3, 3),
     "out of order, one twice": np.array([1, 2, 0, 2, 3]),
     "no index": np.array([], np.int64),
+    "from the end": np.array([-1, 0, -2]),
+    "a mask": slice(1, None, 2),
 }
 
 
@@ -52,12 +54,33 @@ def test_rows_are_those_that_the_map_shows(file, monkeypatch, view, rows, at_onc
     monkeypatch.setattr(mapped, "AT_ONCE", at_once)
     shown = VIEWS[view](opened(file))
     assert is_mapped(shown)
-    found = rows_of(shown, ROWS[rows])
-    np.testing.assert_array_equal(found, np.array(shown)[ROWS[rows]])
+    which = np.arange(len(shown)) % 2 == 1 if rows == "a mask" else ROWS[rows]
+    found = rows_of(shown, which)
+    np.testing.assert_array_equal(found, np.array(shown)[which])
     assert found.dtype == shown.dtype
     out = np.empty_like(found)
-    assert rows_of(shown, ROWS[rows], out) is out
+    assert rows_of(shown, which, out) is out
     np.testing.assert_array_equal(out, found)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("rows", [np.array([0, 3]), np.array([-4]), np.ones(4, bool)])
+def test_rows_that_are_not_there_are_refused_though_the_file_goes_on(file, view, rows):
+    shown = VIEWS[view](opened(file))[1:4]
+    with pytest.raises(IndexError):
+        rows_of(shown, rows)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_system_that_brings_a_few_bytes_at_a_time_is_asked_again(file, monkeypatch, view):
+    shown, plain = VIEWS[view](opened(file)), os.preadv
+
+    def few(descriptor, places, offset):
+        some = [place[: 100 if place.nbytes > 100 else None] for place in places[:2]]
+        return plain(descriptor, some if some[0].nbytes < 100 else some[:1], offset)
+
+    monkeypatch.setattr(os, "preadv", few)
+    np.testing.assert_array_equal(rows_of(shown, slice(None)), np.array(shown))
 
 
 def test_what_lies_in_memory_is_not_copied():

@@ -76,7 +76,7 @@ def give_back(array: NDArray[Any]) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def rows_of(array: NDArray[Any], rows: NDArray[np.int64] | slice, out: NDArray[Any] | None = None) -> NDArray[Any]:
+def rows_of(array: NDArray[Any], rows: NDArray[Any] | slice, out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Return some rows of an array; those of a file are read by position, in the order of the file.
 
     Parameters
@@ -84,7 +84,7 @@ def rows_of(array: NDArray[Any], rows: NDArray[np.int64] | slice, out: NDArray[A
     array
         With one axis at least; a view of what `map_array` made is one too.
     rows
-        Which of them, not negative.
+        Which of them, as an index would name them.
     out
         Where they go, of their shape and type, in one piece; where they are, or else a place of their own, when None.
 
@@ -92,6 +92,8 @@ def rows_of(array: NDArray[Any], rows: NDArray[np.int64] | slice, out: NDArray[A
     ------
     DataError
         The file can't be read, or has become shorter.
+    IndexError
+        There is no such row.
     """
     mapped = map_of(array)
     if not isinstance(mapped, FileMap):
@@ -99,11 +101,23 @@ def rows_of(array: NDArray[Any], rows: NDArray[np.int64] | slice, out: NDArray[A
             return array[rows]
         out[...] = array[rows]
         return out
-    numbers = np.arange(*rows.indices(len(array))) if isinstance(rows, slice) else rows
+    numbers = np.arange(*rows.indices(len(array))) if isinstance(rows, slice) else _numbers(rows, len(array))
     found = np.empty((len(numbers), *array.shape[1:]), array.dtype) if out is None else out
     if found.size:
         _read(mapped, array, numbers, found)
     return found
+
+
+def _numbers(rows: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
+    """Return the numbers of rows: beyond the array the file goes on, with a header or with rows of another view."""
+    rows = np.asarray(rows)
+    if rows.dtype == bool:
+        if len(rows) != n_rows:
+            raise IndexError(f"found a mask of {len(rows)} rows for {n_rows}; expected one of each")
+        return np.flatnonzero(rows)
+    if rows.size and (rows.min() < -n_rows or rows.max() >= n_rows):
+        raise IndexError(f"found rows from {rows.min()} to {rows.max()} of {n_rows}; expected those that are there")
+    return np.where(rows < 0, rows + n_rows, rows).astype(np.int64)
 
 
 def _read(mapped: FileMap, array: NDArray[Any], rows: NDArray[np.int64], found: NDArray[Any]) -> None:
@@ -136,14 +150,23 @@ def _runs(rows: NDArray[np.int64], longest: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _fill(mapped: FileMap, places: list[memoryview], offset: int) -> None:
-    n_bytes = sum(place.nbytes for place in places)
-    try:
-        found = os.preadv(mapped.descriptor, places, offset)
-    except OSError as error:
-        raise DataError(f"{mapped.name} can't be read ({error.strerror}); make it readable and start again") from error
-    if found != n_bytes:
-        _require(mapped, offset + n_bytes)
-        raise DataError(f"{mapped.name} gave {found} bytes, expected {n_bytes}; copy it to a disk that is whole")
+    """Read bytes from a place in the file on; the system may bring fewer at a time than are asked for."""
+    end = offset + sum(place.nbytes for place in places)
+    while offset < end:
+        try:
+            found = os.preadv(mapped.descriptor, places, offset)
+        except OSError as error:
+            raise DataError(
+                f"{mapped.name} can't be read ({error.strerror}); make it readable and start again"
+            ) from error
+        if not found:
+            _require(mapped, end)
+            raise DataError(f"{mapped.name} ends before byte {end}, which it has; copy it to a disk that is whole")
+        offset += found
+        while places and found >= places[0].nbytes:
+            found -= places.pop(0).nbytes
+        if found:
+            places[0] = places[0][found:]
 
 
 def _require(mapped: FileMap, n_bytes: int) -> None:
