@@ -1,5 +1,9 @@
 """Fields that overlap make one canvas."""
 
+import os
+import shutil
+import tempfile
+
 import numpy as np
 import pytest
 
@@ -46,9 +50,23 @@ def test_the_middle_comes_first_and_nowhere_is_a_field_of_few_frames():
 
 
 def test_a_canvas_that_does_not_fit_on_the_disk_is_told(tmp_path, monkeypatch):
-    import shutil
-
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
     with pytest.raises(OutputError, match="free; expected"):
         Canvas(SHAPE, np.complex64, tmp_path)
+
+
+def test_a_canvas_has_its_room_on_the_disk_before_anything_is_added(tmp_path, monkeypatch):
+    plain, files = tempfile.TemporaryFile, []
+
+    def kept(**where):
+        files.append(plain(**where))
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", kept)
+    monkeypatch.setattr("ptycho.assembly.fields.BLOCK", 1000, raising=False)
+    canvas = Canvas(SHAPE, np.complex64, tmp_path)
+    assert not canvas.array().any()
+    (found,) = (os.fstat(file.fileno()) for file in files)
+    assert found.st_size == 8 * SHAPE[0] * SHAPE[1]
+    assert found.st_blocks * 512 >= found.st_size

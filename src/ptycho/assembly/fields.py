@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from ptycho.base.blocks import require_space
+from ptycho.base.blocks import BLOCK, require_space
 from ptycho.base.errors import OutputError
 from ptycho.base.mapped import map_array
 
@@ -129,7 +129,11 @@ class Canvas:
             folder.mkdir(parents=True, exist_ok=True)
             require_space(folder, n_bytes)
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # it goes with the canvas
-            self._file.truncate(n_bytes)
+            # Room that is only promised may be gone when a page is written through the map, which ends the program.
+            zeros = memoryview(bytes(min(BLOCK, n_bytes)))
+            for start in range(0, n_bytes, BLOCK):
+                self._file.write(zeros[: n_bytes - start])
+            self._file.flush()
         except OutputError:
             raise
         except OSError as error:
