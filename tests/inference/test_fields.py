@@ -10,6 +10,7 @@ from ptycho.base.mapped import is_mapped
 from ptycho.config.refinement import Refinement, Span
 from ptycho.metrics.summary import compare
 from ptycho_torch.inference.reconstruct import reconstruct
+from ptycho_torch.inference.solve import Solver
 from tests.inference.test_reconstruct import CPU, pinn_of
 from tests.laws.scans import small_scan
 
@@ -92,6 +93,16 @@ def test_the_field_in_the_middle_is_checked(in_fields):
     found = whole(check=True)
     assert len(found.check.z) == len(found.field.positions)
     assert found.check.shot_noise.shape == found.field.object_.shape
+
+
+def test_a_network_that_is_kept_in_the_middle_is_kept_everywhere(in_fields, monkeypatch):
+    """Groups differ from field to field, and with them what the network says in the strips."""
+    monkeypatch.setattr(Solver, "_beyond_doubt", lambda *_: False)
+    monkeypatch.setattr(Solver, "_judged", lambda *_: None)
+    found = reconstruct(pinn_of(SCAN, gridsize=2), SCAN, device=CPU, refinement=Refinement(1))
+    assert found.network_kept
+    np.testing.assert_array_equal(found.final.coverage, found.stitched.coverage)
+    np.testing.assert_allclose(found.final.object_, found.stitched.object_, rtol=1e-6)
 
 
 def test_a_probe_that_changes_from_frame_to_frame_is_refused(in_fields):

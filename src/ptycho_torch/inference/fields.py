@@ -156,7 +156,8 @@ class _Whole:
             "stitched": (solved.start, solved.start_light, {}),
             "final": (solved.end, solved.light, solved.history),
         }
-        turned = self._refinement.works and not solved.network_kept
+        # Only iterations leave the phase free: what the network says, or was left as it said it, is not turned.
+        turned = bool(solved.history) and not solved.network_kept
         for name in self._images:
             at, light, history = ends[name]
             made = reconstruction_of(at, light, origin, self._acquisition, history, placement, field.frames)
