@@ -53,3 +53,14 @@ def resolve_device(accelerator: str) -> "torch.device":
             f"accelerator {accelerator!r} is not available here; found {found}; choose one of these or auto"
         )
     return torch.device(name)
+
+
+def free_memory(device: "torch.device") -> int:
+    """Return the bytes of a GPU that this process can fill: what nobody has, and what PyTorch keeps without using it.
+
+    PyTorch gives nothing back that it may need again, and the driver counts it as taken.
+    """
+    import torch
+
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused

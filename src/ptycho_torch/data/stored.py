@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ptycho.base.blocks import BLOCK
 from ptycho.base.mapped import rows_of
+from ptycho_torch.base.devices import free_memory
 
 # Share of the free memory of a device that patterns may fill; larger ones stay where they are and travel step by step.
 FITS = 0.5
@@ -58,7 +59,7 @@ class StoredPatterns:
         """Return all of them on the device where that is no CPU and they fit, else as they are."""
         shape, device = (len(self), *self._patterns.shape[1:]), self._device
         n_bytes = math.prod(shape) * self._native.itemsize
-        if device.type == "cpu" or (device.type == "cuda" and n_bytes > FITS * torch.cuda.mem_get_info(device)[0]):
+        if device.type == "cpu" or (device.type == "cuda" and n_bytes > FITS * free_memory(device)):
             return self
         there = torch.empty(shape, dtype=self._type, device=device)
         chunks = torch.arange(len(self)).split(max(1, BLOCK * len(self) // max(1, n_bytes)))

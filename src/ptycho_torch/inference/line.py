@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Complex64
 from torch import Tensor
 
+from ptycho_torch.base.devices import free_memory
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS
 from ptycho_torch.inference.likelihood import Changed, Chunk, Likelihood, Seen, Value
@@ -114,7 +115,7 @@ def line_from(likelihood: Likelihood, at: Estimate) -> Line:
     device = at.object_.device
     most = MOST_KEPT
     if device.type == "cuda":
-        most = int(SHARE_KEPT * torch.cuda.mem_get_info(device)[0])
+        most = int(SHARE_KEPT * free_memory(device))
     own = likelihood.world.share(len(likelihood.frames))
     # Probe and three fields of every mode, and where each pixel lies.
     needed = (own.stop - own.start) * likelihood.scan.size**2 * (4 * 8 * len(at.probe) + 4)
