@@ -12,7 +12,7 @@ from ptycho_torch.inference.captured import compiled
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
 from ptycho_torch.physics.modulus import over_modes
 
-# Pixels, times the iterations over them, from which a GPU gains more than it takes to compile this page for it.
+# Pixels, times the iterations over them, from which this page is compiled for a GPU: a guess that nothing has measured.
 COMPILED_FROM = 2**36
 
 Counts = Float32[Tensor, "frame y x"]

@@ -21,9 +21,10 @@ from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
 from ptycho_torch.processes.world import ALONE, World
 
-# Passes from which it pays to capture one: that takes as long as several that are not.
+# Passes from which one is captured: a guess, as capturing takes as long as several passes that are not.
 CAPTURED_FROM = 16
-# Pixels of patterns from which it pays to compile a network, which takes the better part of a minute.
+# Pixels of patterns from which the network is compiled: a guess. By the rates of an H200 that saves 20 s of so many
+# (benchmarks/results/speed-h200.txt, N = 64, batch 4096, bf16); how long compiling takes was not recorded.
 COMPILED_FROM = 2**36
 
 
