@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -47,6 +48,16 @@ def test_the_middle_comes_first_and_nowhere_is_a_field_of_few_frames():
     assert sum(field.owned.sum() for field in fields) == len(corners)
     first = [np.mean([part.start, part.stop]) for part in fields_of(CORNERS, SIZE, SHAPE, 40, least=1)[0].window]
     assert np.linalg.norm(np.array(first) - np.array(SHAPE) / 2) < 40
+
+
+def test_all_fields_together_need_no_memory_for_the_pixels_of_their_canvas():
+    shape, corners = (20_000, 30_000), np.random.default_rng(0).integers(0, 20_000 - SIZE, (500, 2))
+    tracemalloc.start()
+    fields = fields_of(corners, SIZE, shape, 1500, least=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(fields) > 100
+    assert peak < shape[0] * shape[1] / 100
 
 
 def test_a_canvas_that_does_not_fit_on_the_disk_is_told(tmp_path, monkeypatch):

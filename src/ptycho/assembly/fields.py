@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 from numpy.typing import NDArray
 
@@ -27,9 +27,9 @@ class Field:
     ----------
     window
         Its rows and columns on the canvas. It shares a strip as wide as a patch with every neighbour.
-    weight
-        How much it counts at each of its pixels: 1 but in the strips, where it falls to 0 as that of the neighbour
-        rises, so that the weights of all fields add up to 1.
+    fades
+        Of its rows and of its columns, how much it counts there: 1 but in the strips, where it falls to 0 as that of
+        the neighbour rises.
     frames
         All whose patches reach into the window: its light is all the light that fell there.
     owned
@@ -37,9 +37,19 @@ class Field:
     """
 
     window: Window
-    weight: Float32[ndarray, "y x"]
+    fades: tuple[Float64[ndarray, " y"], Float64[ndarray, " x"]]
     frames: Int64[ndarray, " frame"]
     owned: Bool[ndarray, " frame"]
+
+    @property
+    def weight(self) -> Float32[ndarray, "y x"]:
+        """How much it counts at each of its pixels, so that the weights of all fields add up to 1.
+
+        Made when it is asked for: those of all fields would be as large as the canvas.
+        """
+        of_row, of_column = self.fades
+        weight: Float32[ndarray, "y x"] = (of_row[:, None] * of_column).astype(np.float32)
+        return weight
 
 
 def fields_of(
@@ -74,9 +84,8 @@ def fields_of(
                 distance = np.linalg.norm(middles - centre, axis=1)
                 frames = np.sort(np.argsort(distance, kind="stable")[:least])
             owned = (cells[0][frames] == row) & (cells[1][frames] == column)
-            weight = (of_row[:, None] * of_column).astype(np.float32)
             away = float(np.linalg.norm(centre - middle))
-            fields.append((away, Field((rows, columns), weight, frames, owned)))
+            fields.append((away, Field((rows, columns), (of_row, of_column), frames, owned)))
     return [field for _, field in sorted(fields, key=lambda each: each[0])]
 
 

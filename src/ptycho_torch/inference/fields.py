@@ -179,13 +179,14 @@ class _Whole:
         rows, columns = field.window
         top, left = (int(part.start - first) for part, first in zip(field.window, corner, strict=True))
         shape = (rows.stop - rows.start, columns.stop - columns.start)
-        image = field.weight * whole_window(made.object_, top, left, shape)
+        weight = field.weight
+        image = weight * whole_window(made.object_, top, left, shape)
         canvas, light = self._images[name]
         if turned:
             shared = np.vdot(image, canvas.at(field.window))
             image *= shared / abs(shared) if shared else 1
         canvas.add(field.window, image)
-        light.add(field.window, field.weight * whole_window(made.coverage, top, left, shape))
+        light.add(field.window, weight * whole_window(made.coverage, top, left, shape))
 
     def result(self, clock: Clock) -> Result:
         """Return what all fields made."""
