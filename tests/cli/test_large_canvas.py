@@ -19,7 +19,8 @@ def test_the_report_shows_the_field_that_was_checked(tmp_path, monkeypatch):
     monkeypatch.setattr("ptycho_torch.inference.fields.SIDE", 32)
     scan, out = small_scan(n_positions=300, photons=1e5, overlap=0.6), tmp_path / "out"
     write(tmp_path / "a.scan", scan)
-    write_bundle(tmp_path / "wts.h5.zip", pinn_of(scan), TrainingConfig(ModelConfig(N=32, lean_width=8)))
+    config = TrainingConfig(ModelConfig(N=32, lean_width=8, lean_levels="even"))
+    write_bundle(tmp_path / "wts.h5.zip", pinn_of(scan), config)
     argv = ["reconstruct", str(tmp_path), str(tmp_path / "a.scan"), "--output_dir", str(out), "--refine", "1"]
     assert main([*argv, "--quiet"]) == 0
     written = Reconstruction.read(out / "reconstruction.npz")
