@@ -1,5 +1,7 @@
 """The forecast of a training takes the steps that the training would take."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -33,6 +35,15 @@ def test_validation_takes_its_time_too_and_memory_is_that_of_this_machine():
     # 20 patterns train in 4 steps; the other 20 judge.
     assert found.minutes > 4 * 5 / found.patterns_per_second
     assert 0.05 < found.gibibytes < found.available_gibibytes
+
+
+def test_every_step_of_validation_counts(monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr("ptycho_torch.training.estimate._now", lambda _: float(next(ticks)))
+    config = TrainingConfig(ModelConfig(N=32, lean_width=8), batch_size=5, nepochs=60, validation_fraction=0.5)
+    found = estimate(SCAN, config, PyTorchExecutionConfig(accelerator="cpu"))
+    # Of training and of validation a step takes a tick, and both have 4 of them.
+    assert found.minutes == pytest.approx(4 + 4)
 
 
 def test_a_step_that_does_not_fit_is_refused_by_name(monkeypatch):

@@ -121,6 +121,16 @@ def test_another_scan_is_noticed(tmp_path):
             fit(config_of(tmp_path, nepochs=1), execution_of(), *scans, resume=checkpoint)
 
 
+def test_another_number_of_processes_is_refused(tmp_path):
+    """What one process has summed of an epoch says nothing of what two have, nor do its steps."""
+    config = config_of(tmp_path, nepochs=EPOCHS)
+    interrupted(config, execution_of(), SCAN, step=5)
+    state = torch.load(checkpoint := newest_checkpoint(tmp_path), weights_only=True)
+    torch.save(state | {"seen": state["seen"].repeat(2, 1)}, checkpoint)
+    with pytest.raises(ConfigError, match=r"last\.ckpt is of 2 process\(es\), expected 1 as there are now; "):
+        fit(config, execution_of(), SCAN, resume=checkpoint)
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(tmp_path, caplog):
     config = config_of(tmp_path, nepochs=1)
     assert newest_checkpoint(tmp_path) is None

@@ -79,7 +79,7 @@ def try_steps(run: Run) -> Estimate:
     step = sum(trial.steps[-MEASURED:]) / len(trial.steps[-MEASURED:])
     epoch = len(run.data.train_dataloader()) * step
     if run.data.validates:
-        epoch += len(run.data.val_dataloader()) * trial.validation
+        epoch += sum(len(steps) for steps in run.data.val_dataloader()) * trial.validation
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident()
     return Estimate(
         device=str(device),

@@ -162,7 +162,7 @@ class Run:
         Raises
         ------
         ConfigError
-            The checkpoint is damaged or of another network, or training diverged.
+            The checkpoint is damaged, of another network or of another number of processes, or training diverged.
         DataError
             The checkpoint is that of a training on another scan.
         LostError
@@ -238,6 +238,12 @@ def _check_resumable(state: dict[str, Any], checkpoint: Path, module: PtychoModu
         raise ConfigError(
             f"{checkpoint} was trained with another network; expected the one of this configuration; give the "
             "configuration of that run or start without --resume"
+        )
+    began, now = len(state["seen"].view(-1, 2)), module.world.size
+    if began != now:
+        raise ConfigError(
+            f"{checkpoint} is of {began} process(es), expected {now} as there are now; give as many devices as the run "
+            "began with, or start without --resume"
         )
     scans = zip(("training", "validation"), state["ScanDataModule"]["scans"], data.scans, strict=True)
     changed = [name for name, found, expected in scans if found != expected]
