@@ -28,8 +28,8 @@ class ModelConfig:
         object_big and probe_trainable are then not read.
     architecture
         "lean": residual U-Net with attention on the coarsest grid; "unrolled": the same body, which goes over the
-        object several times and sees the probe and what the patterns still ask for, so that it works behind another
-        probe; "cnn": the plain convolutional network.
+        object several times and sees the probe and what the patterns still ask for, so that it works behind other
+        probes like those of its training; "cnn": the plain convolutional network.
     lean_width
         Width w of the "lean" and "unrolled" networks; at least 1, best a multiple of 16.
     lean_levels

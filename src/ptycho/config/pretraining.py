@@ -20,7 +20,7 @@ class PretrainingConfig:
     N
         Side of a diffraction pattern, px; a multiple of 8, at least 32. A network serves scans of this size.
     architecture
-        "unrolled" sees the probe and works behind any; "lean" has to be tuned on the scan.
+        "unrolled" sees the probe and works behind any like those simulated; "lean" has to be tuned on the scan.
     lean_width
         Width w of the network; at least 1, best a multiple of 16.
     lean_levels
