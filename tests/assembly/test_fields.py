@@ -41,6 +41,18 @@ def test_a_field_has_all_frames_whose_light_reaches_it():
         assert not seen[field.window].any()
 
 
+def test_a_frame_in_the_corner_is_not_left_out_for_nearer_ones_outside():
+    """Of nine fields that of the middle has one frame, in its corner, and many beside it that do not reach it."""
+    side, shape = 96, (3 * 96, 3 * 96)
+    corner, beside = [[183, 183]], [[88 - SIZE, 130 + i] for i in range(12)]
+    corners = np.array(corner + beside)
+    fields = fields_of(corners, SIZE, shape, side, least=8)
+    assert sum(field.owned.sum() for field in fields) == len(corners)
+    (middle,) = (f for f in fields if f.window[0].start == f.window[1].start == side - SIZE // 2)
+    assert len(middle.frames) == 8
+    assert 0 in middle.frames
+
+
 def test_the_middle_comes_first_and_nowhere_is_a_field_of_few_frames():
     corners = np.array([[0, 0], [134, 214], [134, 213], [133, 214], [130, 210], [131, 200]])
     fields = fields_of(corners, SIZE, SHAPE, 40, least=4)

@@ -147,6 +147,18 @@ def test_without_a_compiler_the_network_runs_as_it_is_and_says_so_once(pinn, mon
     ]
 
 
+def test_a_gpu_that_is_full_is_no_missing_compiler(pinn, monkeypatch, caplog):
+    def full(images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "compile", lambda function, *, dynamic: full)
+    compiled = compiled_network(pinn.network)
+    for _ in range(2):
+        with pytest.raises(torch.OutOfMemoryError):
+            compiled(torch.randn(3, 2, 32, 32))
+    assert not caplog.records
+
+
 # What checks types in tests is nothing that a compiler can read: a program of its own.
 COMPILED = """
 import sys, torch
@@ -180,6 +192,28 @@ def test_a_scan_of_many_passes_is_that_of_one(pinn, device, monkeypatch):
     monkeypatch.setattr(predict, "CAPTURED_FROM", 4)
     whole, parts = (object_of(stitched(pinn, device, batch_size=n)) for n in (60, 7))
     torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-4 if device == "cuda" else 1e-5)
+
+
+def test_a_pass_that_cannot_be_captured_is_launched_and_says_so(pinn, monkeypatch, caplog):
+    class Recorder:
+        def __init__(self, device):
+            pass
+
+        def aside(self, work):
+            return work()
+
+        def record(self, work):
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    whole = object_of(stitched(pinn, batch_size=7))
+    monkeypatch.setattr(Pass, "capturable", True)
+    monkeypatch.setattr(predict, "CAPTURED_FROM", 4)
+    monkeypatch.setattr("ptycho_torch.inference.captured.CudaGraphs", Recorder)
+    with caplog.at_level(logging.WARNING):
+        found = object_of(stitched(pinn, batch_size=7))
+    torch.testing.assert_close(found, whole)
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("passes are launched kernel by kernel: recording one as a CUDA graph failed (operation not")
 
 
 @pytest.mark.gpu

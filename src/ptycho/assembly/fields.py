@@ -82,6 +82,8 @@ def fields_of(
             centre = np.array([rows.start + rows.stop, columns.start + columns.stop]) / 2
             if len(frames) < least:
                 distance = np.linalg.norm(middles - centre, axis=1)
+                # Those that reach into it come first: one in its corner is farther away than many beside it.
+                distance[frames] = 0
                 frames = np.sort(np.argsort(distance, kind="stable")[:least])
             owned = (cells[0][frames] == row) & (cells[1][frames] == column)
             away = float(np.linalg.norm(centre - middle))

@@ -67,6 +67,8 @@ def compiled(function: Callable[Given, Found], what: str, *, dynamic: bool) -> C
     def call(*args: Given.args, **kwargs: Given.kwargs) -> Found:
         try:
             return ways[-1](*args, **kwargs)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             if len(ways) == 1:
                 raise

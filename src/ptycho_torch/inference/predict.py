@@ -1,6 +1,7 @@
 """From patterns to the stitched object, in batches."""
 
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -20,6 +21,8 @@ from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight,
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
 from ptycho_torch.processes.world import ALONE, World
+
+logger = logging.getLogger(__name__)
 
 # Passes from which one is captured: a guess, as capturing takes as long as several passes that are not.
 CAPTURED_FROM = 16
@@ -99,7 +102,7 @@ def summed_patches(
     one_pass = Pass(pinn, scan, placement, times_seen, flux=flux, precision=precision, compiled=compiled)
     add: Callable[[Tensor, Tensor | None], None] = one_pass
     if one_pass.capturable and len(groups) >= CAPTURED_FROM * batch_size:
-        add = Captured(one_pass, (batch_size, groups.shape[1]), one_pass.nobody, groups.device)
+        add = _captured(one_pass, (batch_size, groups.shape[1]), groups.device) or one_pass
     stage = Stage(watcher, "prediction", len(groups), measure="", unit="patterns")
     done = 0
     for some, then in _with_next(groups.split(batch_size)):
@@ -185,6 +188,19 @@ class Pass:
         weight = self._weight[members] if self._pinn.channels > 1 else self._weight
         for canvas, moved in zip(self._sums, weighted(patches, weight, part.place()), strict=True):
             look.add_to(canvas, moved)
+
+
+def _captured(one_pass: Pass, shape: tuple[int, int], device: torch.device) -> Captured | None:
+    """Return a pass over groups of a shape as it is captured; None, with a warning, where it can't be."""
+    try:
+        return Captured(one_pass, shape, one_pass.nobody, device)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        # What ends a recording that failed has an error of its own.
+        first = str(error.__context__ or error).splitlines()[0]
+        logger.warning("passes are launched kernel by kernel: recording one as a CUDA graph failed (%s)", first)
+        return None
 
 
 def _sums_of_passes(
