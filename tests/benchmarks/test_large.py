@@ -10,7 +10,7 @@ from ptycho.acquisition.readers import read
 
 def test_a_scan_of_any_size_is_that_of_one_object(tmp_path, monkeypatch):
     monkeypatch.setattr(large, "BLOCK", 100)
-    large.make(tmp_path / "scan.h5", 400, 32, 6)
+    large.make(tmp_path / "scan.h5", 400, 32, 6, chunked=True)
     scan = read(tmp_path / "scan.h5")
     assert not [finding for finding in check(scan) if finding.level == "refuse"]
     assert scan.n_positions == 400

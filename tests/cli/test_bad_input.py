@@ -467,7 +467,7 @@ def test_a_disk_that_is_full_leaves_no_part_of_a_scan(refused, tmp_path, full_di
 def test_a_disk_that_is_full_leaves_the_former_results(refused, scan_file, trained, reconstructed, tmp_path, full_disk):
     out = tmp_path / "out"
     shutil.copytree(reconstructed, out)
-    full_disk(np, "savez")
+    full_disk(np.lib.format, "write_array_header_1_0")
     argv = ["reconstruct", trained, scan_file, "--output_dir", out, "--overwrite"]
     refused(argv, "reconstruction.npz", "No space left", "free some space")
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ptycho.base.mapped import is_mapped
 from ptycho.config.config import ModelConfig, TrainingConfig
 from ptycho_torch.memmap_bridge import MemmapDatasetBridge
 from ptycho_torch.raw_data_bridge import RawDataTorch
@@ -62,4 +63,4 @@ def test_what_the_file_says_of_its_patterns_is_kept(tmp_path, arrays, config):
     scan = MemmapDatasetBridge(tmp_path / "scan.npz", config).raw_data_torch.acquisition(1e9)
     np.testing.assert_array_equal(scan.mask, ~bad)
     assert scan.counts_per_frame().mean() == pytest.approx(5e3, rel=1e-4)
-    assert isinstance(scan.patterns, np.memmap)
+    assert is_mapped(scan.patterns)

@@ -258,7 +258,7 @@ def in_a_folder_of_ours(folder: Path, scan: Known) -> Written:
         "arrays": {"file": "scan.npz", "sha256": hashes["scan.npz"]},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    return Written(folder, "npz of PtychoPINN")
+    return Written(folder, "folder of PtychoPINN")
 
 
 LAYOUTS: dict[str, Callable[[Path, Known], Written]] = {

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-import torch
-
 # Space for matrix products, without which cuBLAS does not repeat itself; read when it is first used.
 WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
@@ -25,6 +23,8 @@ def repeatable(deterministic: bool | Literal["warn"]) -> Iterator[None]:
     if not deterministic:
         yield
         return
+    import torch
+
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     fills = torch.utils.deterministic.fill_uninitialized_memory
     # Nothing here is read unwritten, and filling all memory first costs a GPU much.
