@@ -12,8 +12,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from ptycho.base.blocks import BLOCK, require_space
-from ptycho.base.errors import OutputError
+from ptycho.base.blocks import BLOCK, room_in
 from ptycho.base.mapped import map_array
 
 Window = tuple[slice, slice]
@@ -136,21 +135,13 @@ class Canvas:
             self._pixels: NDArray[Any] = np.zeros(shape, dtype)
             return
         n_bytes = shape[0] * shape[1] * np.dtype(dtype).itemsize
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            require_space(folder, n_bytes)
+        with room_in(folder, n_bytes):
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # it goes with the canvas
             # Room that is only promised may be gone when a page is written through the map, which ends the program.
             zeros = memoryview(bytes(min(BLOCK, n_bytes)))
             for start in range(0, n_bytes, BLOCK):
                 self._file.write(zeros[: n_bytes - start])
             self._file.flush()
-        except OutputError:
-            raise
-        except OSError as error:
-            raise OutputError(
-                f"can't write to {folder}: {error.strerror or error}; free some space or choose another folder"
-            ) from error
         self._map = mmap.mmap(self._file.fileno(), n_bytes)
         self._pixels = np.ndarray(shape, dtype, self._map)
 

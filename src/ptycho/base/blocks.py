@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,14 +49,29 @@ def in_file(
     OutputError
         The disk is too full, or the folder can't be written.
     """
+    with (
+        room_in(folder, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize),
+        tempfile.TemporaryFile(dir=folder) as file,
+    ):
+        for part in parts:
+            file.write(np.ascontiguousarray(part, dtype).data)
+        file.flush()
+        return map_array(file, dtype, 0, shape, order)
+
+
+@contextmanager
+def room_in(folder: Path, n_bytes: int) -> Iterator[None]:
+    """Make a folder with room for so many bytes, which the block may write.
+
+    Raises
+    ------
+    OutputError
+        The disk is too full, or the folder can't be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        require_space(folder, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            for part in parts:
-                file.write(np.ascontiguousarray(part, dtype).data)
-            file.flush()
-            return map_array(file, dtype, 0, shape, order)
+        require_space(folder, n_bytes)
+        yield
     except OutputError:
         raise
     except OSError as error:
