@@ -18,11 +18,13 @@ from ptycho.base.launched import Launched
 from ptycho.cli.launching import launch, n_processes
 from ptycho.cli.main import main
 
+torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytestmark = pytest.mark.ddp
 
 FLAGS = ["--batch_size", "10", "--model.lean_width", "8", "--execution.accelerator", "cpu"]
 TWO = [*FLAGS, "--execution.devices", "2"]
+ACCELERATORS = [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("gpu", marks=pytest.mark.gpu)]
 PROGRAM = [sys.executable, "-m", "ptycho.cli.main"]
 
 
@@ -69,21 +71,26 @@ def gone(number):
 
 
 @contextmanager
-def training(scan_file, run):
+def training(scan_file, run, accelerator="cpu"):
     """A long training in two processes that has taken some steps; yields it and its processes."""
-    with started("train", scan_file, "--output_dir", run, "--quiet", *TWO, "--nepochs", 4000) as program:
+    if accelerator == "gpu" and torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    flags = [*TWO, "--execution.accelerator", accelerator, "--nepochs", 4000]
+    with started("train", scan_file, "--output_dir", run, "--quiet", *flags) as program:
         wait_for((run / "checkpoints" / "last.ckpt").exists, program)
         yield program, children_of(program)
 
 
-@pytest.mark.slow
-def test_one_that_is_killed_ends_all_and_is_named(scan_file, tmp_path):
-    with training(scan_file, tmp_path / "run") as (program, children):
+# Of a run on GPUs the library that joins them says much too, before the last line.
+@pytest.mark.parametrize("accelerator", ACCELERATORS)
+def test_one_that_is_killed_ends_all_and_is_named(scan_file, tmp_path, accelerator):
+    with training(scan_file, tmp_path / "run", accelerator) as (program, children):
         assert sorted(children) == [0, 1]
         os.kill(children[1], signal.SIGKILL)
-        said = program.stderr.read()
+        said = program.stderr.read().splitlines(keepends=True)
         assert program.wait(30) == 2
-    assert said == ("ptycho train: error: process 1 of 2: it was ended by SIGKILL without a word of its own\n")
+    assert said[-1] == "ptycho train: error: process 1 of 2: it was ended by SIGKILL without a word of its own\n"
+    assert len(said) == 1 or accelerator == "gpu"
     assert all(gone(number) for number in children.values())
 
 
@@ -97,14 +104,17 @@ def test_none_outlives_the_program_that_started_it(scan_file, tmp_path):
             time.sleep(0.1)
 
 
-@pytest.mark.slow
-def test_one_that_hangs_is_not_waited_for_for_ever(scan_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize("accelerator", ACCELERATORS)
+def test_one_that_hangs_is_not_waited_for_for_ever(scan_file, tmp_path, monkeypatch, accelerator):
     monkeypatch.setenv("PTYCHO_TIMEOUT", "10")
-    with training(scan_file, tmp_path / "run") as (program, children):
+    with training(scan_file, tmp_path / "run", accelerator) as (program, children):
         os.kill(children[1], signal.SIGSTOP)
-        said = program.stderr.read()
+        stopped = time.monotonic()
+        said = program.stderr.read().splitlines(keepends=True)
         assert program.wait(60) == 2
-    assert said == "ptycho train: error: process 1 of 2: it said nothing to the others in time\n"
+        assert time.monotonic() - stopped < 50
+    assert said[-1] == "ptycho train: error: process 1 of 2: it said nothing to the others in time\n"
+    assert len(said) == 1 or accelerator == "gpu"
     assert all(gone(number) for number in children.values())
 
 
@@ -200,6 +210,12 @@ def launched_script(tmp_path, monkeypatch):
 def test_the_first_that_ended_is_named(launched_script):
     with pytest.raises(ConfigError, match="process 1 of 2: it was ended by SIGKILL"):
         launched_script("[ $RANK = 1 ] && kill -KILL $$; sleep 0.5; kill -ABRT $$")
+
+
+def test_one_that_was_waited_for_in_vain_is_named(launched_script):
+    """As between GPUs: the others are ended by a signal of their own."""
+    with pytest.raises(ConfigError, match="process 1 of 2: it said nothing to the others in time"):
+        launched_script("[ $RANK = 1 ] && exec sleep 30; kill -ABRT $$")
 
 
 @pytest.mark.parametrize("looks", [False, True])

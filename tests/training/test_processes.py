@@ -202,11 +202,10 @@ class Sleeps(Asks):
             time.sleep(3 * PATIENCE)
 
 
-def one_falls_silent(folder, accelerator):
+def one_falls_silent(folder):
     """What the first process says, and after how many seconds of training."""
     os.environ["PTYCHO_TIMEOUT"] = str(PATIENCE)
     config, execution = choices_of("adaptive steps", folder, 2)
-    execution.accelerator = accelerator
     run = prepare(config, execution, SCAN, folder=None)
     if os.environ["RANK"] == "1":
         run.trainer.callbacks.insert(0, Sleeps(3))
@@ -216,11 +215,8 @@ def one_falls_silent(folder, accelerator):
     return str(lost.value), time.monotonic() - begun
 
 
-@pytest.mark.parametrize("accelerator", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_a_process_that_falls_silent_is_told_and_nobody_waits_for_it(tmp_path, accelerator):
-    if accelerator == "cuda" and torch.cuda.device_count() < 2:
-        pytest.skip("needs two GPUs")
-    (said, seconds), _ = in_two(one_falls_silent, tmp_path, accelerator)
+def test_a_process_that_falls_silent_is_told_and_nobody_waits_for_it(tmp_path):
+    (said, seconds), _ = in_two(one_falls_silent, tmp_path)
     assert f"said nothing for {PATIENCE} s" in said
     assert seconds < 2.5 * PATIENCE, "before the other one wakes up"
 

@@ -192,7 +192,7 @@ def test_a_recorded_run_goes_on_to_the_same_bits(tmp_path, recorded, name):
 
 
 @pytest.mark.gpu
-def test_a_compiled_run_is_a_plain_one(tmp_path, recorded, monkeypatch, caplog):
+def test_a_compiled_run_is_a_plain_one(tmp_path, recorded, monkeypatch, caplog, without_shape_checks):
     plain = fit(config_of(tmp_path / "plain", nepochs=5), execution_of(accelerator="cuda"), SCAN)
     monkeypatch.setattr(compiled, "WORTH", 0)
     found = fit(config_of(tmp_path / "compiled", nepochs=5), execution_of(accelerator="cuda"), SCAN)

@@ -184,7 +184,9 @@ class _Processes:
         how = f"was ended by {signal.Signals(-number).name}" if number < 0 else f"ended with status {number}"
         said = self._said(rank).read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((f": {line.strip()}" for line in reversed(said) if line.strip()), "")
-        return {"error": "", "message": f"it {how} without a word of its own{last}", "time": self._ended[rank]}
+        # Between GPUs the one that waits in vain is ended so, and not the one that it waits for.
+        error = LostError.__name__ if number == -signal.SIGABRT else ""
+        return {"error": error, "message": f"it {how} without a word of its own{last}", "time": self._ended[rank]}
 
     def _report(self, rank: int) -> Path:
         return self._folder / f"report-{rank}.json"
