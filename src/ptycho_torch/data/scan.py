@@ -68,6 +68,14 @@ class Scan:
         counts = patterns if self.count_scale is None else (self.count_scale * patterns).square()
         return torch.where(self.mask, counts, 0)
 
+    def stored(
+        self, frames: Int64[Tensor, " frame"], then: Int64[Tensor, " next"] | None = None
+    ) -> tuple[Shaped[Tensor, "position y x"], Int64[Tensor, " frame"]]:
+        """Return patterns as they are stored, on the device, and which of them some frames are; ``then`` as above."""
+        if isinstance(self.patterns, StoredPatterns):
+            return self.patterns.at(frames, then), torch.arange(len(frames), device=frames.device)
+        return self.patterns, frames
+
     def part(self, frames: Int64[Tensor, " frame"]) -> "Scan":
         """Return the scan of some frames; those that are stored come to a GPU where they fit."""
         patterns = self.patterns

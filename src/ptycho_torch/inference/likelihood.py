@@ -12,11 +12,11 @@ from torch import Tensor
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
-from ptycho_torch.inference.judged import PLAIN, Pages
+from ptycho_torch.inference.pages import Pages, Pixels
 from ptycho_torch.inference.prior import Prior
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
 from ptycho_torch.physics.forward import Placement
-from ptycho_torch.physics.modulus import over_modes, squared_modulus
+from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import FarField
 from ptycho_torch.physics.scaling import flux_ratio, flux_sums
@@ -122,7 +122,7 @@ class Likelihood:
         self.prior = prior
         self.object_shape = placement.object_shape
         self.far_field = FarField()
-        self.pages = PLAIN
+        self.pages = Pages()
         device = scan.positions.device
         self.frames = torch.arange(len(scan), device=device) if frames is None else frames
         self._cut(placement)
@@ -161,6 +161,9 @@ class Likelihood:
     def used(self, rows: slice) -> Bool[Tensor, "frame y x"]:
         """Return the pixels that take part, of some of the frames."""
         return self.scan.mask & ~self.held_out(rows)
+
+    def _pixels(self, chunk: Chunk) -> Pixels:
+        return Pixels(self.scan, chunk.frames, chunk.then, self.held, self.mask_of[chunk.rows])
 
     def _cut(self, placement: Placement) -> None:
         self.placement = placement
@@ -252,7 +255,7 @@ class Likelihood:
         """Add to a gradient what follows from that with respect to the fields on the detector."""
         back = self.far_field.adjoint(slope)
         if "object_" in self.free:
-            chunk.look.add_to(gradient.object_, over_modes(probes.fields.conj() * back))
+            self.pages.add_back(gradient.object_, chunk.look, probes.fields, back)
         if self.free & PARTS:
             probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
 
@@ -263,22 +266,19 @@ class Likelihood:
         # What is kept of every chunk goes to one place: between large tensors that come and go it would scatter them.
         outside, n_outside = torch.empty(self._n_held_own, device=device), 0
         gradient = at.times(0.0)
-        mask = self.scan.mask.to(torch.float32)
         haze = self._haze(at)
         for chunk, field, add_back in seen:
-            # Bits become numbers once: an operation on both would do it every time.
-            used = self.used(chunk.rows).to(torch.float32)
-            parts, measured = torch.view_as_real(field), self.scan.counts(chunk.frames, chunk.then)
-            told, deviance, residual = self.pages.judged(parts, haze, measured, mask, used)
-            sums[:4] += told
+            pixels = self._pixels(chunk)
+            judged = self.pages.judged(field, haze, pixels)
+            sums[:4] += judged.sums[:4]
             if len(outside):
-                here = deviance[self.held_out(chunk.rows)]
+                here = judged.deviance[pixels.held_out]
                 outside[n_outside : n_outside + len(here)] = here
                 n_outside += len(here)
             if self.free & FROM_FIELDS:
-                add_back(gradient, (2 * residual)[:, None] * field)
+                add_back(gradient, judged.slope)
             if "haze" in self.free:
-                gradient.haze.add_(2 * at.haze * residual.sum())
+                gradient.haze.add_(2 * at.haze * judged.sums[4])
         sums[4], sums[5] = outside.sum(dtype=torch.float64), len(outside)
         used_sum, difference, total, tempered_sum, of_held, n_held = self.world.sum(sums).tolist()
         # In one order everywhere: sets have none.
@@ -328,8 +328,7 @@ class Likelihood:
         if "haze" in self.free:
             haze_change = 2 * at.haze * along.haze
         for chunk, field, change in changes:
-            used = self.used(chunk.rows).to(torch.float32)
-            total += self.pages.bent(torch.view_as_real(field), torch.view_as_real(change), haze, haze_change, used)
+            total += self.pages.bent(field, change, haze, haze_change, self._pixels(chunk))
         of_prior = 0.0 if self.prior is None else self.prior.curvature(at.object_, along.object_)
         return float(self.world.sum(total)) + of_prior
 

@@ -12,7 +12,6 @@ from ptycho_torch.base.devices import free_memory
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS
 from ptycho_torch.inference.likelihood import Changed, Chunk, Likelihood, Seen, Value
-from ptycho_torch.physics.modulus import over_modes
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import centring
 
@@ -85,7 +84,7 @@ class KeptLine(Line):
 
     def _changes(self, along: Estimate) -> Iterator[Changed]:
         for kept in self._kept:
-            kept.change = torch.fft.fft2(kept.lit * kept.look(along.object_)[:, None])
+            kept.change = torch.fft.fft2(self._likelihood.pages.exit_waves(kept.lit, kept.look, along.object_))
             yield kept.chunk, kept.field, kept.change
 
     def value(self, length: float) -> tuple[Estimate, Value]:
@@ -101,7 +100,7 @@ class KeptLine(Line):
     def _add_back(self, kept: _Kept, gradient: Estimate, slope: Tensor) -> None:
         if "object_" in self._likelihood.free:
             back = torch.fft.ifft2(slope, norm="forward")
-            kept.look.add_to(gradient.object_, over_modes(kept.lit.conj() * back))
+            self._likelihood.pages.add_back(gradient.object_, kept.look, kept.lit, back)
 
     def go(self, at: Estimate) -> None:
         """Let lines begin at the estimate whose value was asked for last."""

@@ -11,8 +11,8 @@ from ptycho.config.refinement import Refinement
 from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.fastest import pages_for
 from ptycho_torch.inference.first_guess import FirstGuess
-from ptycho_torch.inference.judged import COMPILED_FROM, fast_pages
 from ptycho_torch.inference.likelihood import Likelihood, Value
 from ptycho_torch.inference.line import Line, line_from
 from ptycho_torch.inference.parts import entered, settled
@@ -102,8 +102,7 @@ def refine(
         world=world,
     )
     n_pixels = len(likelihood.frames) * scan.size**2 * refinement.iterations
-    if scan.positions.is_cuda and n_pixels >= COMPILED_FROM:
-        likelihood = likelihood.computing(fast_pages())
+    likelihood = likelihood.computing(pages_for(scan.positions.device, n_pixels))
     walk = _Walk(likelihood, start, refinement)
     light = likelihood.light(start)
 

@@ -1,0 +1,100 @@
+"""What an iteration does with every pixel between two transforms: the plain way, on any device."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Complex64, Float32, Float64, Int64
+from torch import Tensor
+
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
+from ptycho_torch.physics.modulus import over_modes, squared_modulus
+from ptycho_torch.physics.patches import PatchesAt
+
+Fields = Complex64[Tensor, "frame mode y x"]
+Canvas = Complex64[Tensor, "height width"]
+Number = Float32[Tensor, ""]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Some frames of a scan, and which of their pixels take part: those of the mask that are not held out.
+
+    ``then`` are those of the next chunk; ``held`` some masks, and ``mask_of`` which of them each frame has.
+    """
+
+    scan: Scan
+    frames: Int64[Tensor, " frame"]
+    then: Int64[Tensor, " next"] | None
+    held: Bool[Tensor, "mask y x"]
+    mask_of: Int64[Tensor, " frame"]
+
+    @property
+    def held_out(self) -> Bool[Tensor, "frame y x"]:
+        """The pixels that take no part."""
+        return self.held[self.mask_of]
+
+    @property
+    def used(self) -> Float32[Tensor, "frame y x"]:
+        """1 for the pixels that take part, 0 for others: an operation on bits would make numbers of them every time."""
+        return (self.scan.mask & ~self.held_out).to(torch.float32)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the counts say of fields on the detector.
+
+    Attributes
+    ----------
+    sums
+        Deviance of the pixels that take part, sum |sqrt(lambda) - sqrt(n)|, sum sqrt(n), the tempered deviance
+        (`ptycho_torch.objectives.poisson.tempered_deviance`), and half its slope in a light that falls on all pixels.
+    deviance
+        That of every pixel.
+    slope
+        Gradient of half the tempered deviance with respect to the fields.
+    """
+
+    sums: Float64[Tensor, "5"]
+    deviance: Float32[Tensor, "frame y x"]
+    slope: Fields
+
+
+class Pages:
+    """The four things that are done with every pixel."""
+
+    def exit_waves(self, probes: Fields, look: PatchesAt, object_: Canvas) -> Fields:
+        """Return probes times the patches that are cut from an object."""
+        return probes * look(object_)[:, None]
+
+    def add_back(self, canvas: Canvas, look: PatchesAt, probes: Fields, back: Fields) -> None:
+        """Add the adjoint of `exit_waves` to a canvas."""
+        look.add_to(canvas, over_modes(probes.conj() * back))
+
+    def judged(self, field: Fields, haze: Number, pixels: Pixels) -> Judged:
+        """Judge fields on the detector, sqrt(counts), and the counts ``haze`` that every pixel gets without a sample."""
+        mask, used = pixels.scan.mask.to(torch.float32), pixels.used
+        measured = pixels.scan.counts(pixels.frames, pixels.then)
+        expected = _expected(field, haze) * mask
+        deviance = poisson_deviance(expected, measured)
+        tempered, residual = (part * used for part in tempered_deviance(expected, measured))
+        root = measured.sqrt()
+        parts = (deviance * used, (expected.sqrt() - root).abs(), root, tempered, residual)
+        sums = torch.stack([part.sum(dtype=torch.float64) for part in parts])
+        return Judged(sums, deviance, (2 * residual)[:, None] * field)
+
+    def bent(
+        self, field: Fields, change: Fields, haze: Number, haze_change: Number, pixels: Pixels
+    ) -> Float64[Tensor, ""]:
+        """Return the Fisher curvature sum (d lambda)^2 / lambda of fields that change, over the pixels that take part.
+
+        ``change`` and ``haze_change`` are to first order.
+        """
+        together = over_modes(field.real * change.real + field.imag * change.imag)
+        change_in_counts = 2 * together + haze_change
+        known = _expected(field, haze).clamp_min(FLOOR)
+        return (pixels.used * change_in_counts.square() / known).sum(dtype=torch.float64)
+
+
+def _expected(field: Fields, haze: Number) -> Float32[Tensor, "frame y x"]:
+    return over_modes(squared_modulus(field)) + haze
