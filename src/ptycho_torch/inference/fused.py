@@ -15,8 +15,8 @@ from ptycho_torch.physics.patches import PatchesAt
 
 # Pixels that a program of a kernel works on.
 BLOCK = 1024
-# Numbers that every program adds up.
-SUMS = 5
+# Sums that every program makes, each of so few numbers that single precision does.
+N_SUMS = tl.constexpr(5)
 
 _FLOOR, _REACH, _LEAST = tl.constexpr(FLOOR), tl.constexpr(REACH), tl.constexpr(LEAST)
 # Least of (n - lambda) / lambda: the logarithm of nothing is not asked for.
@@ -42,31 +42,36 @@ class FusedPages(Pages):
             *_sizes(probes, look.object_shape[1]),
         )
 
-    def judged(self, field: Fields, haze: Number, pixels: Pixels) -> Judged:
-        """Judge fields on the detector, sqrt(counts), and the counts ``haze`` that every pixel gets without a sample."""
+    def judged(
+        self, field: Fields, along: tuple[Fields, float] | None, haze: Number, pixels: Pixels, *, each: bool
+    ) -> Judged:
+        """Judge fields on the detector, as `Pages.judged` does."""
         frames, modes, size, _ = field.shape
         scan, programs = pixels.scan, _programs(field)
         patterns, rows = scan.stored(pixels.frames, pixels.then)
-        sums = torch.empty(programs[0] * programs[1], SUMS, dtype=torch.float64, device=field.device)
-        deviance = torch.empty(frames, size, size, device=field.device)
+        change, length = along or (field, 0.0)
+        there = field if along is None else torch.empty_like(field)
+        sums = torch.empty(programs[0] * programs[1], N_SUMS.value, device=field.device)
+        deviance = torch.empty((frames, size, size) if each else (0,), device=field.device)
         slope = torch.empty_like(field)
         scale = scan.count_scale
         _judged[programs](
-            *(_parts(field), haze, patterns, rows, scale or 1.0, scan.mask, pixels.held, pixels.mask_of),
+            *(_parts(field), _parts(change), float(length), _parts(there), haze),
+            *(patterns, rows, scale or 1.0, scan.mask, pixels.held, pixels.mask_of),
             *(sums, deviance, _parts(slope)),
-            *(size**2, modes, scale is not None, BLOCK),
+            *(size**2, modes, along is not None, scale is not None, each, BLOCK),
         )
-        return Judged(sums.sum(dim=0), deviance, slope)
+        return Judged(there, sums.sum(dim=0, dtype=torch.float64), slope, deviance if each else None)
 
     def bent(self, field: Fields, change: Fields, haze: Number, haze_change: Number, pixels: Pixels) -> Tensor:
         """Return the Fisher curvature sum (d lambda)^2 / lambda of fields that change, over pixels that take part."""
         programs = _programs(field)
-        sums = torch.empty(programs[0] * programs[1], dtype=torch.float64, device=field.device)
+        sums = torch.empty(programs[0] * programs[1], device=field.device)
         _bent[programs](
             *(_parts(field), _parts(change), haze, haze_change, pixels.scan.mask, pixels.held, pixels.mask_of, sums),
             *(field.shape[-1] ** 2, field.shape[1], BLOCK),
         )
-        return sums.sum()
+        return sums.sum(dtype=torch.float64)
 
 
 def _programs(field: Fields) -> tuple[int, int]:
@@ -154,6 +159,9 @@ def _poisson_deviance(expected, measured):
 @triton.jit
 def _judged(
     field,
+    change,
+    length,
+    there,
     haze,
     patterns,
     rows,
@@ -166,14 +174,22 @@ def _judged(
     slope,
     n_pixels,
     MODES: tl.constexpr,
+    ALONG: tl.constexpr,
     SCALED: tl.constexpr,
+    EACH: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     frame, pixel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = pixel < n_pixels
     expected = tl.zeros([BLOCK], tl.float32) + tl.load(haze)
     for mode in tl.static_range(MODES):
-        real, imaginary = _load(field, (frame * MODES + mode) * n_pixels + pixel, inside)
+        place = (frame * MODES + mode) * n_pixels + pixel
+        real, imaginary = _load(field, place, inside)
+        if ALONG:
+            a, b = _load(change, place, inside)
+            real += length * a
+            imaginary += length * b
+            _store(there, place, inside, real, imaginary)
         expected += real * real + imaginary * imaginary
     trusted, used = _used(mask, held, mask_of, frame, pixel, inside, n_pixels)
     expected *= trusted
@@ -191,16 +207,22 @@ def _judged(
     tempered = _poisson_deviance(near, measured) + 4 * beyond * (lean + beyond)
     residual = used * (lean + 2 * beyond) / a
 
-    program = (frame * tl.num_programs(1) + tl.program_id(1)) * 5
-    tl.store(sums + program, tl.sum((used * here).to(tl.float64)))
-    tl.store(sums + program + 1, tl.sum(tl.where(inside, tl.abs(tl.sqrt_rn(expected) - root), 0.0).to(tl.float64)))
-    tl.store(sums + program + 2, tl.sum(root.to(tl.float64)))
-    tl.store(sums + program + 3, tl.sum((used * tempered).to(tl.float64)))
-    tl.store(sums + program + 4, tl.sum(residual.to(tl.float64)))
-    tl.store(deviance + frame * n_pixels + pixel, here, mask=inside)
+    told = sums + (frame * tl.num_programs(1) + tl.program_id(1)) * N_SUMS
+    tl.store(told, tl.sum(used * here))
+    tl.store(told + 1, tl.sum(tl.where(inside, tl.abs(tl.sqrt_rn(expected) - root), 0.0)))
+    tl.store(told + 2, tl.sum(root))
+    tl.store(told + 3, tl.sum(used * tempered))
+    tl.store(told + 4, tl.sum(residual))
+    if EACH:
+        tl.store(deviance + frame * n_pixels + pixel, here, mask=inside)
     for mode in tl.static_range(MODES):
         place = (frame * MODES + mode) * n_pixels + pixel
-        real, imaginary = _load(field, place, inside)
+        if MODES > 1:
+            real, imaginary = _load(field, place, inside)
+            if ALONG:
+                c, d = _load(change, place, inside)
+                real += length * c
+                imaginary += length * d
         _store(slope, place, inside, 2 * residual * real, 2 * residual * imaginary)
 
 
@@ -230,4 +252,4 @@ def _bent(
         change_in_counts += 2 * (a * c + b * d)
     _, used = _used(mask, held, mask_of, frame, pixel, inside, n_pixels)
     bend = used * change_in_counts * change_in_counts / tl.maximum(expected, _FLOOR)
-    tl.store(sums + frame * tl.num_programs(1) + tl.program_id(1), tl.sum(bend.to(tl.float64)))
+    tl.store(sums + frame * tl.num_programs(1) + tl.program_id(1), tl.sum(bend))

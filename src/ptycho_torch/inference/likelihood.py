@@ -12,7 +12,7 @@ from torch import Tensor
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
-from ptycho_torch.inference.pages import Pages, Pixels
+from ptycho_torch.inference.pages import Judged, Pages, Pixels
 from ptycho_torch.inference.prior import Prior
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
 from ptycho_torch.physics.forward import Placement
@@ -76,8 +76,9 @@ class Chunk:
         return self.placement.place()
 
 
-# Some frames, their fields on the detector (frame, mode, y, x), and what adds to a gradient that with respect to them.
-Seen = tuple[Chunk, Tensor, Callable[[Estimate, Tensor], None]]
+# Some frames, their fields on the detector (frame, mode, y, x), how these change along a line and how far along it they
+# are wanted, and what adds to a gradient what is judged of them.
+Seen = tuple[Chunk, Tensor, tuple[Tensor, float] | None, Callable[[Estimate, Judged], None]]
 # Some frames, their fields, and how these change.
 Changed = tuple[Chunk, Tensor, Tensor]
 
@@ -247,13 +248,13 @@ class Likelihood:
 
     def _seen(self, at: Estimate) -> Iterator[Seen]:
         for chunk, probes, patches, field in self.fields(at):
-            yield chunk, field, partial(self._add_back, at, chunk, probes, patches)
+            yield chunk, field, None, partial(self._add_back, at, chunk, probes, patches)
 
     def _add_back(
-        self, at: Estimate, chunk: Chunk, probes: FrameProbes, patches: Tensor, gradient: Estimate, slope: Tensor
+        self, at: Estimate, chunk: Chunk, probes: FrameProbes, patches: Tensor, gradient: Estimate, judged: Judged
     ) -> None:
         """Add to a gradient what follows from that with respect to the fields on the detector."""
-        back = self.far_field.adjoint(slope)
+        back = self.far_field.adjoint(judged.slope)
         if "object_" in self.free:
             self.pages.add_back(gradient.object_, chunk.look, probes.fields, back)
         if self.free & PARTS:
@@ -267,16 +268,16 @@ class Likelihood:
         outside, n_outside = torch.empty(self._n_held_own, device=device), 0
         gradient = at.times(0.0)
         haze = self._haze(at)
-        for chunk, field, add_back in seen:
+        for chunk, field, along, add_back in seen:
             pixels = self._pixels(chunk)
-            judged = self.pages.judged(field, haze, pixels)
+            judged = self.pages.judged(field, along, haze, pixels, each=len(outside) > 0)
             sums[:4] += judged.sums[:4]
-            if len(outside):
+            if judged.deviance is not None:
                 here = judged.deviance[pixels.held_out]
                 outside[n_outside : n_outside + len(here)] = here
                 n_outside += len(here)
             if self.free & FROM_FIELDS:
-                add_back(gradient, judged.slope)
+                add_back(gradient, judged)
             if "haze" in self.free:
                 gradient.haze.add_(2 * at.haze * judged.sums[4])
         sums[4], sums[5] = outside.sum(dtype=torch.float64), len(outside)

@@ -12,6 +12,7 @@ from ptycho_torch.base.devices import free_memory
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS
 from ptycho_torch.inference.likelihood import Changed, Chunk, Likelihood, Seen, Value
+from ptycho_torch.inference.pages import Judged
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import centring
 
@@ -94,12 +95,12 @@ class KeptLine(Line):
 
     def _seen(self, length: float) -> Iterator[Seen]:
         for kept in self._kept:
-            kept.there = torch.add(kept.field, kept.change, alpha=length)
-            yield kept.chunk, kept.there, partial(self._add_back, kept)
+            yield kept.chunk, kept.field, (kept.change, length), partial(self._add_back, kept)
 
-    def _add_back(self, kept: _Kept, gradient: Estimate, slope: Tensor) -> None:
+    def _add_back(self, kept: _Kept, gradient: Estimate, judged: Judged) -> None:
+        kept.there = judged.field
         if "object_" in self._likelihood.free:
-            back = torch.fft.ifft2(slope, norm="forward")
+            back = torch.fft.ifft2(judged.slope, norm="forward")
             self._likelihood.pages.add_back(gradient.object_, kept.look, kept.lit, back)
 
     def go(self, at: Estimate) -> None:

@@ -46,18 +46,21 @@ class Judged:
 
     Attributes
     ----------
+    field
+        The fields that were judged.
     sums
         Deviance of the pixels that take part, sum |sqrt(lambda) - sqrt(n)|, sum sqrt(n), the tempered deviance
         (`ptycho_torch.objectives.poisson.tempered_deviance`), and half its slope in a light that falls on all pixels.
-    deviance
-        That of every pixel.
     slope
         Gradient of half the tempered deviance with respect to the fields.
+    deviance
+        That of every pixel, where it was wanted.
     """
 
+    field: Fields
     sums: Float64[Tensor, "5"]
-    deviance: Float32[Tensor, "frame y x"]
     slope: Fields
+    deviance: Float32[Tensor, "frame y x"] | None
 
 
 class Pages:
@@ -71,8 +74,27 @@ class Pages:
         """Add the adjoint of `exit_waves` to a canvas."""
         look.add_to(canvas, over_modes(probes.conj() * back))
 
-    def judged(self, field: Fields, haze: Number, pixels: Pixels) -> Judged:
-        """Judge fields on the detector, sqrt(counts), and the counts ``haze`` that every pixel gets without a sample."""
+    def judged(
+        self, field: Fields, along: tuple[Fields, float] | None, haze: Number, pixels: Pixels, *, each: bool
+    ) -> Judged:
+        """Judge fields on the detector.
+
+        Parameters
+        ----------
+        field
+            Fields, sqrt(counts).
+        along
+            How they change along a line, and how far along it they are judged; where they are when None.
+        haze
+            Counts that every pixel gets without the sample.
+        pixels
+            What was measured.
+        each
+            Whether the deviance of every pixel is wanted.
+        """
+        if along is not None:
+            change, length = along
+            field = torch.add(field, change, alpha=length)
         mask, used = pixels.scan.mask.to(torch.float32), pixels.used
         measured = pixels.scan.counts(pixels.frames, pixels.then)
         expected = _expected(field, haze) * mask
@@ -81,7 +103,7 @@ class Pages:
         root = measured.sqrt()
         parts = (deviance * used, (expected.sqrt() - root).abs(), root, tempered, residual)
         sums = torch.stack([part.sum(dtype=torch.float64) for part in parts])
-        return Judged(sums, deviance, (2 * residual)[:, None] * field)
+        return Judged(field, sums, (2 * residual)[:, None] * field, deviance if each else None)
 
     def bent(
         self, field: Fields, change: Fields, haze: Number, haze_change: Number, pixels: Pixels
