@@ -14,7 +14,7 @@ from ptycho_torch.objectives.poisson import FLOOR, LEAST, REACH
 from ptycho_torch.physics.patches import PatchesAt
 
 # Pixels that a program of a kernel works on.
-BLOCK = 1024
+BLOCK = 256
 # Sums that every program makes, each of so few numbers that single precision does.
 N_SUMS = tl.constexpr(5)
 
@@ -200,7 +200,7 @@ def _judged(
     measured = tl.where(trusted > 0, measured, 0.0)
 
     here = _poisson_deviance(expected, measured)
-    a, root = tl.sqrt_rn(tl.maximum(expected, _FLOOR)), tl.sqrt_rn(measured)
+    a, root = tl.sqrt(tl.maximum(expected, _FLOOR)), tl.sqrt(measured)
     b = tl.minimum(tl.maximum(a, tl.maximum(root - _REACH, _LEAST * root)), root + _REACH)
     near = tl.where(a == b, expected, b * b)
     lean, beyond = b - measured / b, a - b
@@ -209,7 +209,7 @@ def _judged(
 
     told = sums + (frame * tl.num_programs(1) + tl.program_id(1)) * N_SUMS
     tl.store(told, tl.sum(used * here))
-    tl.store(told + 1, tl.sum(tl.where(inside, tl.abs(tl.sqrt_rn(expected) - root), 0.0)))
+    tl.store(told + 1, tl.sum(tl.where(inside, tl.abs(tl.sqrt(expected) - root), 0.0)))
     tl.store(told + 2, tl.sum(root))
     tl.store(told + 3, tl.sum(used * tempered))
     tl.store(told + 4, tl.sum(residual))

@@ -1,0 +1,87 @@
+"""Kernels of a GPU say what plain operations say: in programs of their own, for what checks types is no kernel."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from ptycho_torch.inference import fastest
+from ptycho_torch.inference.fastest import pages_for
+from ptycho_torch.inference.pages import Pages
+
+# On the CPU an interpreter runs them, where it is installed.
+DEVICES = [
+    pytest.param("cpu", marks=pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")),
+    pytest.param("cuda", marks=pytest.mark.gpu),
+]
+BOTH = """
+import sys, torch
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.fused import FusedPages
+from ptycho_torch.inference.pages import Pages, Pixels
+from ptycho_torch.physics.patches import PatchesAt
+
+device, modes, dtype, scale, size = sys.argv[1], int(sys.argv[2]), getattr(torch, sys.argv[3]), float(sys.argv[4]), 24
+torch.manual_seed(0)
+
+def rand(*shape):
+    return torch.rand(*shape).to(device)
+
+def fields(*shape):
+    return torch.complex(torch.randn(shape), torch.randn(shape)).to(device)
+
+def same(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+field, change, probes = 5 * rand(5, 1, size, size) * fields(5, modes, size, size), *fields(2, 5, modes, size, size)
+counts = torch.poisson(20 * torch.rand(7, size, size) ** 3)
+scan = Scan(counts.to(dtype).to(device), rand(7, 2).double(), rand(size, size) > 0.1, scale or None)
+frames, mask_of = torch.tensor([3, 0, 6, 2, 2], device=device), torch.tensor([0, 1, 0, 1, 1], device=device)
+pixels = Pixels(scan, frames, None, rand(2, size, size) < 0.1, mask_of)
+haze, object_ = torch.tensor(0.3, device=device), fields(50, 47)
+look = PatchesAt(torch.randint(0, 20, (5, 2)).to(device), size, (50, 47))
+plain, fused = Pages(), FusedPages()
+for along, each in ((None, True), ((change, 0.4), False)):
+    found, expected = (pages.judged(field, along, haze, pixels, each=each) for pages in (fused, plain))
+    for name in ("field", "slope", "sums"):
+        same(getattr(found, name), getattr(expected, name))
+    assert (found.deviance is not None) == each
+    if each:
+        same(found.deviance, expected.deviance)
+same(fused.bent(field, change, haze, -haze, pixels), plain.bent(field, change, haze, -haze, pixels))
+same(fused.exit_waves(probes, look, object_), plain.exit_waves(probes, look, object_))
+canvases = object_.clone(), object_.clone()
+for pages, canvas in zip((fused, plain), canvases):
+    pages.add_back(canvas, look, probes, field)
+same(*canvases)
+print("same")
+"""
+
+
+@pytest.mark.parametrize(("modes", "dtype", "scale"), [(1, "uint16", 0), (2, "uint8", 0), (2, "float32", 0.5)])
+@pytest.mark.parametrize("device", DEVICES)
+def test_kernels_say_what_plain_operations_say(device, modes, dtype, scale):
+    words = [sys.executable, "-c", BOTH, device, str(modes), dtype, str(scale)]
+    environment = os.environ | ({"TRITON_INTERPRET": "1"} if device == "cpu" else {})
+    ran = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert ran.stdout == "same\n", ran.stderr
+
+
+def test_kernels_are_for_gpus_with_much_to_do(monkeypatch):
+    kernels = Pages()
+    monkeypatch.setattr(fastest, "_fused", lambda device: kernels)
+    gpu = torch.device("cuda")
+    assert pages_for(gpu, fastest.FUSED_FROM) is kernels
+    assert pages_for(gpu, fastest.FUSED_FROM - 1) is not kernels
+    assert pages_for(torch.device("cpu"), fastest.FUSED_FROM) is not kernels
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    assert pages_for(gpu, fastest.FUSED_FROM) is not kernels
+
+
+def test_without_a_compiler_operations_are_plain_and_a_warning_says_so(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "ptycho_torch.inference.fused", None)
+    assert type(fastest._fused.__wrapped__(torch.device("cpu"))) is Pages
+    assert "iterations have no kernels of their own, which is slower" in caplog.text
