@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ptycho.base import blocks as blocks_module
 from ptycho.base import mapped
 from ptycho.base.blocks import blocks, extremes
 from ptycho.base.errors import DataError
@@ -123,3 +124,15 @@ def test_the_file_is_closed_with_the_last_array(file):
 def test_an_array_longer_than_its_file_is_refused(file):
     with pytest.raises(ValueError, match="greater than file size"):
         map_array(file, np.dtype(">u2"), 7, (99, *SHAPE[1:]))
+
+
+def test_extremes_of_a_file_are_found_once(tmp_path, monkeypatch):
+    values = np.arange(4 * 8 * 8, dtype=np.uint16).reshape(4, 8, 8)
+    (tmp_path / "values").write_bytes(values.tobytes())
+    mapped = map_array(tmp_path / "values", values.dtype, 0, values.shape)
+    assert extremes(mapped) == (0, 255)
+    monkeypatch.setattr(blocks_module, "blocks", None)
+    assert extremes(mapped) == (0, 255)
+    monkeypatch.undo()
+    assert extremes(mapped[1:3]) == (64, 191), "of another view"
+    assert extremes(mapped[:, 1:]) == (8, 255)

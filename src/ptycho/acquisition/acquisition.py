@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int
@@ -107,6 +107,13 @@ class Acquisition:
             indexes=None if self.indexes is None else self.indexes[indices],
         )
 
+    def seen_again(self, **changes: Any) -> "Acquisition":
+        """Return the scan with parts replaced that its `totals` do not depend on: they are not made again."""
+        made = replace(self, **changes)
+        if "totals" in vars(self):
+            vars(made)["totals"] = self.totals
+        return made
+
     def counts(self, indices: Int[ndarray, " position"] | slice = slice(None)) -> Float32[ndarray, "position y x"]:
         """Return the patterns of ``indices`` in counts, float32."""
         return self._counts(rows_of(self.patterns, indices))
@@ -120,14 +127,14 @@ class Acquisition:
         """Sums over all frames, which are walked once, in float64."""
         size = self.size
         step = max(1, CACHED_PIXELS // size**2)
-        total, counts = np.zeros((size, size)), np.empty(self.n_positions)
+        total, counts, trusted = np.zeros(size**2), np.empty(self.n_positions), self.mask.ravel().astype(np.float64)
         for rows, block in blocks(self.patterns):
             for some in range(0, len(block), step):
                 few = slice(some, some + step)
-                frames = self._counts(block[few]).astype(np.float64) * self.mask
-                total += frames.sum(axis=0)
-                counts[rows][few] = frames.sum(axis=(1, 2))
-        return Totals(total / self.n_positions, counts)
+                frames = self._counts(block[few]).reshape(-1, size**2).astype(np.float64)
+                total += np.ones(len(frames)) @ frames
+                counts[rows][few] = frames @ trusted
+        return Totals((total * trusted).reshape(size, size) / self.n_positions, counts)
 
     def _counts(self, patterns: Patterns) -> Float32[ndarray, "position y x"]:
         values = patterns.astype(np.float32)

@@ -72,15 +72,14 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None, scra
     )
     notes = (*parts.notes, *_guessed_unit(parts, reading), *_turned(reading))
     if parts.probe is None:
-        acquisition = replace(acquisition, probe=back_projected_probe(acquisition.totals.mean_pattern))
+        acquisition = acquisition.seen_again(probe=back_projected_probe(acquisition.totals.mean_pattern))
         notes = (*notes, GUESSED)
     elif parts.probe_scale != "patterns":
         free = parts.probe_scale == "free"
-        acquisition = replace(acquisition, probe=_calibrated(acquisition) if free else probe_modes(parts.probe))
+        acquisition = acquisition.seen_again(probe=_calibrated(acquisition) if free else probe_modes(parts.probe))
     for note in notes:
         logger.log(logging.WARNING if note == GUESSED else logging.INFO, "%s", note)
-    acquisition = replace(
-        acquisition,
+    acquisition = acquisition.seen_again(
         indexes=parts.indexes,
         geometry=None if geometry == Geometry() else geometry,
         notes=notes,

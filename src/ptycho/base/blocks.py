@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho.base.errors import OutputError
-from ptycho.base.mapped import map_array, rows_of
+from ptycho.base.mapped import FileMap, map_array, map_of, rows_of
 
 # Bytes in memory at once while an array is walked.
 BLOCK = 2**25
@@ -28,9 +28,17 @@ def blocks(array: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
 
 
 def extremes(array: NDArray[Any]) -> tuple[float, float]:
-    """Return the smallest and the largest value of an array that has some; NaN where it holds one."""
-    found = [(block.min(), block.max()) for _, block in blocks(array)]
-    return float(np.min([low for low, _ in found])), float(np.max([high for _, high in found]))
+    """Return the smallest and the largest value of an array that has some; NaN where it holds one.
+
+    Those of one that is mapped are known from then on: its file is walked once, whoever asks.
+    """
+    mapped = map_of(array)
+    known = mapped.extremes if isinstance(mapped, FileMap) else {}
+    view = array.ctypes.data, array.shape, array.strides, array.dtype
+    if view not in known:
+        found = [(block.min(), block.max()) for _, block in blocks(array)]
+        known[view] = float(np.min([low for low, _ in found])), float(np.max([high for _, high in found]))
+    return known[view]
 
 
 def in_file(

@@ -21,10 +21,14 @@ SCATTERED = 4
 
 
 class FileMap(mmap.mmap):
-    """A map of a file to read, which keeps the file open."""
+    """A map of a file to read, which keeps the file open.
+
+    ``extremes`` are those of views of it that were walked: address, shape, strides and type -> smallest and largest.
+    """
 
     descriptor: int
     name: str
+    extremes: dict[tuple[Any, ...], tuple[float, float]]
 
 
 def map_array(
@@ -47,7 +51,7 @@ def map_array(
     if not n_bytes:
         return np.empty(shape, dtype, order)
     mapped = FileMap(file.fileno(), offset + n_bytes, access=mmap.ACCESS_READ)
-    mapped.descriptor, mapped.name = os.dup(file.fileno()), str(file.name)
+    mapped.descriptor, mapped.name, mapped.extremes = os.dup(file.fileno()), str(file.name), {}
     weakref.finalize(mapped, os.close, mapped.descriptor)
     return np.ndarray(shape, dtype, mapped, offset, order=order)
 
