@@ -107,11 +107,15 @@ def test_a_direction_is_that_of_the_two_loops():
         return gradient.of_numbers(gradient.numbers / stiffness)
 
     newton, pairs = QuasiNewton(guess), []
+    here = torch.randn(n, generator=generator)
     for _ in range(MEMORY + 3):
+        newton.direction(start.of_numbers(here))
         step = torch.randn(n, generator=generator)
         change = (hessian @ step.double()).float()
-        newton.learn(start.of_numbers(step), start.of_numbers(change))
+        newton.learn(start.of_numbers(step))
+        here = here + change
         pairs.append((step.double(), change.double()))
+    found = newton.direction(start.of_numbers(here))
     assert len(newton) == MEMORY
     step, change = pairs[-1]
     inverse = torch.diag(1 / stiffness.double())
@@ -119,10 +123,24 @@ def test_a_direction_is_that_of_the_two_loops():
     for step, change in pairs[-MEMORY:]:
         turn = torch.eye(n, dtype=torch.float64) - torch.outer(step, change) / (step @ change)
         inverse = turn @ inverse @ turn.T + torch.outer(step, step) / (step @ change)
-    gradient = torch.randn(n, generator=generator)
-    found = newton.direction(start.of_numbers(gradient))
     assert found.positions.dtype == torch.float64
-    torch.testing.assert_close(found.numbers, -(inverse @ gradient.double()).float(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found.numbers, -(inverse @ here.double()).float(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_pairs", [0, 2, MEMORY])
+def test_a_pair_along_which_the_objective_is_not_convex_is_not_remembered(n_pairs):
+    newton, at = QuasiNewton(lambda gradient: gradient), estimate()
+    for k in range(n_pairs):
+        step = at.times(0.0).plus(1.0, direction_of(at, k))
+        newton.direction(at)
+        newton.learn(step)
+        at = at.plus(2.0 + k, step)
+    newton.direction(at)
+    newton.learn(at.times(-1.0))
+    newton.direction(at.times(2.0))
+    assert len(newton) == min(n_pairs, MEMORY - 1)
+    if not n_pairs:
+        torch.testing.assert_close(newton.direction(at).object_, -at.object_)
 
 
 def test_an_estimate_of_its_own_numbers_is_itself():
@@ -132,10 +150,3 @@ def test_an_estimate_of_its_own_numbers_is_itself():
     for name, part in at.of_numbers(at.numbers).parts.items():
         assert torch.equal(part, at.parts[name]), name
         assert part.dtype == at.parts[name].dtype, name
-
-
-def test_a_pair_along_which_the_objective_is_not_convex_is_not_remembered():
-    newton, at = QuasiNewton(lambda gradient: gradient), estimate()
-    newton.learn(at, at.times(-1.0))
-    assert len(newton) == 0
-    torch.testing.assert_close(newton.direction(at).object_, -at.object_)

@@ -187,7 +187,7 @@ class _Walk:
         if moved is None:
             return False
         at, value = moved
-        self._newton.learn(at.plus(-1, self.at), value.gradient.plus(-1, self.value.gradient))
+        self._newton.learn(at.plus(-1, self.at))
         self.at, self.value = at, value
         if "positions" in self.likelihood.free:
             self._stay_near()
