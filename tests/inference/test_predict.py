@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 import logging
 import subprocess
 import sys
@@ -192,6 +193,25 @@ def test_a_scan_of_many_passes_is_that_of_one(pinn, device, monkeypatch):
     monkeypatch.setattr(predict, "CAPTURED_FROM", 4)
     whole, parts = (object_of(stitched(pinn, device, batch_size=n)) for n in (60, 7))
     torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-4 if device == "cuda" else 1e-5)
+
+
+@pytest.mark.gpu
+def test_a_captured_pass_holds_what_it_uses():
+    """A graph alone would go on with memory that is no longer its own."""
+    device, used = torch.device("cuda"), []
+
+    def captured():
+        table, sums = torch.arange(4.0, device=device), torch.zeros(1, device=device)
+        used.append(sums)
+        return Captured(lambda groups: sums.add_(table[groups].sum()), (2, 1), 0, device)
+
+    add = captured()
+    gc.collect()
+    torch.cuda.empty_cache()
+    others = [torch.full((64,), 1e9, device=device) for _ in range(64)]
+    used[0].zero_()
+    add(torch.tensor([[1], [3]], device=device))
+    assert float(used[0]) == 4.0, len(others)
 
 
 def test_a_pass_that_cannot_be_captured_is_launched_and_says_so(pinn, monkeypatch, caplog):

@@ -35,6 +35,8 @@ class Captured:
 
     def __init__(self, one_pass: Pass, shape: tuple[int, int], nobody: int, device: torch.device) -> None:
         self._nobody = nobody
+        # A graph knows where things lie, and not whether they are still there.
+        self._one_pass = one_pass
         self._groups = torch.full(shape, nobody, device=device)
         graphs = CudaGraphs(device)
         for _ in range(REHEARSALS):
