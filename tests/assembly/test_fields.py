@@ -62,6 +62,26 @@ def test_the_middle_comes_first_and_nowhere_is_a_field_of_few_frames():
     assert np.linalg.norm(np.array(first) - np.array(SHAPE) / 2) < 40
 
 
+def around(centre, radius, n):
+    """Patches on a ring."""
+    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    return np.round(centre + radius * np.stack([np.sin(angle), np.cos(angle)], axis=1)).astype(np.int64)
+
+
+@pytest.mark.parametrize("centres", [[(200, 200)], [(200, 200), (200, 800)]])
+def test_a_field_comes_after_those_that_share_most_with_it(centres):
+    """So that each finds the phase of others wherever light ties them: once for each island it finds none."""
+    corners = np.concatenate([around(centre, 150, 600) for centre in centres])
+    fields = fields_of(corners, SIZE, (416, 1016), 40, least=1)
+    seen, shared = np.zeros(len(corners), bool), []
+    for number, field in enumerate(fields):
+        shared.append(seen[field.frames].sum())
+        assert shared[-1] == max(seen[rest.frames].sum() for rest in fields[number:])
+        seen[field.frames] = True
+    assert len(fields) > 20 * len(centres)
+    assert shared.count(0) == len(centres)
+
+
 def test_all_fields_together_need_no_memory_for_the_pixels_of_their_canvas():
     shape, corners = (20_000, 30_000), np.random.default_rng(0).integers(0, 20_000 - SIZE, (500, 2))
     tracemalloc.start()

@@ -398,7 +398,9 @@ def test_a_reference_that_shares_no_region(refused, reconstructed, tmp_path):
 def test_a_comparison_with_something_else(refused, reconstructed, trained, scan_file, tmp_path, swapped):
     np.savez(tmp_path / "other.npz", image=np.ones((8, 8)))
     if swapped:
-        refused(["compare", scan_file, reconstructed], "missing object, ", "expected a reconstruction", "give")
+        refused(
+            ["compare", scan_file, reconstructed], "found a scan, missing object, ", "expected a reconstruction", "give"
+        )
     else:
         refused(["compare", reconstructed, tmp_path / "other.npz"], "found keys image;", "expected objectGuess", "give")
 
@@ -525,3 +527,26 @@ def test_swapped_arguments_of_a_reconstruction_are_named(refused, scan_file, tra
     for network in (trained, trained / "wts.h5.zip"):
         argv = ["reconstruct", scan_file, network, "--output_dir", tmp_path / "out"]
         refused(argv, str(network), "is a trained network", "swap them")
+
+
+def test_what_is_no_scan_is_called_by_its_name(refused, trained, reconstructed, tmp_path):
+    """A file, or the folder that it lies in."""
+    out, unpacked = ["--output_dir", tmp_path / "out"], tmp_path / "unpacked"
+    shutil.unpack_archive(trained / "wts.h5.zip", unpacked)
+    given = {
+        unpacked: "found a folder with a trained network, expected",
+        trained / "wts.h5.zip": "found a trained network, expected a scan; give",
+        trained: "found a folder with a trained network, expected",
+        reconstructed / "reconstruction.npz": "found a result of `ptycho reconstruct`, expected a scan; give",
+        reconstructed: "found a folder with a result of `ptycho reconstruct`, expected",
+    }
+    for path, words in given.items():
+        for argv in (["inspect", path], ["train", path, *out], ["reconstruct", trained, path, *out]):
+            refused(argv, f"{path}: {words}")
+
+
+def test_what_is_no_network_is_called_by_its_name(refused, scan_file, reconstructed, tmp_path):
+    given = {scan_file: "found a scan", reconstructed / "reconstruction.npz": "found a result of `ptycho reconstruct`"}
+    for path, words in given.items():
+        argv = ["reconstruct", path, scan_file, "--output_dir", tmp_path / "out"]
+        refused(argv, f"{path}: {words}, expected a trained network; give the wts.h5.zip")

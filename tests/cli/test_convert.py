@@ -189,7 +189,7 @@ def test_paths_that_can_not_be_used(tmp_path, scan, scan_file, refused):
     refused(["convert", old, tmp_path, "--scan", scan], "is a folder; expected a file to write")
     refused(["convert", old, old / "new.zip", "--scan", scan], "is not a folder")
     refused(["convert", old, new, "--scan", tmp_path / "none.npz"], "none.npz: not found")
-    refused(["convert", old, new, "--scan", old], "wts.h5.zip", "found keys")
+    refused(["convert", old, new, "--scan", old], "wts.h5.zip", "found a trained network, expected a scan")
     refused(["convert", old, new, "--scan", scan_file], "32 x 32 px", "64 x 64", "trained on")
     refused(["convert", old, new, "--scan", scan, "--probe_scale", "0"], "probe_scale is 0.0", "above 0")
 

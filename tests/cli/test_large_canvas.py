@@ -19,7 +19,7 @@ def test_the_report_shows_the_field_that_was_checked(tmp_path, monkeypatch):
     monkeypatch.setattr("ptycho_torch.inference.fields.SIDE", 32)
     scan, out = small_scan(n_positions=300, photons=1e5, overlap=0.6), tmp_path / "out"
     write(tmp_path / "a.scan", scan)
-    config = TrainingConfig(ModelConfig(N=32, lean_width=8, lean_levels="even"))
+    config = TrainingConfig(ModelConfig(N=32, lean_width=8))
     write_bundle(tmp_path / "wts.h5.zip", pinn_of(scan), config)
     argv = ["reconstruct", str(tmp_path), str(tmp_path / "a.scan"), "--output_dir", str(out), "--refine", "1"]
     assert main([*argv, "--quiet"]) == 0

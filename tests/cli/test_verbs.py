@@ -441,7 +441,7 @@ def test_results_that_have_little_in_common_are_doubted(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("scan", "this is a scan"), ("bundle", "a bundle of trained weights"), ("run", "found a training run")],
+    [("scan", "found a scan"), ("bundle", "found a trained network"), ("run", "found a training run")],
 )
 def test_what_is_no_reconstruction_is_named(refused, reconstructed, scan_file, trained, kind, words):
     path = {"scan": scan_file, "bundle": trained / "wts.h5.zip", "run": trained}[kind]

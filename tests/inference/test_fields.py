@@ -14,7 +14,7 @@ from ptycho_torch.inference.solve import Solver
 from tests.inference.test_reconstruct import CPU, pinn_of
 from tests.laws.scans import small_scan
 
-SCAN = small_scan(n_positions=300, photons=1e5, overlap=0.6)
+SCAN, WIDE = (small_scan(n_positions=n, photons=1e5, overlap=0.6) for n in (150, 300))
 PINN = pinn_of(SCAN)
 
 
@@ -25,8 +25,8 @@ def in_fields(monkeypatch):
     monkeypatch.setattr("ptycho_torch.inference.fields.SIDE", 32)
 
 
-def whole(**choices):
-    return reconstruct(PINN, SCAN, device=CPU, **choices)
+def whole(scan=SCAN, **choices):
+    return reconstruct(PINN, scan, device=CPU, **choices)
 
 
 def lit(reconstruction):
@@ -35,7 +35,7 @@ def lit(reconstruction):
 
 @pytest.fixture(scope="module")
 def stitched():
-    return whole()
+    return whole(WIDE)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def refined():
 
 
 def test_what_is_stitched_is_the_same(in_fields, stitched, tmp_path):
-    found = whole(scratch=tmp_path)
+    found = whole(WIDE, scratch=tmp_path)
     assert is_mapped(found.final.object_)
     assert list(tmp_path.iterdir()) == []
     one, other = stitched.final, found.final
@@ -57,7 +57,7 @@ def test_what_is_stitched_is_the_same(in_fields, stitched, tmp_path):
     np.testing.assert_allclose(factor * other.object_[lit(one)], one.object_[lit(one)], atol=1e-3)
     assert found.stitched is found.final
     assert found.deviance == pytest.approx(stitched.deviance, rel=0.1)
-    assert len(found.field.positions) < SCAN.n_positions
+    assert len(found.field.positions) < WIDE.n_positions
 
 
 def test_iterations_come_as_near_to_the_truth(in_fields, refined):

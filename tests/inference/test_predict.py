@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import gc
 import logging
+import os
 import subprocess
 import sys
 
@@ -80,12 +81,19 @@ def test_a_reconstruction_repeats_itself_bit_by_bit(precision, architecture):
     np.testing.assert_array_equal(one, other)
 
 
-def test_what_was_asked_of_torch_before_is_asked_again_after():
+@pytest.mark.parametrize("chosen", [None, ":16:8"])
+def test_what_was_asked_of_torch_before_is_asked_again_after(monkeypatch, chosen):
+    """Also of cuBLAS, which is asked through the environment; what a user chose there stands."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     torch.use_deterministic_algorithms(False)
     for deterministic in (True, "warn", False):
         with repeatable(deterministic):
             assert torch.are_deterministic_algorithms_enabled() == bool(deterministic)
             assert torch.is_deterministic_algorithms_warn_only_enabled() == (deterministic == "warn")
+            assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (chosen or (":4096:8" if deterministic else None))
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == chosen
     assert not torch.are_deterministic_algorithms_enabled()
 
 

@@ -85,6 +85,20 @@ def made_together():
         return made(world), refined(world)
 
 
+def in_fields(world=ALONE):
+    """What becomes of a scan whose canvas is solved in fields."""
+    scan = small_scan(n_positions=300, photons=1e5, overlap=0.6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ptycho_torch.inference.reconstruct.ONE_PIECE", 0)
+        patch.setattr("ptycho_torch.inference.fields.SIDE", 32)
+        return reconstruct(pinn_of(scan), scan, device=CPU, refinement=Refinement(2), world=world)
+
+
+def in_fields_together():
+    with joined(from_launcher(), CPU) as world:
+        return in_fields(world)
+
+
 @pytest.fixture(scope="module")
 def alone():
     return made()
@@ -121,6 +135,16 @@ def test_two_processes_make_what_one_makes(alone, together, name):
     np.testing.assert_allclose(first.check.z, expected.check.z, rtol=1e-3, atol=0.01)
     np.testing.assert_allclose(first.check.shot_noise, expected.check.shot_noise, rtol=1e-3)
     assert first.check.limit.amplitude_db == pytest.approx(expected.check.limit.amplitude_db, abs=1.0)
+
+
+def test_the_first_process_alone_has_a_canvas_that_is_solved_in_fields():
+    """It may be larger than a disk has room for twice."""
+    expected, (first, second) = in_fields(), in_two(in_fields_together)
+    assert apart(expected.final, first.final) < ITERATED
+    for mine in (second.stitched, second.final):
+        assert mine.object_.size == mine.coverage.size == 0
+    assert (first.deviance, first.network_kept) == (second.deviance, second.network_kept)
+    assert np.array_equal(first.field.object_, second.field.object_)
 
 
 def test_twenty_iterations_near_the_solution_go_the_same_way(together):

@@ -31,9 +31,7 @@ SCAN = small_scan(n_positions=60, photons=1e6)
 
 def pinn_of(acquisition=SCAN, gridsize=1, architecture="lean"):
     """A network with something to say."""
-    config = TrainingConfig(
-        ModelConfig(N=32, gridsize=gridsize, architecture=architecture, lean_width=8, lean_levels="even")
-    )
+    config = TrainingConfig(ModelConfig(N=32, gridsize=gridsize, architecture=architecture, lean_width=8))
     torch.manual_seed(0)
     pinn = build(config.model, config, Constants.of(acquisition))
     with torch.no_grad():
@@ -56,14 +54,13 @@ def test_four_times_the_counts_double_the_probe_and_leave_the_object(iterations)
     for before, after in ((one.stitched, four.stitched), (one.final, four.final)):
         np.testing.assert_allclose(after.probe, 2 * before.probe, rtol=1e-5)
         np.testing.assert_allclose(after.coverage, 4 * before.coverage, rtol=1e-4, atol=1e-6 * after.coverage.max())
-        lit = before.coverage > 0.1 * before.coverage.max()
-        change = np.abs(after.object_ - before.object_)[lit]
-        if iterations:
-            # What is credible after a count goes with the noise of the count, which is not that of four times fewer.
-            noise = 1 / np.sqrt(2 * before.coverage[lit])
-            assert np.sqrt(np.mean((change / noise) ** 2)) < 1
-        else:
-            assert change.max() < 1e-3
+    start, end = one.stitched, one.final
+    lit = start.coverage > 0.1 * start.coverage.max()
+    assert np.abs(four.stitched.object_ - start.object_)[lit].max() < 1e-3
+    # What is credible after a count goes with the noise of the count, which is not that of four times fewer: a start
+    # far away is left by another way, and the two differ by a share of how far iterations went.
+    gone, apart = (np.linalg.norm((each.object_ - end.object_)[lit]) for each in (start, four.final))
+    assert apart <= max(gone / 25, 1e-3)
 
 
 def test_a_little_more_light_is_no_other_exposure():

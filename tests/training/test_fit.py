@@ -137,7 +137,7 @@ def test_without_held_out_patterns_the_training_loss_chooses_the_checkpoint(tmp_
     assert best.is_file()
 
 
-@pytest.mark.parametrize("gridsize", [2, 3, 4, 5])
+@pytest.mark.parametrize("gridsize", [2, *(pytest.param(between, marks=pytest.mark.slow) for between in (3, 4)), 5])
 @pytest.mark.parametrize("architecture", ["lean", "cnn"])
 def test_groups_are_learned(tmp_path, architecture, gridsize):
     model = ModelConfig(N=64, gridsize=gridsize, architecture=architecture, lean_width=8, n_filters_scale=1)

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -26,18 +27,16 @@ from tests.training.test_whole_step import EXACT, LEVEL, RECORDERS, Again
 pytestmark = [pytest.mark.ddp, pytest.mark.slow]
 
 SCAN = small_scan()
-# Gradients of two shares add up in another order than those of the whole: they differ by 1e-7 of their size, as they do
-# in one process when the regions of a step are exchanged. Steps of steepest descent carry that on; AdamW takes a full
-# step wherever a gradient is not zero, so that one which is nothing but rounding moves its weight this way or that.
-FIRST_EPOCH, LATER = {"sgd": 1e-6, "adamw": 1e-5}, 1e-5
+# Two processes add up in another order than one, as one does whose regions of a step are exchanged. Single precision
+# may magnify that: in a case "thinned" one count where 3e-5 were expected outweighed all others, what was expected was
+# known to 3e-4 of itself there, and so was the gradient. Double precision leaves no rounding that hides a mistake.
+ROUNDING = 1e-9
 # What says something of its own about the sums of several processes.
 CASES = {
     "patterns": {},
     "adaptive steps": {"optimizer": "adamw"},
     "probe": {"probe_trainable": True},
-    # Of the seeds 42 (the default), 1 and 2 the first differs by 8e-6 in the first epoch, the others by 1e-6: some
-    # draws seem to magnify rounding, as a count does where next to nothing is expected.
-    "thinned": {"thinning": 0.4, "batch_size": 8, "canvas_size": 4, "subsample_seed": 1},
+    "thinned": {"thinning": 0.4, "batch_size": 8, "canvas_size": 4},
     "groups": {"gridsize": 2, "batch_size": 4},
     "unrolled": {"architecture": "unrolled"},
     "regularised": {"realspace_weight": 0.1, "realspace_mae_weight": 0.5, "canvas_size": 5},
@@ -60,9 +59,22 @@ def choices_of(name, folder, devices):
     return TrainingConfig(model=model, output_dir=folder, **chosen), execution
 
 
+@contextmanager
+def in_double_precision():
+    """Whatever asks for single precision gets double."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "float32", torch.float64)
+        patch.setattr(torch, "complex64", torch.complex128)
+        patch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        torch.set_default_dtype(torch.float64)
+        yield
+    torch.set_default_dtype(torch.float32)
+
+
 def trained(name, folder, devices):
     config, execution = choices_of(name, folder, devices)
-    done = fit(config, execution, SCAN)
+    with in_double_precision():
+        done = fit(config, execution, SCAN)
     return done.history, {key: value.clone() for key, value in done.pinn.state_dict().items()}, done.n_patterns
 
 
@@ -74,9 +86,10 @@ def stopped_and_resumed(folder):
     """Only the second process is asked to stop, inside the second epoch."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config, execution = choices_of("thinned", folder, 2)
-    asked = interrupted(config, execution, SCAN, step=4 if os.environ["RANK"] == "1" else -1)
-    kept = read_state(newest_checkpoint(folder))
-    resumed = fit(config, execution, SCAN, resume=newest_checkpoint(folder))
+    with in_double_precision():
+        asked = interrupted(config, execution, SCAN, step=4 if os.environ["RANK"] == "1" else -1)
+        kept = read_state(newest_checkpoint(folder))
+        resumed = fit(config, execution, SCAN, resume=newest_checkpoint(folder))
     return asked, kept["ScanDataModule"]["start"], resumed.history, dict(resumed.pinn.state_dict()), resumed.n_patterns
 
 
@@ -86,21 +99,22 @@ def both(tmp_path_factory):
     return in_two(all_trained, folder), folder
 
 
+@pytest.mark.usefixtures("without_shape_checks")
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_are_one_with_twice_the_batch(both, tmp_path, name):
     (first, second), _ = both
     history, weights, n_patterns = trained(name, tmp_path, 1)
     assert first[name][0].keys() == history.keys()
     assert first[name][2] == n_patterns
-    first_epoch = FIRST_EPOCH[CASES[name].get("optimizer", "sgd")]
     for curve, losses in history.items():
-        assert first[name][0][curve][0] == pytest.approx(losses[0], rel=first_epoch), curve
-        assert first[name][0][curve] == pytest.approx(losses, rel=LATER), curve
+        assert first[name][0][curve] == pytest.approx(losses, rel=ROUNDING), curve
     assert first[name][0] == second[name][0]
     for key, tensor in first[name][1].items():
         assert torch.equal(tensor, second[name][1][key]), key
+        assert tensor.dtype == weights[key].dtype
     mine, theirs = (torch.cat([part.reshape(-1) for part in each.values()]) for each in (first[name][1], weights))
-    assert torch.linalg.vector_norm(mine - theirs) <= 10 * LATER * torch.linalg.vector_norm(theirs)
+    assert mine.dtype == torch.float64
+    assert torch.linalg.vector_norm(mine - theirs) <= ROUNDING * torch.linalg.vector_norm(theirs)
 
 
 def test_the_first_process_alone_writes(both):

@@ -54,7 +54,10 @@ class Field:
 def fields_of(
     corners: Int64[ndarray, "frame 2"], size: int, shape: tuple[int, int], side: int, least: int
 ) -> list[Field]:
-    """Return fields that cover all frames on a canvas, those nearest to the middle of the scan first.
+    """Return fields that cover all frames on a canvas, the one nearest to the middle of the scan first.
+
+    The next is always the one that shares most frames with all before it, or the nearest to the middle where none does:
+    wherever light ties a field to others, it comes after one of them.
 
     Parameters
     ----------
@@ -87,7 +90,23 @@ def fields_of(
             owned = (cells[0][frames] == row) & (cells[1][frames] == column)
             away = float(np.linalg.norm(centre - middle))
             fields.append((away, Field((rows, columns), (of_row, of_column), frames, owned)))
-    return [field for _, field in sorted(fields, key=lambda each: each[0])]
+    return _in_order([field for _, field in sorted(fields, key=lambda each: each[0])], len(corners))
+
+
+def _in_order(fields: list[Field], n_frames: int) -> list[Field]:
+    """Return the first field, and then always the one that shares most frames with all before it."""
+    edges = np.array([[(part.start, part.stop) for part in field.window] for field in fields])
+    seen, shared = np.zeros(n_frames, bool), np.zeros(len(fields), np.int64)
+    ordered: list[Field] = []
+    while len(ordered) < len(fields):
+        number = int(shared.argmax())
+        ordered.append(fields[number])
+        seen[fields[number].frames] = True
+        touched = (edges[:, :, 0] < edges[number, :, 1]) & (edges[:, :, 1] > edges[number, :, 0])
+        for other in np.flatnonzero(touched.all(axis=1) & (shared >= 0)):
+            shared[other] = np.count_nonzero(seen[fields[other].frames])
+        shared[number] = -1
+    return ordered
 
 
 def _edges(length: int, side: int, size: int) -> NDArray[np.int64]:

@@ -15,7 +15,6 @@ from ptycho.acquisition.writers.npz import geometry_keys, write_keys
 from ptycho.base.arrays import Object, Positions, Probe
 from ptycho.base.errors import DataError
 from ptycho.base.mapped import rows_of
-from ptycho.base.printable import listed
 from ptycho.optics.geometry import Geometry
 
 CURVE = "history_"
@@ -114,7 +113,8 @@ class Reconstruction:
             missing = [key for key in KEYS if key not in archive]
             if missing:
                 raise DataError(
-                    f"{kind_of(archive)}, missing {', '.join(missing)}; expected a reconstruction; "
+                    f"found {archive.kind}, missing {', '.join(missing)}; "
+                    "expected a reconstruction; "
                     "give the reconstruction.npz that `ptycho reconstruct` wrote"
                 )
             curves = [key for key in archive.keys if key.startswith(CURVE)]
@@ -145,15 +145,6 @@ def _refined(archive: Archive, n_positions: int, size: tuple[int, ...]) -> dict[
     }
     found = {name: _finite(archive, name, *shapes[name]) for name in REFINED if name in archive}
     return found | {name: float(found[name]) for name in ("background",) if name in found}
-
-
-def kind_of(archive: Archive) -> str:
-    """Return in words what an archive that is not a reconstruction seems to be."""
-    if "diff3d" in archive or "diffraction" in archive:
-        return "this is a scan"
-    if not archive.keys:
-        return "this holds no arrays (a bundle of trained weights, if `ptycho train` wrote it)"
-    return f"found keys {listed(archive.keys)}"
 
 
 def _finite(archive: Archive, key: str, shape: tuple[int | None, ...], dtype: type) -> ndarray:

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from ptycho.acquisition.readers.archive import open_archive
 from ptycho.acquisition.readers.folder import is_folder, open_folder
-from ptycho.assembly.reconstruction import Reconstruction, kind_of
+from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.arrays import Object
 from ptycho.base.errors import DataError
 
@@ -58,7 +58,7 @@ def read_reference(path: Path) -> Reference:
                 return Reference(_object(archive["objectGuess"]), np.zeros(2))
             if "object" not in archive:
                 raise DataError(
-                    f"{kind_of(archive)}; expected objectGuess in the frame of xcoords and ycoords, or "
+                    f"found {archive.kind}; expected objectGuess in the frame of xcoords and ycoords, or "
                     "a reconstruction; give a simulated scan or the results of `ptycho reconstruct`"
                 )
     found = read_reconstruction(path)

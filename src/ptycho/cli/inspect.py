@@ -100,7 +100,7 @@ def inspect(file: Path, reading: Reading) -> tuple[Inspection, Acquisition | Non
         layout = identify(file).name
         scan = read(file, reading=reading)
     except DataError as error:
-        name, missing = nearest_layout(keys, layout)
+        name, missing = nearest_layout(keys, layout) if keys else (None, ())
         return Inspection(str(file), keys, layout, str(error), nearest=name, missing=missing), None
     findings = check(scan)
     if any(finding.level == "refuse" for finding in findings):
@@ -137,10 +137,9 @@ def _forecast(scan: Acquisition) -> tuple[dict[str, Any] | None, str | None]:
 
 def _text(found: Inspection) -> str:
     keys = [[key, str(header["shape"]), header["dtype"]] for key, header in found.keys.items()]
-    parts = [
-        f"{printable(found.file)}: {found.layout or 'no known layout'}",
-        text_table(["key", "shape", "dtype"], keys),
-    ]
+    parts = [f"{printable(found.file)}: {found.layout or 'no known layout'}"]
+    if keys:
+        parts.append(text_table(["key", "shape", "dtype"], keys))
     if found.nearest and found.missing:
         parts.append(f"nearest layout: {found.nearest}; it lacks {', '.join(found.missing)}")
     if found.scan is not None:

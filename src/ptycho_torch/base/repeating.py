@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 # Space for matrix products, without which cuBLAS does not repeat itself; read when it is first used.
-WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+WORKSPACE, LARGE_ENOUGH = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 
 
 @contextmanager
@@ -29,10 +29,13 @@ def repeatable(deterministic: bool | Literal["warn"]) -> Iterator[None]:
     fills = torch.utils.deterministic.fill_uninitialized_memory
     # Nothing here is read unwritten, and filling all memory first costs a GPU much.
     torch.utils.deterministic.fill_uninitialized_memory = False
-    os.environ.setdefault(*WORKSPACE)
+    workspace = os.environ.get(WORKSPACE)
+    os.environ.setdefault(WORKSPACE, LARGE_ENOUGH)
     torch.use_deterministic_algorithms(True, warn_only=deterministic == "warn")
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.utils.deterministic.fill_uninitialized_memory = fills
+        if workspace is None:
+            del os.environ[WORKSPACE]

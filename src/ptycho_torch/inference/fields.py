@@ -70,7 +70,8 @@ def in_fields(
     all fields: the scale of the object, the probe, the background, and how far the network is trusted. Object,
     positions and flux are found in each. Without iterations the object of a network that sees each pattern alone is
     that of one canvas: every field has all frames whose light reaches it. After iterations, which leave the phase of
-    each field free, it is turned to that of its neighbours, and fades into them.
+    each field free, it is turned to that of its neighbours, and fades into them. Of several processes the first has the
+    canvas, and those of the others are empty.
 
     Parameters
     ----------
@@ -138,7 +139,9 @@ class _Whole:
     def __init__(
         self, solver: Solver, acquisition: Acquisition, origin: Int64[np.ndarray, "2"], folder: Path | None
     ) -> None:
-        shape, n = solver.placement.object_shape, len(solver.scan)
+        # What other processes know of a field is the same: one canvas is enough.
+        self._leads, n = solver.world.rank == 0, len(solver.scan)
+        shape, folder = (solver.placement.object_shape, folder) if self._leads else ((0, 0), None)
         self._refinement, self._acquisition, self._origin = solver.refinement, acquisition, origin
         # Without iterations what was stitched is what comes of it.
         names = ("stitched", "final") if solver.refinement.works else ("final",)
@@ -161,7 +164,8 @@ class _Whole:
         for name in self._images:
             at, light, history = ends[name]
             made = reconstruction_of(at, light, origin, self._acquisition, history, placement, field.frames)
-            self._add(name, field, corner, made, turned=turned and name == "final")
+            if self._leads:
+                self._add(name, field, corner, made, turned=turned and name == "final")
         if self._first is None:
             self._first = done, made
         mine = field.frames[field.owned]

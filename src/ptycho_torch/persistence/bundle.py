@@ -12,6 +12,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
+from ptycho.acquisition.readers.kinds import kind_of
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import BundleError, BundleNotFoundError, ConfigError
 from ptycho.base.printable import listed
@@ -202,6 +203,8 @@ def _members(file: Path) -> dict[str, bytes]:
                 "bundle of it with `ptycho convert OLD NEW --scan SCAN`, or give the wts.h5.zip that `ptycho train` "
                 "wrote"
             )
+        if kind := kind_of([name.removesuffix(".npy") for name in names if name not in MEMBERS]):
+            raise BundleError(f"{file}: found {kind}, expected a trained network; {ADVICE}")
         if names != sorted(MEMBERS):
             raise BundleError(f"{file} holds {listed(names)}; expected {listed(MEMBERS)}; {ADVICE}")
         return read_members(archive, MEMBERS, str(file), ADVICE)

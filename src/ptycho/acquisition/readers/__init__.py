@@ -9,6 +9,8 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.assemble import assemble
 from ptycho.acquisition.parts import Parts
 from ptycho.acquisition.readers import arrays, cxi, fold_slice, folder, nexus, npz, nsls2, ptychodus, ptyd, slac, tike
+from ptycho.acquisition.readers.archive import Archive
+from ptycho.acquisition.readers.kinds import NETWORK, RESULT
 from ptycho.acquisition.readers.source import Source, open_source, scan_file
 from ptycho.base.errors import DataError
 from ptycho.base.printable import listed
@@ -128,6 +130,8 @@ def _layout(source: Source) -> Layout:
             return layout
     if source.unfollowed:
         raise DataError(source.unfollowed[0])
+    if isinstance(source, Archive) and source.kind in (NETWORK, RESULT):
+        raise DataError(f"found {source.kind}, expected a scan; give the file of one")
     raise DataError(
         f"found keys {listed(source.keys)}, expected those of a scan ({', '.join(each.name for each in LAYOUTS)}), "
         "such as diff3d, xcoords, ycoords and probeGuess; rename or add them"

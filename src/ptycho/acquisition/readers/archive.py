@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ptycho.acquisition.readers.kinds import kind_of, kind_of_folder
 from ptycho.base.blocks import BLOCK, LARGE, in_file
 from ptycho.base.errors import DataError
 from ptycho.base.mapped import map_array
@@ -63,6 +64,11 @@ class Archive:
     def __init__(self, file: zipfile.ZipFile, path: Path | None, scratch: Path | None = None) -> None:
         self.file, self.path, self._scratch = file, path, scratch
         self.keys = frozenset(n.removesuffix(".npy") for n in file.namelist() if n.endswith(".npy"))
+
+    @property
+    def kind(self) -> str:
+        """What it is in words: by its name where this package writes the like, else by its keys."""
+        return kind_of(self.keys.union(self.file.namelist())) or f"keys {listed(self.keys)}"
 
     def __contains__(self, key: str) -> bool:
         """Say whether there is an array called ``key``."""
@@ -254,6 +260,8 @@ def _check_kind(path: Path, expected: str) -> None:
     if not path.exists():
         raise DataError(f"not found; expected {expected}")
     if path.is_dir():
+        if kind := kind_of_folder(path):
+            raise DataError(f"found a folder with {kind}, expected {expected}; give that")
         raise DataError(f"found a folder, expected {expected}; name the file inside it")
     if not path.is_file():
         raise DataError(f"found a pipe or a device, expected {expected}; name a regular file")

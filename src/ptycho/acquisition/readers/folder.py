@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ptycho.acquisition.readers.archive import DAMAGE, Archive, open_archive
+from ptycho.acquisition.readers.kinds import NETWORK, kind_of_folder
 from ptycho.acquisition.readers.loose import map_npy
 from ptycho.base.errors import DataError
 from ptycho.base.mapped import map_of
@@ -51,7 +52,10 @@ def recognise(source: object) -> bool:
 
 def is_folder(path: Path) -> bool:
     """Say whether a path is a folder with a scan of ours, or should be one."""
-    return path.is_dir() and (path.suffix.lower() == SUFFIX or (path / MANIFEST).is_file())
+    if not path.is_dir():
+        return False
+    # An unpacked network has a manifest too.
+    return path.suffix.lower() == SUFFIX or ((path / MANIFEST).is_file() and kind_of_folder(path) != NETWORK)
 
 
 @contextmanager
