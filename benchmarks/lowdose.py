@@ -6,8 +6,8 @@
 
 For every dose (mean counts of a frame), object and seed a scan is simulated and a network trained on it with the preset
 for low dose. "maximum likelihood" starts from the truth; all methods know the true probe, and make all their choices
-from the counts alone. The last column says what the photons that nobody saw chose for 20 and for 50 iterations: the
-weight of the network in the prior, or its object as it is ("kept").
+from the counts alone. The last column says which share of the network's object the photons that nobody saw
+chose for 20 and for 50 iterations.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from ptycho_torch.training.fit import fit
 DOSES = ("1e2", "1e3", "1e4", "1e5", "1e6")
 METHODS = ("maximum likelihood", "network alone", "+ 20, no prior", "+ 20", "+ 50", "flat + 50")
 FEW, MANY = 20, 50
-CHOICE = "weights of the network"
+CHOICE = "shares of the network"
 DEVICE = resolve_device("auto")
 
 Score = tuple[float, float]
@@ -97,8 +97,7 @@ def methods(choices: Simulation, seed: int, epochs: int) -> tuple[list[Score], s
     flat = iterate(scan, device=DEVICE, refinement=many)
     limit = maximum_likelihood(scan, device=DEVICE, iterations=100)
     found = [limit, best.stitched, likely.final, best.final, better.final, flat.final]
-    weights = ["kept" if each.network_kept else f"{each.network_weight:g}" for each in (best, better)]
-    return [score(each, scan) for each in found], " ".join(weights)
+    return [score(each, scan) for each in found], f"{best.network_weight:.2f} {better.network_weight:.2f}"
 
 
 def score(reconstruction: Reconstruction, scan: Acquisition) -> Score:

@@ -119,8 +119,8 @@ def test_the_summary_says_how_far_the_corrections_went():
     assert said["flux"] == {"smallest": 0.5, "largest": 1.5}
     assert said["background"] == 0.25
     assert said["probe_variation"] == [pytest.approx(0.3)]
-    assert told({"network_kept": False, "network_weight": 3.0, "refined": said}) == [
-        "the iterations were held to the network's object, with weight 3",
+    assert told({"network_kept": False, "network_weight": 0.3, "refined": said}) == [
+        "30% of the object is the network's own, as photons kept apart decided, the rest refined",
         "positions corrected by 3.54 px rms, at most 5 px",
         "flux of a frame from 0.5 to 1.5 of the mean",
         "background of 0.25 counts a detector pixel",

@@ -98,7 +98,7 @@ def test_the_field_in_the_middle_is_checked(in_fields):
 def test_a_network_that_is_kept_in_the_middle_is_kept_everywhere(in_fields, monkeypatch):
     """Groups differ from field to field, and with them what the network says in the strips."""
     monkeypatch.setattr(Solver, "_beyond_doubt", lambda *_: False)
-    monkeypatch.setattr(Solver, "_judged", lambda *_: None)
+    monkeypatch.setattr(Solver, "_judged", lambda *_: 1.0)
     found = reconstruct(pinn_of(SCAN, gridsize=2), SCAN, device=CPU, refinement=Refinement(1))
     assert found.network_kept
     np.testing.assert_array_equal(found.final.coverage, found.stitched.coverage)

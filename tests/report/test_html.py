@@ -279,7 +279,7 @@ def test_the_page_says_what_became_of_iterations_and_corrections(scan, result, c
         "probe_variation": [0.03, 0.01],
     }
     for said, words in (
-        ({"network_weight": 3.0, "refined": found}, "after the network, held to it with weight 3<"),
+        ({"network_weight": 0.3, "refined": found}, "after the network, whose object makes up 30% of the result<"),
         ({"network_kept": True, "refined": found}, "photons kept apart decided for the network alone"),
         ({"stopped_early": True, "refined": found}, "after the network; held-out pixels ended them"),
     ):

@@ -180,7 +180,8 @@ def told(facts: Mapping[str, Any]) -> list[str]:
     if facts["network_kept"]:
         lines.append("the object is the network's own: photons kept apart decided for it, against the iterations")
     elif facts["network_weight"]:
-        lines.append(f"the iterations were held to the network's object, with weight {facts['network_weight']:g}")
+        share = facts["network_weight"]
+        lines.append(f"{share:.0%} of the object is the network's own, as photons kept apart decided, the rest refined")
     found = facts["refined"]
     if found["position_correction"] is not None:
         words = "positions corrected by {rms:.3g} px rms, at most {largest:.3g} px"

@@ -39,7 +39,7 @@ class Prior(Protocol):
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """Edge-preserving prior sum_r w(r) (sqrt(|grad (O - C)(r)|^2 + s^2) - s).
+    """Edge-preserving prior sum_r w(r) (sqrt(|grad O(r)|^2 + s^2) - s).
 
     Flat areas are preferred and an edge costs what it is high, not its square, so that it stays sharp (DOI
     10.1016/0167-2789(92)90242-F, with a rounded tip). The shot noise of a pixel is about 1 / sqrt(2 light): with the
@@ -55,15 +55,11 @@ class TotalVariation:
         sum_j |P_j|^2 on every pixel, counts.
     size
         Typical modulus of the object.
-    centre
-        Object C whose difference shall be flat; a constant when None. With it a growing strength gives C back, up to
-        a constant.
     """
 
     strength: float
     light: Float[Tensor, "height width"]
     size: float = 1.0
-    centre: Canvas | None = None
 
     def __call__(self, object_: Canvas) -> tuple[float, Canvas]:
         """Return the value and its gradient."""
@@ -72,7 +68,7 @@ class TotalVariation:
         return value, _adjoint(rows * (weight / norm), columns * (weight / norm))
 
     def curvature(self, object_: Canvas, along: Canvas) -> float:
-        """Return sum_r w |grad d|^2 / sqrt(|grad (O - C)|^2 + s^2), the parabola that lies above the value."""
+        """Return sum_r w |grad d|^2 / sqrt(|grad O|^2 + s^2), the parabola that lies above the value."""
         *_, norm, weight = self._slopes(object_)
         rows, columns = _gradient(along)
         return float((weight / norm * (squared_modulus(rows) + squared_modulus(columns))).sum(dtype=torch.float64))
@@ -98,15 +94,13 @@ class TotalVariation:
         return float(self.light.square().sum() / self.light.sum())
 
     def _slopes(self, object_: Canvas) -> tuple[Canvas, Canvas, Tensor, Tensor]:
-        rows, columns = _gradient(object_ if self.centre is None else object_ - self.centre)
+        rows, columns = _gradient(object_)
         norm = (squared_modulus(rows) + squared_modulus(columns) + self._rounding**2).sqrt()
         weight = self.light.clamp_min(DIM * self._found_light).sqrt().clamp_max(1 / (OWN * self.size))
         return rows, columns, norm, self.strength * weight
 
 
-def edge_preserving(
-    strength: float, light: Float[Tensor, "height width"], object_: Canvas, *, centre: Canvas | None = None
-) -> Prior | None:
+def edge_preserving(strength: float, light: Float[Tensor, "height width"], object_: Canvas) -> Prior | None:
     """Return the prior of a strength for objects of the size of ``object_``; None for none.
 
     Other parameters are those of `TotalVariation`.
@@ -114,7 +108,7 @@ def edge_preserving(
     if not strength:
         return None
     size = ((light * squared_modulus(object_)).sum() / light.sum()).sqrt()
-    return TotalVariation(strength, light, float(size), centre)
+    return TotalVariation(strength, light, float(size))
 
 
 def _gradient(canvas: Canvas) -> tuple[Canvas, Canvas]:

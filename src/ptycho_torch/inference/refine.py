@@ -27,6 +27,8 @@ from ptycho_torch.processes.world import ALONE, World
 logger = logging.getLogger(__name__)
 
 MAX_HALVINGS = 8
+# Share of the pixels that take no part in the fit.
+HELD_OUT = 0.02
 # Iteration before which values are scaled anew: a prior is soft at edges, and from a flat start they appear by then.
 RESCALED = 5
 # Distance of a position from the middle of its pixel, px, at which its patch is cut anew.
@@ -60,7 +62,7 @@ def refine(
     refinement: Refinement,
     *,
     prior: Prior | None = None,
-    held_out_fraction: float = 0.02,
+    held_out_fraction: float = HELD_OUT,
     frames: Int64[Tensor, " frame"] | None = None,
     watcher: Watcher = NOBODY,
     world: World = ALONE,

@@ -39,11 +39,10 @@ class Result:
     stopped_early
         Whether held-out pixels ended the iterations.
     network_weight
-        How much the prior of the iterations relied on the network: its strength against any but sudden differences from
-        what the network says, in units of ``total_variation``; 0 where the network was but the start.
+        Share of the network's object in that of ``final``; the rest is what the iterations made of it.
     network_kept
-        Whether the iterations were dismissed, because photons that neither they nor the network saw did not find the
-        object better for them: ``final`` is ``stitched``.
+        Whether the share is 1, because photons that neither network nor iterations saw did not find the object better
+        for the iterations: ``final`` is ``stitched``.
     check
         What the result says of itself, where that was asked for.
     field

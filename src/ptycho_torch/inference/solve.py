@@ -19,20 +19,19 @@ from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.predict import summed_patches
 from ptycho_torch.inference.prior import edge_preserving
-from ptycho_torch.inference.refine import refine
-from ptycho_torch.inference.stopping import CLEARLY, paired
+from ptycho_torch.inference.refine import HELD_OUT, refine
 from ptycho_torch.physics.forward import Placement, divide
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.processes.world import ALONE, World
 
 logger = logging.getLogger(__name__)
 
-# Share of the photons that neither network nor iterations see when it is judged what the iterations shall do.
+# Share of the photons that neither network nor iterations see when it is judged how much of each the result shall be.
 UNSEEN = 0.1
 # Frames that are judged at most; those of a larger scan cost time and memory and would say the same.
 ENOUGH = 1024
-# Weights of the network in the prior that are tried after 0, one after the other, before the network alone.
-WEIGHTS = (1.0, 3.0)
+# Difference of deviances that tells anything: that of one free value.
+TELLING = 1.0
 # Times what noise alone could account for, beyond which there is nothing to judge.
 CLEAR = 2.0
 
@@ -44,10 +43,10 @@ Sums = Complex64[Tensor, "2 height width"]
 class Solved:
     """The stitched estimate and the last one, the light on the canvas of each, and how it came about.
 
-    ``placement`` says where the patches of the last one are cut; ``network_weight`` how much the prior relied on the
-    first one; ``network_kept`` that the iterations made nothing better, so that both are the same; ``scale`` by what
-    factor the network's object was brought to the counts;
-    ``held_out_deviance`` is that of the last one, None where nothing was fitted.
+    ``placement`` says where the patches of the last one are cut; ``network_weight`` the share of the network's object
+    in it; ``network_kept`` that this is all of it, so that both estimates are the same; ``scale`` by what factor the
+    network's object was brought to the counts; ``held_out_deviance`` is that of the last one, None where nothing was
+    fitted.
     """
 
     start: Estimate
@@ -81,8 +80,7 @@ class Solver:
         An estimate of other frames of the scan whose probe and background hold, and the factor that brings the
         network's object to the counts; None where these frames say it.
     network_weight
-        0: the object shall be flat but for edges; above: its difference from what the network says shall be, with
-        this factor on the strength of the prior.
+        Share of the network's object in the result; None where photons that nobody saw shall say it.
     world
         The processes that share all work, each with the same of everything else.
     """
@@ -98,7 +96,7 @@ class Solver:
     known: Estimate | None = None
     common: Estimate | None = None
     scale: float | None = None
-    network_weight: float = 0.0
+    network_weight: float | None = None
     precision: Precision = "32-true"
     world: World = ALONE
 
@@ -138,20 +136,26 @@ class Solver:
     def solve(self, sums: Sums, frames: Frames) -> Solved:
         """Bring stitched patches to the counts of some frames, and let iterations over these finish it.
 
-        Unless the counts leave no doubt that they tell more than the network does, it is judged how far to trust it:
-        how much weight it has in the prior, or whether the iterations are dismissed altogether.
+        Unless the counts leave no doubt that they tell more than the network does, the object is a mean of what the
+        network says and of what the iterations make of it, in the proportion that photons say which neither saw.
         """
         done = self._iterated(sums, frames)
-        # What is known or common was found by another reconstruction, and so was how far the network is trusted.
-        informed = self.known is not None or self.common is not None
-        if not self.refinement.works or informed or self._beyond_doubt(done, frames):
+        if not self.refinement.works:
             return done
-        weight = self._judged(frames)
+        weight = self.network_weight
         if weight is None:
+            weight = 0.0 if self._beyond_doubt(done, frames) else self._judged(frames)
+        if weight == 0:
+            return done
+        if weight == 1:
             held_out = done.history["held_out_deviance"][0]
             begun = self._begun(sums, frames)
-            return replace(begun, held_out_deviance=held_out, history=done.history, network_kept=True)
-        return done if weight == self.network_weight else replace(self, network_weight=weight)._iterated(sums, frames)
+            found = replace(begun, held_out_deviance=held_out, history=done.history, network_kept=True)
+        else:
+            end = between(done, weight)
+            law = Likelihood(self.scan, done.placement, held_out_fraction=HELD_OUT, frames=frames, world=self.world)
+            found = replace(done, end=end, held_out_deviance=law(end).held_out_mean)
+        return replace(found, network_weight=weight)
 
     def _begun(self, sums: Sums, frames: Frames) -> Solved:
         object_, coverage = divide(*sums)
@@ -177,14 +181,9 @@ class Solver:
         # Some frames of a scan get their share of its prior: they make the same of the object, with more noise.
         part = len(frames) / len(self.scan)
         strength, light = part * self.refinement.prior_strength, begun.light / part
-        said = begun.start.object_
-        if self.network_weight:
-            prior = edge_preserving(strength * self.network_weight, light, said, centre=said)
-        else:
-            prior = edge_preserving(strength, light, said)
         done = refine(
             *(begun.end, self.scan, self.placement, self.refinement),
-            prior=prior,
+            prior=edge_preserving(strength, light, begun.start.object_),
             frames=frames,
             watcher=self.watcher,
             world=self.world,
@@ -197,7 +196,6 @@ class Solver:
             held_out_deviance=done.held_out_deviance,
             history=done.history,
             stopped_early=done.stopped_early,
-            network_weight=self.network_weight,
         )
 
     def _beyond_doubt(self, done: Solved, frames: Frames) -> bool:
@@ -210,13 +208,11 @@ class Solver:
         n_counts = len(frames) * int(self.scan.mask.sum())
         return (before - after) * n_counts > CLEAR * 2 * 2 * done.light.numel()
 
-    def _judged(self, frames: Frames) -> float | None:
-        """Return the weight that the network gets in the prior; None where its object is to be left as it is.
+    def _judged(self, frames: Frames) -> float:
+        """Return the share of the network's object in the mean that photons find most likely which nobody saw.
 
-        Some photons are taken out before the network looks at the patterns, for it would know their noise. Where it
-        was trained on this scan its weights know of it all the same, and low frequencies of the phase, which iterations
-        mend, hardly show in a deviance. So it must prove itself: what trusts it more takes the place of what trusts it
-        less only where it makes the deviance of these photons clearly lower.
+        They are taken out before the network looks at the patterns, for it would know their noise. Between two
+        estimates the deviance is a parabola, but for little: three values say where it is lowest.
         """
         frames = self._amid(frames)
         seen, unseen = self.scan.split(UNSEEN, frames)
@@ -228,31 +224,18 @@ class Solver:
             watcher=Aside(self.watcher, "judge"),
         )
         every = torch.arange(len(frames), device=frames.device)
-        sums = blind.sums(every)
-
-        def deviance(at: Estimate, placement: Placement) -> Tensor:
-            law = Likelihood(unseen, placement, held_out_fraction=0.0, world=self.world)
-            return law.frame_deviances(at.exposed(UNSEEN / (1 - UNSEEN)))
-
-        def tried(weight: float | None) -> Tensor:
-            if weight is None:
-                return deviance(blind._begun(sums, every).start, blind.placement)
-            done = replace(blind, network_weight=weight)._iterated(sums, every)
-            return deviance(done.end, done.placement)
-
-        held_back = self.refinement.prior_strength > 0
-        # Without a prior passes and iterations come to follow noise: there it is they that must prove themselves.
-        needed = CLEARLY if held_back else -1.0
-        best: float | None = 0.0
-        lowest = tried(best)
-        for weight in (*WEIGHTS, None) if held_back else (None,):
-            found = tried(weight)
-            gain, error = paired(lowest, found)
-            what = "network alone" if weight is None else f"prior about the network with weight {weight:g}"
-            logger.info("%s: deviance of photons kept apart falls by %.3g +- %.2g a frame", what, gain, error)
-            if gain >= needed * error:
-                best, lowest = weight, found
-        return best
+        done = blind._iterated(blind.sums(every), every)
+        law = Likelihood(unseen, done.placement, held_out_fraction=0.0, world=self.world)
+        brighter = UNSEEN / (1 - UNSEEN)
+        none, half, all_ = (
+            float(law.frame_deviances(between(done, weight).exposed(brighter)).sum()) for weight in (0.0, 0.5, 1.0)
+        )
+        logger.info("photons kept apart: their deviance is lower by %.3g under the network's object", none - all_)
+        bend = none - 2 * half + all_
+        if bend < TELLING:
+            return float(all_ - none < TELLING)
+        lowest = 0.5 + (none - all_) / (4 * bend)
+        return min(max(lowest, 0.0), 1.0)
 
     def _amid(self, frames: Frames) -> Frames:
         """Return as many of some frames as are enough to judge, those nearest to the middle of the scan."""
@@ -278,6 +261,13 @@ class Solver:
             known=solved.end,
             network_weight=solved.network_weight,
         )
+
+
+def between(solved: Solved, weight: float) -> Estimate:
+    """Return the last estimate with a mean of both objects: the first one, of the same global phase, has the weight."""
+    first, last = solved.start.object_, solved.end.object_
+    phase = torch.sgn((solved.light * first.conj() * last).sum())
+    return replace(solved.end, object_=torch.lerp(last, phase * first, weight))
 
 
 def groups_of(positions: Positions, channels: int, n_neighbours: int) -> Int64[Tensor, "group member"]:

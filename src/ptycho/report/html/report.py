@@ -225,7 +225,7 @@ def _what_came_of_iterations(facts: Mapping[str, Any]) -> str:
         return "dismissed: photons kept apart decided for the network alone"
     said = "after the network"
     if facts["network_weight"]:
-        said += f", held to it with weight {facts['network_weight']:g}"
+        said += f", whose object makes up {facts['network_weight']:.0%} of the result"
     return f"{said}; held-out pixels ended them" if facts["stopped_early"] else said
 
 
