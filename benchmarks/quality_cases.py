@@ -126,7 +126,8 @@ def cases(longer: float, others: float, star: Star) -> tuple[Case | Repair | Sta
         Case("lines 1e3", Lines(1e3), others, preset="low-dose"),
         Case("zone plate, groups of 4", ZONE_PLATE, others, model=LEAN | {"gridsize": 2}),
         Case("zone plate, each pattern alone", ZONE_PLATE, others, model=LEAN | {"object_big": False}),
-        Case("another probe", ZONE_PLATE, others, other_probes=("another focus", "another aperture")),
+        Case("another probe", ZONE_PLATE, others, other_probes=tuple(OTHER_PROBES)),
+        Case("another probe, pre-trained", ZONE_PLATE, others / 3, pretrained=True, other_probes=tuple(OTHER_PROBES)),
         Case("Siemens 1e9", Simulation("siemens", n_positions=4096, photons=1e9), longer),
         Case(
             "dead leaves, 128 patterns", Simulation("dead_leaves", scan="spiral", n_positions=128, photons=1e5), others
@@ -224,9 +225,10 @@ def headlines(which: str) -> list[Headline]:
                         Headline(claim, case.name, object_, "network + 20", score, 0.0, minus=ALONE, every_seed=True)
                     )
     claim = "a probe not seen: within 2 dB of a network trained for it"
-    for name in OTHER_PROBES:
-        for score in ("amplitude_psnr", "phase_psnr"):
-            goals.append(Headline(claim, "another probe", name, ALONE, score, -2.0, minus=OWN))
+    for case in ("another probe", "another probe, pre-trained"):
+        for name in OTHER_PROBES:
+            for score in ("amplitude_psnr", "phase_psnr"):
+                goals.append(Headline(claim, case, name, ALONE, score, -2.0, minus=OWN))
     claim = "N = 128, every seed of ten"
     goals.append(Headline(claim, "pictures, 128 px", LEARNT, ALONE, "phase_pearson", 0.9, every_seed=True, n_seeds=10))
     claim, case = "N = 128, 128 patterns after pre-training, every seed of ten", "pictures, 128 px, 128 patterns"
