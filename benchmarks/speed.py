@@ -47,7 +47,7 @@ from ptycho.report.tables import Cell, text_table
 from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
-from ptycho_torch.base.repeating import WORKSPACE, repeatable
+from ptycho_torch.base.repeating import LARGE_ENOUGH, WORKSPACE, repeatable
 from ptycho_torch.data.batch import Step, gather
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference import fastest
@@ -611,7 +611,7 @@ def main() -> None:
     ways = tuple(flags.ways or WAYS[flags.set])
     asked = Asked(flags.set, device, sizes, tuple(flags.gridsize), precision, flags.budget, ways, flags.kernels)
     # As training has them: what a deterministic run of cuBLAS needs, and no memory filled for nothing.
-    os.environ.setdefault(*WORKSPACE)
+    os.environ.setdefault(WORKSPACE, LARGE_ENOUGH)
     torch.utils.deterministic.fill_uninitialized_memory = False
     begun = time.perf_counter()
     machine = Machine.measured(device, torch.bfloat16 if precision == "bf16-mixed" else torch.float32)

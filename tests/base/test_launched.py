@@ -83,5 +83,5 @@ def test_a_time_that_is_none_is_refused(said):
 
 
 def test_a_minute_is_waited_unless_something_else_is_said():
-    assert patience({}).total_seconds() == 60
+    assert patience({}).total_seconds() == 45
     assert patience({"PTYCHO_TIMEOUT": "2.5"}).total_seconds() == 2.5

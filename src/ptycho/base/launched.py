@@ -136,7 +136,7 @@ def first_host(nodes: str) -> str:
 
 
 def patience(environment: Mapping[str, str] = os.environ) -> timedelta:
-    """Return how long a process waits for the others: 60 s, or the seconds that ``PTYCHO_TIMEOUT`` says.
+    """Return how long a process waits for the others: 45 s, or the seconds that ``PTYCHO_TIMEOUT`` says.
 
     Raises
     ------

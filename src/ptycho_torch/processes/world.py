@@ -126,8 +126,8 @@ def joined(found: Launched, device: torch.device) -> Iterator[World]:
         yield ALONE
         return
     os.environ.update(found.variables())
-    # Whoever waits in vain for another GPU is ended at once, and not after a minute for a record that nobody reads.
-    os.environ.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "0")
+    # Whoever waits in vain for another GPU is ended then, and not four times this later, ms, for records nobody reads.
+    os.environ.setdefault("TORCH_NCCL_WAIT_TIMEOUT_DUMP_MILSEC", "250")
     with lost_is_told():
         distributed.init_process_group(backend_of(device), rank=found.rank, world_size=found.size, timeout=patience())
     yield World(found.rank, found.size)
