@@ -40,6 +40,9 @@ CASES = tuple(
         ("dead_leaves", "aperture", 1e9, 0.75),
         ("dead_leaves", "zone_plate", 1e5, 0.6),
         ("dead_leaves", "zone_plate", 1e6, 0.75),
+        ("picture", "zone_plate", 1e6, 0.75),
+        ("siemens", "aperture", 1e9, 0.75),
+        ("lines", "zone_plate", 1e9, 0.75),
     )
 )
 ITERATIONS = (0, 5, 10, 20)

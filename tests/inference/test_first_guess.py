@@ -9,7 +9,9 @@ from ptycho.config.refinement import Refinement
 from ptycho_torch.inference import first_guess
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.first_guess import FirstGuess, FramePhases
+from ptycho_torch.inference.held_pixels import HeldPixels
 from ptycho_torch.inference.likelihood import Likelihood
+from ptycho_torch.inference.prior import TotalVariation
 from ptycho_torch.inference.refine import refine
 from tests.laws.contracts import inner, random_complex
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
@@ -89,3 +91,31 @@ def test_without_a_free_object_only_the_probe_is_scaled():
     guess = FirstGuess(LAW.freeing({"probe"}), TRUTH)
     gradient = Estimate(torch.zeros_like(TRUTH.object_), TRUTH.probe)
     assert not guess(gradient).object_.any()
+
+
+def smooth_and_rough():
+    height, width = PLACEMENT.object_shape
+    wave = torch.cos(2 * torch.pi * torch.arange(height) / 20)[:, None].expand(height, width)
+    return {"smooth": (1 + 1j) * wave, "rough": canvas(5)}
+
+
+@pytest.mark.parametrize("change", ["smooth", "rough"])
+def test_light_and_prior_are_inverted_for_changes_of_every_length(change):
+    light = torch.full(PLACEMENT.object_shape, 100.0)
+    prior = TotalVariation(1.0, light)
+    d = smooth_and_rough()[change]
+    held = HeldPixels(light, prior, torch.ones_like(d))
+    again = held(light * d + prior.half_hessian(torch.ones_like(d))(d))
+    assert float((again - d).norm() / d.norm()) < 0.5
+    alone = (light * d + prior.half_hessian(torch.ones_like(d))(d)) / (light + prior.stiffness(torch.ones_like(d)))
+    if change == "smooth":
+        assert float((alone - d).norm() / d.norm()) > 0.7, "pixels alone would be too stiff"
+
+
+def test_the_inverse_of_light_and_prior_is_symmetric_and_positive():
+    light = LAW.light(TRUTH) + 1.0
+    held = HeldPixels(light, TotalVariation(2.0, light), TRUTH.object_)
+    one, other = canvas(0), canvas(0) + canvas(1)
+    assert inner(one, held(other)).real == pytest.approx(inner(held(one), other).real, rel=1e-4)
+    for seed in range(5):
+        assert inner(canvas(seed), held(canvas(seed))).real > 0

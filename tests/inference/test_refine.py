@@ -173,9 +173,25 @@ def test_values_are_scaled_anew_and_patience_is_whole_again_when_something_else_
     monkeypatch.setattr(refine_module.Stopping, "wait", lambda rule: (waited.append(len(begun)), wait(rule)))
     refined(small_scan(), iterations=8, spans={"probe": Span(3)})
     assert (begun, waited) == ([0, 3], [1, 2])
+
+
+def test_what_is_unexplained_is_noise_to_the_prior_of_the_first_iterations_alone(monkeypatch):
+    begun, begin = [], refine_module._Walk.begin
+
+    def noted(walk, at, iteration, tries):
+        begin(walk, at, iteration, tries)
+        begun.append((iteration, walk.likelihood.prior.strength))
+
+    monkeypatch.setattr(refine_module._Walk, "begin", noted)
+    acquisition = small_scan(photons=1e6)
+    scan, placement, _ = on_device(acquisition)
+    truth = Estimate(truth_on_canvas(acquisition), torch.from_numpy(acquisition.probe))
+    prior = TotalVariation(1.0, torch.full(placement.object_shape, 1e6))
+    refine(truth, scan, placement, Refinement(8), prior=prior)
+    assert begun == [(0, 1.0), (3, 1.0), (6, 1.0)]
     begun.clear()
-    scan, placement, _ = on_device(small_scan())
-    at = Estimate(truth_on_canvas(small_scan()), torch.from_numpy(small_scan().probe))
-    prior = TotalVariation(1.0, torch.ones(placement.object_shape), 1.0)
-    refine(at, scan, placement, Refinement(8), prior=prior)
-    assert begun == [0, refine_module.RESCALED], "a prior is soft at edges, and these appear by then"
+    far = dataclasses.replace(truth, object_=torch.ones_like(truth.object_))
+    curve = refine(far, scan, placement, Refinement(8), prior=prior).history["deviance"]
+    assert begun[0] == (0, pytest.approx(curve[0], rel=1e-3))
+    assert begun[-1] == (refine_module.RESCALED[-1], 1.0)
+    assert curve[0] > refine_module.UNEXPLAINED

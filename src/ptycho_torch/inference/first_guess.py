@@ -1,4 +1,4 @@
-"""The inverse Hessian before any step has told of it: values by their own stiffness, and phases frame by frame."""
+"""The inverse Hessian before any step has told of it: values by their own stiffness, phases frame by frame, a prior."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ptycho.metrics.region import typical_light
 from ptycho_torch.inference.estimate import Estimate
+from ptycho_torch.inference.held_pixels import HeldPixels
 from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.physics.modulus import squared_modulus
 
@@ -22,7 +23,9 @@ FRAMES_AT_ONCE = 256
 
 
 class FirstGuess:
-    """Inverse of a guess of the Hessian, times a gradient: a value's own stiffness, and `FramePhases` for the object.
+    """Inverse of a guess of the Hessian, times a gradient: a value's own stiffness, and for the object two things more.
+
+    `FramePhases`, and `HeldPixels` where something is expected of the object.
 
     Parameters
     ----------
@@ -31,15 +34,19 @@ class FirstGuess:
     """
 
     def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
-        self._inverse = {name: 1 / stiff for name, stiff in _held_back(likelihood.stiffness(at)).items()}
-        self._phases = FramePhases(likelihood, at) if "object_" in likelihood.free else None
+        known = _held_back(likelihood.stiffness(at))
+        self._inverse = {name: 1 / stiff for name, stiff in known.items()}
+        object_free, prior = "object_" in likelihood.free, likelihood.prior
+        self._phases = FramePhases(likelihood, at) if object_free else None
+        self._held = HeldPixels(known["object_"], prior, at.object_) if object_free and prior is not None else None
 
     def __call__(self, gradient: Estimate) -> Estimate:
         """Return the inverse times a gradient."""
         scaled = gradient.times(self._inverse)
         if self._phases is None:
             return scaled
-        return replace(scaled, object_=scaled.object_ + self._phases(gradient.object_))
+        pixels = scaled.object_ if self._held is None else self._held(gradient.object_)
+        return replace(scaled, object_=pixels + self._phases(gradient.object_))
 
 
 class FramePhases:

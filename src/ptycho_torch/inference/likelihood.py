@@ -365,12 +365,9 @@ class Likelihood:
     def stiffness(self, at: Estimate) -> dict[str, Tensor]:
         """Return, for every part, how much can be known of each of its values: half the Fisher information.
 
-        Light, and what the prior adds, for the object; transparency for the probe; a share of
-        sum |dP_j O_j|^2 for a position.
+        Light for the object; transparency for the probe; a share of sum |dP_j O_j|^2 for a position.
         """
-        light = self.light(at)
-        known = light if self.prior is None else light + self.prior.stiffness(at.object_)
-        stiff = {"object_": known, "probe": self.transparency(at)}
+        stiff = {"object_": self.light(at), "probe": self.transparency(at)}
         if at.variations is not None:
             stiff["variations"] = stiff["probe"] * at.weights.square().mean(dim=0).clamp_min(WEAK)[:, None, None]
         found = {name: torch.zeros_like(part) for name, part in at.parts.items() if name not in stiff}

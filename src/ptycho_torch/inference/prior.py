@@ -1,6 +1,7 @@
 """What is expected of an object before a photon is counted, so that few photons are not taken at their word."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -28,12 +29,26 @@ class Prior(Protocol):
         """Return the value and its gradient, such that a change d adds Re <gradient, d>."""
         ...
 
+    def dimmed(self, misfit: float) -> "Prior":
+        """Return what is expected where counts differ from those of an estimate by more than noise.
+
+        By ``misfit``, the mean deviance of a pixel, they tell as much as so many times fewer photons.
+        """
+        ...
+
     def curvature(self, object_: Canvas, along: Canvas) -> float:
         """Return a curvature along a direction that no step of the value exceeds."""
         ...
 
     def stiffness(self, object_: Canvas) -> Float[Tensor, "height width"]:
         """Return, for every pixel, half the curvature when it alone is changed."""
+        ...
+
+    def half_hessian(self, object_: Canvas) -> Callable[[Canvas], Canvas]:
+        """Return what makes of a change d half the change of the gradient, such that Re <d, H d> is half the curvature.
+
+        It is at most twice its diagonal, the stiffness, as differences of neighbours are.
+        """
         ...
 
 
@@ -67,6 +82,13 @@ class TotalVariation:
         value = float((weight * (norm - self._rounding)).sum(dtype=torch.float64))
         return value, _adjoint(rows * (weight / norm), columns * (weight / norm))
 
+    def dimmed(self, misfit: float) -> "TotalVariation":
+        """Return misfit times the prior of a scan with so many times less light.
+
+        That prior belongs to a likelihood with so many times fewer counts; here the likelihood keeps all of them.
+        """
+        return replace(self, strength=misfit * self.strength, light=self.light / misfit)
+
     def curvature(self, object_: Canvas, along: Canvas) -> float:
         """Return sum_r w |grad d|^2 / sqrt(|grad O|^2 + s^2), the parabola that lies above the value."""
         *_, norm, weight = self._slopes(object_)
@@ -83,6 +105,17 @@ class TotalVariation:
         stiff[:, :-1] += bend[:, :-1]
         stiff[:, 1:] += bend[:, :-1]
         return stiff / 2
+
+    def half_hessian(self, object_: Canvas) -> Callable[[Canvas], Canvas]:
+        """Return d -> grad^T (w / 2 sqrt(|grad O|^2 + s^2)) grad d."""
+        *_, norm, weight = self._slopes(object_)
+        bend = weight / norm / 2
+
+        def made(change: Canvas) -> Canvas:
+            rows, columns = _gradient(change)
+            return _adjoint(rows * bend, columns * bend)
+
+        return made
 
     @property
     def _rounding(self) -> float:

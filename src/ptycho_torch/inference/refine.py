@@ -29,8 +29,10 @@ logger = logging.getLogger(__name__)
 MAX_HALVINGS = 8
 # Share of the pixels that take no part in the fit.
 HELD_OUT = 0.02
-# Iteration before which values are scaled anew: a prior is soft at edges, and from a flat start they appear by then.
-RESCALED = 5
+# Iterations before which values are scaled anew: a prior is soft at edges, and these appear by then. Before the last of
+# them what an estimate does not explain is noise to a prior, where the mean deviance of a pixel is above UNEXPLAINED.
+RESCALED = (3, 6)
+UNEXPLAINED = 4.0
 # Distance of a position from the middle of its pixel, px, at which its patch is cut anew.
 RECUT = 1.5
 # Iterations after the first that frees positions -> places where every frame is tried before them.
@@ -72,6 +74,7 @@ def refine(
     Passes in batches first, where they are asked for. Then limited-memory BFGS, with every part scaled by what the
     scan can know of it, which makes all values equally stiff, and the phases of overlapping frames brought together.
     The step along a direction follows from the Fisher information and is halved until the objective does not grow.
+    In the first iterations a prior takes for noise what the start leaves unexplained.
     Without a prior, pixels held out decide when more iterations would only fit noise; the last estimate counts that
     is as good for them as the best one, be it the start. As long as a prior holds the noise back, all iterations are
     made and the last estimate counts: whoever made the start may have seen those pixels.
@@ -122,8 +125,9 @@ def refine(
             best, held_out = walk.at, history["held_out_deviance"][-1]
         stopping.wait()
     changes = _changes(refinement)
-    if prior is not None and refinement.iterations > RESCALED:
-        changes.setdefault(RESCALED, None)
+    for iteration in RESCALED:
+        if prior is not None and refinement.iterations > iteration:
+            changes.setdefault(iteration, None)
     stage = Stage(watcher, "iterations", refinement.iterations, measure="deviance", unit="iterations")
     for iteration in range(refinement.iterations):
         if iteration in changes:
@@ -176,6 +180,9 @@ class _Walk:
             at = search(self.likelihood, at, self.home, tries)
         # What is expected of an object pulls positions along: they are found from the counts alone.
         prior = None if "positions" in free else self._prior
+        misfit = self.value.deviance
+        if prior is not None and misfit > UNEXPLAINED and iteration < RESCALED[-1]:
+            prior = prior.dimmed(misfit)
         self.likelihood = self.likelihood.freeing(free).expecting(prior)
         self._newton = QuasiNewton(FirstGuess(self.likelihood, at))
         self.stand(at)
