@@ -15,6 +15,7 @@ Without pty-chi (extra "baseline") its rows are left out.
 """
 
 import argparse
+import os
 import platform
 import shlex
 import sys
@@ -53,6 +54,7 @@ from quality_rows import Headline, Row, as_csv, as_json, from_json, tables
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.readers import read
 from ptycho.base.atomic import write_text
+from ptycho.base.processors import shared_threads
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.preset import read_preset
@@ -220,6 +222,8 @@ def done(jobs: list[Job], workers: int) -> Iterator[list[Row]]:
     if workers == 1:
         yield from map(measure, jobs)
         return
+    # Where each took all threads, they would wait for each other.
+    os.environ.update(shared_threads(workers))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for finished in as_completed([pool.submit(measure, job) for job in jobs]):
             yield finished.result()
