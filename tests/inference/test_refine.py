@@ -195,3 +195,6 @@ def test_what_is_unexplained_is_noise_to_the_prior_of_the_first_iterations_alone
     assert begun[0] == (0, pytest.approx(curve[0], rel=1e-3))
     assert begun[-1] == (refine_module.RESCALED[-1], 1.0)
     assert curve[0] > refine_module.UNEXPLAINED
+    begun.clear()
+    refine(far, scan, placement, Refinement(6), prior=prior)
+    assert begun == [(0, 1.0), (3, 1.0)], "no iterations follow that would take it as it is"

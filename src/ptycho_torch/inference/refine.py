@@ -30,7 +30,8 @@ MAX_HALVINGS = 8
 # Share of the pixels that take no part in the fit.
 HELD_OUT = 0.02
 # Iterations before which values are scaled anew: a prior is soft at edges, and these appear by then. Before the last of
-# them what an estimate does not explain is noise to a prior, where the mean deviance of a pixel is above UNEXPLAINED.
+# them, where more follow, what an estimate does not explain is noise to a prior if the mean deviance of a pixel is above
+# UNEXPLAINED.
 RESCALED = (3, 6)
 UNEXPLAINED = 4.0
 # Distance of a position from the middle of its pixel, px, at which its patch is cut anew.
@@ -180,8 +181,8 @@ class _Walk:
             at = search(self.likelihood, at, self.home, tries)
         # What is expected of an object pulls positions along: they are found from the counts alone.
         prior = None if "positions" in free else self._prior
-        misfit = self.value.deviance
-        if prior is not None and misfit > UNEXPLAINED and iteration < RESCALED[-1]:
+        misfit, last = self.value.deviance, RESCALED[-1]
+        if prior is not None and misfit > UNEXPLAINED and iteration < last < self.refinement.iterations:
             prior = prior.dimmed(misfit)
         self.likelihood = self.likelihood.freeing(free).expecting(prior)
         self._newton = QuasiNewton(FirstGuess(self.likelihood, at))
