@@ -30,8 +30,8 @@ MAX_HALVINGS = 8
 # Share of the pixels that take no part in the fit.
 HELD_OUT = 0.02
 # Iterations before which values are scaled anew: a prior is soft at edges, and these appear by then. Before the last of
-# them, where more follow, what an estimate does not explain is noise to a prior if the mean deviance of a pixel is above
-# UNEXPLAINED.
+# them, where more follow, what an estimate does not explain is noise to a prior if the mean deviance of a pixel is
+# above UNEXPLAINED.
 RESCALED = (3, 6)
 UNEXPLAINED = 4.0
 # Distance of a position from the middle of its pixel, px, at which its patch is cut anew.
