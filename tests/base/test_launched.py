@@ -82,6 +82,6 @@ def test_a_time_that_is_none_is_refused(said):
         patience({"PTYCHO_TIMEOUT": said})
 
 
-def test_a_minute_is_waited_unless_something_else_is_said():
+def test_three_quarters_of_a_minute_are_waited_unless_something_else_is_said():
     assert patience({}).total_seconds() == 45
     assert patience({"PTYCHO_TIMEOUT": "2.5"}).total_seconds() == 2.5

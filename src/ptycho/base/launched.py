@@ -10,7 +10,7 @@ from typing import Literal
 from ptycho.base.errors import ConfigError
 
 # Seconds that a process waits for the others; one that says nothing for longer is taken for dead.
-TIMEOUT, TIMEOUT_VARIABLE = 60.0, "PTYCHO_TIMEOUT"
+TIMEOUT, TIMEOUT_VARIABLE = 45.0, "PTYCHO_TIMEOUT"
 # First port of those that jobs of SLURM meet at, and how many there are.
 FIRST_PORT, N_PORTS = 15000, 10000
 
