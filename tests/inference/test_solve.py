@@ -114,6 +114,18 @@ def test_the_global_phase_of_the_network_does_not_matter():
     torch.testing.assert_close(solve.between(turned, 0.5).object_, solve.between(found, 0.5).object_)
 
 
+def test_what_the_iterations_made_comes_out_of_the_mean_again():
+    solver, found = solved(1e3, blur=0.25)
+    assert 0.1 < found.network_weight < 0.9
+    turned = replace(found, start=replace(found.start, object_=1j * found.start.object_))
+    made = iterated(solver)
+    for mean in (found, turned):
+        again = solve.less_network(mean)
+        torch.testing.assert_close(again.end.object_, made.end.object_, rtol=0, atol=1e-4)
+        assert again.network_weight == 0
+    assert (found.end.object_ - made.end.object_).abs().max() > 1e-2
+
+
 def test_the_held_out_deviance_is_that_of_the_mean():
     solver, found = solved(1e3)
     law = Likelihood(solver.scan, found.placement, held_out_fraction=HELD_OUT)

@@ -44,7 +44,7 @@ class Examined:
 class Best:
     """The object that is as near to the truth as a scan brings it, beside the one whose deviations are asked for.
 
-    Both are the same where iterations have finished what the network began. Fields are as in `Examined`.
+    Both are the same where iterations alone have finished what the network began. Fields are as in `Examined`.
 
     Attributes
     ----------

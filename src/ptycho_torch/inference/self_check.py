@@ -19,7 +19,7 @@ from ptycho.metrics.self_check import Map, SelfCheck
 from ptycho_torch.inference.evidence import evidence, worst_frames
 from ptycho_torch.inference.examination import examine
 from ptycho_torch.inference.limit import Fisher
-from ptycho_torch.inference.solve import Frames, Solved, Solver, Sums
+from ptycho_torch.inference.solve import Frames, Solved, Solver, Sums, less_network
 from ptycho_torch.physics.forward import NO_LIGHT
 
 logger = logging.getLogger(__name__)
@@ -121,11 +121,15 @@ def _deviations(
     finished, away, difference, mask = solved, np.zeros_like(agreed.difference), agreed.difference, agreed.mask
     (frames, sums), (others, other_sums) = halves
     # Iterations that were dismissed lead nowhere better.
-    if not (solver.refinement.works or solved.network_kept):
-        finishing = replace(solver, refinement=FINISHED, watcher=Aside(solver.watcher, "check, iterations"))
-        finished = finishing.solve(sums + other_sums, torch.arange(len(solver.scan), device=frames.device))
+    if not (solved.network_kept or (solver.refinement.works and solved.network_weight == 0)):
+        if solver.refinement.works:
+            finished, *finished_halves = (less_network(each) for each in (solved, *solved_halves))
+        else:
+            finishing = replace(solver, refinement=FINISHED, watcher=Aside(solver.watcher, "check, iterations"))
+            finished = finishing.solve(sums + other_sums, torch.arange(len(solver.scan), device=frames.device))
+            finished_halves = _solved(finishing, halves)
         away, seen = apart(_on_canvas(finished), _on_canvas(solved))
-        difference, seen_too = apart(*(_on_canvas(half) for half in _solved(finishing, halves)))
+        difference, seen_too = apart(*(_on_canvas(half) for half in finished_halves))
         mask = mask & seen & seen_too
         away, difference = mask * away, mask * difference
 

@@ -270,6 +270,12 @@ def between(solved: Solved, weight: float) -> Estimate:
     return replace(solved.end, object_=torch.lerp(last, phase * first, weight))
 
 
+def less_network(solved: Solved) -> Solved:
+    """Return what the iterations made, of a mean in which the network's object has a share that is less than all."""
+    weight = solved.network_weight
+    return replace(solved, end=between(solved, -weight / (1 - weight)), network_weight=0.0)
+
+
 def groups_of(positions: Positions, channels: int, n_neighbours: int) -> Int64[Tensor, "group member"]:
     """Return the groups of patterns that a network of so many channels sees together; every pattern is first once."""
     n = len(positions)
