@@ -546,7 +546,11 @@ def test_what_is_no_scan_is_called_by_its_name(refused, trained, reconstructed, 
 
 
 def test_what_is_no_network_is_called_by_its_name(refused, scan_file, reconstructed, tmp_path):
-    given = {scan_file: "found a scan", reconstructed / "reconstruction.npz": "found a result of `ptycho reconstruct`"}
+    given = {
+        scan_file: "found a scan",
+        reconstructed / "reconstruction.npz": "found a result of `ptycho reconstruct`",
+        reconstructed: "found a folder with a result of `ptycho reconstruct`",
+    }
     for path, words in given.items():
         argv = ["reconstruct", path, scan_file, "--output_dir", tmp_path / "out"]
         refused(argv, f"{path}: {words}, expected a trained network; give the wts.h5.zip")

@@ -12,7 +12,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from ptycho.acquisition.readers.kinds import kind_of
+from ptycho.acquisition.readers.kinds import kind_of, kind_of_folder
 from ptycho.base.atomic import atomic_path
 from ptycho.base.errors import BundleError, BundleNotFoundError, ConfigError
 from ptycho.base.printable import listed
@@ -169,6 +169,8 @@ def _found(path: Path) -> Path:
     below = {file.parent for name in (NAME, COPIED_NAME, *MEMBERS) for file in path.glob(f"[!.]*/{name}")}
     runs = sorted(filter(None, map(_held, below)), key=lambda run: run.stat().st_mtime)
     if not runs:
+        if kind := kind_of_folder(path):
+            raise BundleNotFoundError(f"{path}: found a folder with {kind}, expected a trained network; {ADVICE}")
         there = sorted(entry.name for entry in path.iterdir())[:6]
         raise BundleNotFoundError(
             f"{path} holds no {NAME}, but {there or 'nothing'}; expected a trained network; {ADVICE}"
