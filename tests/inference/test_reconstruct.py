@@ -157,7 +157,7 @@ def test_the_result_says_how_it_came_about():
     done = reconstruct(pinn_of(), SCAN, device=CPU, refinement=Refinement(6))
     assert done.iterations == len(done.final.history["deviance"]) - 1 == 6
     assert done.stitched.history == {}
-    assert set(done.seconds) == {"predict and stitch", "refine", "judge"}
+    assert set(done.seconds) == {"predict and stitch", "refine", "compare"}
     assert done.deviance == pytest.approx(done.final.history["deviance"][-1], rel=0.2)
     # What counts is the iterate that held-out pixels like best.
     assert any(done.r_factor == pytest.approx(found, rel=1e-3) for found in done.final.history["r_factor"][1:])

@@ -108,6 +108,18 @@ def test_the_mean_of_two_objects_is_better_than_either():
     assert end < 0.9 * min(said, made)
 
 
+@pytest.mark.parametrize(
+    ("photons", "blur", "better"), [(30.0, 0.0, "the network's"), (1e3, 0.7, "what the iterations")]
+)
+def test_it_is_said_who_fits_photons_kept_apart_better_and_what_share_that_gives(caplog, photons, blur, better):
+    caplog.set_level("INFO", "ptycho_torch.inference.solve")
+    _, found = solved(photons, blur=blur)
+    (told,) = caplog.messages
+    assert told.startswith(f"photons kept apart fit {better}")
+    assert told.endswith(f"the network's share is {100 * found.network_weight:.0f} %")
+    assert "-" not in told
+
+
 def test_the_global_phase_of_the_network_does_not_matter():
     _, found = solved(1e3)
     turned = replace(found, start=replace(found.start, object_=1j * found.start.object_), network_weight=0.0)

@@ -51,7 +51,7 @@ def finish(solver: Solver, clock: Clock, *, check: bool) -> Finished:
     solved = solver.solve(sums, every)
     clock.lap("refine")
     value = solver.likelihood(every, solved.placement)(solved.end)
-    clock.lap("judge")
+    clock.lap("compare")
     return Finished(solved, value, self_check(solver, solved, every, halves) if check else None)
 
 

@@ -72,7 +72,7 @@ def iterate(
     )
     clock.lap("refine")
     value = Likelihood(scan, done.placement, held_out_fraction=0.0)(done.at)
-    clock.lap("judge")
+    clock.lap("compare")
     return Result(
         first,
         reconstruction_of(done.at, done.coverage, origin, acquisition, done.history, said),

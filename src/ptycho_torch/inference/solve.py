@@ -230,12 +230,11 @@ class Solver:
         none, half, all_ = (
             float(law.frame_deviances(between(done, weight).exposed(brighter)).sum()) for weight in (0.0, 0.5, 1.0)
         )
-        logger.info("photons kept apart: their deviance is lower by %.3g under the network's object", none - all_)
-        bend = none - 2 * half + all_
-        if bend < TELLING:
-            return float(all_ - none < TELLING)
-        lowest = 0.5 + (none - all_) / (4 * bend)
-        return min(max(lowest, 0.0), 1.0)
+        better = "the network's object" if all_ < none else "what the iterations made"
+        share = _lowest(none, half, all_)
+        told = "photons kept apart fit %s better, by %.3g of deviance: the network's share is %.0f %%"
+        logger.info(told, better, abs(none - all_), 100 * share)
+        return share
 
     def _amid(self, frames: Frames) -> Frames:
         """Return as many of some frames as are enough to judge, those nearest to the middle of the scan."""
@@ -274,6 +273,14 @@ def less_network(solved: Solved) -> Solved:
     """Return what the iterations made, of a mean in which the network's object has a share that is less than all."""
     weight = solved.network_weight
     return replace(solved, end=between(solved, -weight / (1 - weight)), network_weight=0.0)
+
+
+def _lowest(none: float, half: float, all_: float) -> float:
+    """Return where between 0 and 1 the parabola through three deviances is lowest; 1 where they tell nothing."""
+    bend = none - 2 * half + all_
+    if bend < TELLING:
+        return float(all_ - none < TELLING)
+    return min(max(0.5 + (none - all_) / (4 * bend), 0.0), 1.0)
 
 
 def groups_of(positions: Positions, channels: int, n_neighbours: int) -> Int64[Tensor, "group member"]:
