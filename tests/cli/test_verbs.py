@@ -465,11 +465,15 @@ def test_the_demo_does_all_and_shows_it(tmp_path, capsys, monkeypatch):
     plt = pytest.importorskip("matplotlib.pyplot")
     # A scan that was simulated has no metres: nobody asks for a product, and nobody is told that there is none.
     monkeypatch.delattr(reconstruct, "write_reconstruction")
+    solver = pytest.importorskip("ptycho_torch.inference.solve").Solver
+    monkeypatch.setattr(solver, "_beyond_doubt", lambda *_: False)
+    monkeypatch.setattr(solver, "_judged", lambda *_: 0.25)
     assert main(["demo", "--output_dir", str(tmp_path), "--quiet"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
     assert said.out.split("\n")[1].split() == ["network", "refined", "ML", "from", "truth"]
     assert "amplitude PSNR" in said.out
+    assert "25% of the object is the network's own" in said.out
     assert str(tmp_path / "demo.png") in said.out
     found = json.loads((tmp_path / "summary.json").read_text())
     assert found["scores"].keys() == {"network", "refined", "ML from truth"}

@@ -20,6 +20,7 @@ from ptycho.cli.compare import table
 from ptycho.cli.folders import all_together, output_folder
 from ptycho.cli.parsing import add_live, at_least, verb_parser
 from ptycho.cli.reconstruct import Made, summary, write_results
+from ptycho.cli.refining import told
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.flags import reader
 from ptycho.config.model import ModelConfig
@@ -56,8 +57,8 @@ def run(argv: Sequence[str]) -> int:
     at_least(asked, seed=0)
     with output_folder(asked.output_dir, PRODUCTS, overwrite=asked.overwrite) as folder:
         with all_together(folder, PRODUCTS) as staged, live_page(asked.live, f"ptycho demo in {folder}") as page:
-            told = _demo(staged, folder, asked.seed, ["ptycho", "demo", *argv], page, quiet=asked.quiet)
-        sys.stdout.write(f"{told}Pictures: {folder / PAGE}, report: {folder / 'report.html'}\n")
+            said = _demo(staged, folder, asked.seed, ["ptycho", "demo", *argv], page, quiet=asked.quiet)
+        sys.stdout.write(f"{said}Pictures: {folder / PAGE}, report: {folder / 'report.html'}\n")
     return 0
 
 
@@ -104,10 +105,11 @@ def _demo(folder: Path, home: Path, seed: int, command: Sequence[str], page: Wat
     scores = {name: comparison.as_dict() for name, comparison in found.items()}
     facts |= {"scores": scores, "training": {"seconds": trained.seconds, "history": trained.history}}
     write_results(folder, made, facts, trained.history)
+    of_network = "".join(f"{line}.\n" for line in told(facts))
     return (
         f"\n{table(found)}\n\n"
         "network: its patches, stitched, without iterations. refined: after "
-        f"{result.iterations} likelihood iterations.\n"
+        f"{result.iterations} likelihood iterations.\n{of_network}"
         "ML from truth: the likelihood solution that starts from the true object and probe, with all its noise.\n"
         f"{trained.seconds:.0f} s of training ({trained.n_patterns / trained.seconds:.0f} patterns/s), "
         f"{seconds:.0f} s in all, torch {torch.__version__} on {device}. "
