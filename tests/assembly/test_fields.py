@@ -68,6 +68,14 @@ def around(centre, radius, n):
     return np.round(centre + radius * np.stack([np.sin(angle), np.cos(angle)], axis=1)).astype(np.int64)
 
 
+def test_a_field_of_few_frames_does_not_speak_for_all():
+    """A band from corner to corner: only its width lies in the fields beside it, which are as near to the middle."""
+    along = np.arange(0, 400, 2)
+    first, *_, last = fields_of(np.stack([along, along + 1], axis=1), 16, (416, 417), 256, least=8)
+    assert len(first.frames) > 90
+    assert len(last.frames) < 20
+
+
 @pytest.mark.parametrize("centres", [[(200, 200)], [(200, 200), (200, 800)]])
 def test_a_field_comes_after_those_that_share_most_with_it(centres):
     """So that each finds the phase of others wherever light ties them: once for each island it finds none."""

@@ -56,7 +56,8 @@ def fields_of(
 ) -> list[Field]:
     """Return fields that cover all frames on a canvas, the one nearest to the middle of the scan first.
 
-    The next is always the one that shares most frames with all before it, or the nearest to the middle where none does:
+    It speaks for all, so that fields with less than half the frames of a usual one come after all others there. The
+    next is always the one that shares most frames with all before it, or the nearest to the middle where none does:
     wherever light ties a field to others, it comes after one of them.
 
     Parameters
@@ -90,7 +91,9 @@ def fields_of(
             owned = (cells[0][frames] == row) & (cells[1][frames] == column)
             away = float(np.linalg.norm(centre - middle))
             fields.append((away, Field((rows, columns), (of_row, of_column), frames, owned)))
-    return _in_order([field for _, field in sorted(fields, key=lambda each: each[0])], len(corners))
+    few = float(np.median([len(field.frames) for _, field in fields])) / 2
+    nearest = sorted(fields, key=lambda each: (len(each[1].frames) < few, each[0]))
+    return _in_order([field for _, field in nearest], len(corners))
 
 
 def _in_order(fields: list[Field], n_frames: int) -> list[Field]:
