@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ptycho.config.model import ModelConfig
-from ptycho.config.refinement import Refinement
+from ptycho.config.refinement import Refinement, Span
 from ptycho.config.training import TrainingConfig
 from ptycho_torch.inference import solve
 from ptycho_torch.inference.estimate import Estimate
@@ -138,6 +138,40 @@ def test_what_the_iterations_made_comes_out_of_the_mean_again():
     assert (found.end.object_ - made.end.object_).abs().max() > 1e-2
 
 
+def test_the_factor_that_object_and_probe_share_does_not_matter():
+    _, found = solved(1e3)
+    end = replace(found.end, object_=3 * found.end.object_, probe=found.end.probe / 3)
+    other = solve.between(replace(found, end=end), 0.5)
+    torch.testing.assert_close(other.object_, 3 * solve.between(found, 0.5).object_)
+
+
+@pytest.mark.parametrize("free", [{"probe": Span()}, {"flux": Span(), "background": Span()}])
+def test_a_truth_is_known_where_more_than_the_object_is_free(free):
+    """So few photons move the factor that object and probe share by a third."""
+    _, found = solved(30.0, refinement=Refinement(15, **free))
+    power = found.start.probe.norm() / found.end.probe.norm()
+    assert power < 0.8
+    assert found.network_kept
+    torch.testing.assert_close(found.end.object_, power * found.start.object_)
+
+
+def test_where_the_network_is_kept_what_else_was_refined_stays():
+    solver, _ = solved(1e3, refinement=Refinement(3, probe=Span()))
+    frames = torch.arange(len(solver.scan))
+    kept = replace(solver, network_weight=1.0).solve(solver.sums(frames), frames)
+    assert kept.network_kept
+    assert torch.equal(kept.end.probe, iterated(solver).end.probe)
+    assert not torch.equal(kept.end.probe, kept.start.probe)
+
+
+def test_an_object_beside_the_probe_of_other_frames_expects_as_many_counts():
+    solver, found = solved(1e3)
+    frames = torch.arange(len(solver.scan))
+    common = replace(found.end, probe=found.end.probe / 3)
+    begun = replace(solver, common=common)._begun(solver.sums(frames), frames)
+    assert solver.likelihood(frames, solver.placement).flux(begun.end) == pytest.approx(1, rel=1e-3)
+
+
 def test_the_held_out_deviance_is_that_of_the_mean():
     solver, found = solved(1e3)
     law = Likelihood(solver.scan, found.placement, held_out_fraction=HELD_OUT)
@@ -177,6 +211,14 @@ def test_halves_follow_the_whole():
     half = torch.arange(0, len(solver.scan), 2)
     again = solver.with_known(found).solve(solver.sums(half), half)
     assert torch.equal(again.end.object_, again.start.object_)
+
+
+def test_halves_of_a_network_that_is_kept_have_the_scale_of_the_whole():
+    solver, found = solved(30.0, refinement=Refinement(15, probe=Span()))
+    half = torch.arange(0, len(solver.scan), 2)
+    again = solver.with_known(found).solve(solver.sums(half), half)
+    lit = again.light > 0.1 * again.light.max()
+    assert float(again.end.object_[lit].norm() / found.end.object_[lit].norm()) == pytest.approx(1, abs=0.1)
 
 
 def test_a_large_scan_is_judged_by_the_frames_in_its_middle(monkeypatch):

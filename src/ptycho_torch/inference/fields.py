@@ -122,7 +122,7 @@ def _part(solver: Solver, field: Field) -> tuple[Solver, Int64[Tensor, "2"]]:
 def _informed(solver: Solver, middle: Solved) -> Solver:
     """Return the solver of the fields around one, which know what it found of all frames."""
     rest = replace(solver.refinement, probe=None, background=None, n_modes=1)
-    if middle.network_kept or (rest.object, rest.positions, rest.flux) == (None, None, None):
+    if (rest.positions, rest.flux) == (None, None) and (middle.network_kept or rest.object is None):
         rest = Refinement()
     return replace(solver, refinement=rest, common=middle.end, scale=middle.scale, network_weight=middle.network_weight)
 

@@ -42,7 +42,8 @@ class Result:
         Share of the network's object in that of ``final``; the rest is what the iterations made of it.
     network_kept
         Whether the share is 1, because photons that neither network nor iterations saw did not find the object better
-        for the iterations: ``final`` is ``stitched``.
+        for the iterations: the object of ``final`` is that of ``stitched``, in the scale that it has with the probe of
+        ``final``.
     check
         What the result says of itself, where that was asked for.
     field

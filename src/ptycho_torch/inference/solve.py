@@ -44,9 +44,9 @@ class Solved:
     """The stitched estimate and the last one, the light on the canvas of each, and how it came about.
 
     ``placement`` says where the patches of the last one are cut; ``network_weight`` the share of the network's object
-    in it; ``network_kept`` that this is all of it, so that both estimates are the same; ``scale`` by what factor the
-    network's object was brought to the counts; ``held_out_deviance`` is that of the last one, None where nothing was
-    fitted.
+    in it; ``network_kept`` that this is all of it, so that both objects are the same but for the scale that they share
+    with their probes; ``scale`` by what factor the network's object was brought to the counts; ``held_out_deviance`` is
+    that of the last one, None where nothing was fitted.
     """
 
     start: Estimate
@@ -147,15 +147,11 @@ class Solver:
             weight = 0.0 if self._beyond_doubt(done, frames) else self._judged(frames)
         if weight == 0:
             return done
-        if weight == 1:
-            held_out = done.history["held_out_deviance"][0]
-            begun = self._begun(sums, frames)
-            found = replace(begun, held_out_deviance=held_out, history=done.history, network_kept=True)
-        else:
-            end = between(done, weight)
-            law = Likelihood(self.scan, done.placement, held_out_fraction=HELD_OUT, frames=frames, world=self.world)
-            found = replace(done, end=end, held_out_deviance=law(end).held_out_mean)
-        return replace(found, network_weight=weight)
+        # What else the iterations found stays, and was there when the photons judged.
+        end = between(done, weight) if weight < 1 else replace(done.end, object_=beside(done.start, done.end))
+        law = Likelihood(self.scan, done.placement, held_out_fraction=HELD_OUT, frames=frames, world=self.world)
+        held_out = law(end).held_out_mean
+        return replace(done, end=end, held_out_deviance=held_out, network_weight=weight, network_kept=weight == 1)
 
     def _begun(self, sums: Sums, frames: Frames) -> Solved:
         object_, coverage = divide(*sums)
@@ -166,9 +162,12 @@ class Solver:
         start = Estimate(object_ * scale, probe)
         begun = start
         if self.common is not None:
-            begun = replace(start, probe=self.common.probe, haze=self.common.haze)
-        if self.known is not None:
+            common = self.common
+            begun = replace(start, object_=beside(start, common), probe=common.probe, haze=common.haze)
+        if self.known is not None and self.refinement.works:
             begun = replace(self.known, object_=start.object_, probe=probe)
+        elif self.known is not None:
+            begun = replace(self.known, object_=beside(start, self.known))
         elif self.refinement.positions is not None:
             begun = replace(begun, positions=self.placement.positions)
         light = coverage * self.light_scale
@@ -263,8 +262,11 @@ class Solver:
 
 
 def between(solved: Solved, weight: float) -> Estimate:
-    """Return the last estimate with a mean of both objects: the first one, of the same global phase, has the weight."""
-    first, last = solved.start.object_, solved.end.object_
+    """Return the last estimate with a mean of both objects: the first one has the weight.
+
+    It is brought to the scale and the global phase of the last one, which no count knows.
+    """
+    first, last = beside(solved.start, solved.end), solved.end.object_
     phase = torch.sgn((solved.light * first.conj() * last).sum())
     return replace(solved.end, object_=torch.lerp(last, phase * first, weight))
 
@@ -281,6 +283,14 @@ def _lowest(none: float, half: float, all_: float) -> float:
     if bend < TELLING:
         return float(all_ - none < TELLING)
     return min(max(0.5 + (none - all_) / (4 * bend), 0.0), 1.0)
+
+
+def beside(said: Estimate, other: Estimate) -> Complex64[Tensor, "height width"]:
+    """Return the object of an estimate in the scale that it has with the probe of another.
+
+    Object and probe share a factor that no count knows, and with few photons iterations move it far.
+    """
+    return said.object_ * (torch.linalg.vector_norm(said.probe) / torch.linalg.vector_norm(other.probe))
 
 
 def groups_of(positions: Positions, channels: int, n_neighbours: int) -> Int64[Tensor, "group member"]:

@@ -222,7 +222,7 @@ def _numbers(report: Report, pixel: float | None) -> list[Fact]:
 
 def _what_came_of_iterations(facts: Mapping[str, Any]) -> str:
     if facts["network_kept"]:
-        return "dismissed: photons kept apart decided for the network alone"
+        return "dismissed for the object: photons kept apart decided for the network alone"
     said = "after the network"
     if facts["network_weight"]:
         said += f", whose object makes up {facts['network_weight']:.0%} of the result"
