@@ -212,6 +212,12 @@ def test_the_first_that_ended_is_named(launched_script):
         launched_script("[ $RANK = 1 ] && kill -KILL $$; sleep 0.5; kill -ABRT $$")
 
 
+def test_one_that_was_aborted_before_others_missed_it_is_named(launched_script):
+    told = r"{\"error\": \"LostError\", \"message\": \"another ended\", \"time\": $(date +%s.%N)}"
+    with pytest.raises(ConfigError, match="process 1 of 2: it was ended by SIGABRT"):
+        launched_script(f'[ $RANK = 1 ] && kill -ABRT $$; sleep 0.5; echo "{told}" > $PTYCHO_REPORT; exit 1')
+
+
 def test_one_that_was_waited_for_in_vain_is_named(launched_script):
     """As between GPUs: the others are ended by a signal of their own."""
     with pytest.raises(ConfigError, match="process 1 of 2: it said nothing to the others in time"):

@@ -168,12 +168,11 @@ class _Processes:
             # Whoever asked one of them, and not this process, is taken for a batch system.
             raise Interruption(self._asked or signal.SIGTERM, reports[failed[0]]["message"])
         causes = [rank for rank in failed if reports[rank]["error"] != LostError.__name__]
-        if causes:
-            rank = min(causes, key=lambda rank: reports[rank]["time"])
-            message = reports[rank]["message"]
+        if self._left and not causes:
+            rank, message = self._left[0], "it said nothing to the others in time"
         else:
-            rank = self._left[0] if self._left else failed[0]
-            message = reports[failed[0]]["message"] if not self._left else "it said nothing to the others in time"
+            rank = min(causes or failed, key=lambda rank: reports[rank]["time"])
+            message = reports[rank]["message"]
         raise ConfigError(f"process {rank} of {len(self._children)}: {message}")
 
     def _report_of(self, rank: int) -> Mapping[str, Any]:
