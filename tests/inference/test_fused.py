@@ -38,7 +38,9 @@ def same(found, expected):
 
 field, change, probes = 5 * rand(5, 1, size, size) * fields(5, modes, size, size), *fields(2, 5, modes, size, size)
 counts = torch.poisson(20 * torch.rand(7, size, size) ** 3)
-scan = Scan(counts.to(dtype).to(device), rand(7, 2).double(), rand(size, size) > 0.1, scale or None)
+# As of a file that stores columns one after the other.
+counts, mask = (part.mT.contiguous().mT for part in (counts.to(dtype).to(device), rand(size, size) > 0.1))
+scan = Scan(counts, rand(7, 2).double(), mask, scale or None)
 frames, mask_of = torch.tensor([3, 0, 6, 2, 2], device=device), torch.tensor([0, 1, 0, 1, 1], device=device)
 pixels = Pixels(scan, frames, None, rand(2, size, size) < 0.1, mask_of)
 haze, object_ = torch.tensor(0.3, device=device), fields(50, 47)

@@ -57,7 +57,7 @@ class FusedPages(Pages):
         scale = scan.count_scale
         _judged[programs](
             *(_parts(field), _parts(change), float(length), _parts(there), haze),
-            *(patterns, rows, scale or 1.0, scan.mask, pixels.held, pixels.mask_of),
+            *(patterns.contiguous(), rows, scale or 1.0, *_masks(pixels)),
             *(sums, deviance, _parts(slope)),
             *(size**2, modes, along is not None, scale is not None, each, BLOCK),
         )
@@ -68,7 +68,7 @@ class FusedPages(Pages):
         programs = _programs(field)
         sums = torch.empty(programs[0] * programs[1], device=field.device)
         _bent[programs](
-            *(_parts(field), _parts(change), haze, haze_change, pixels.scan.mask, pixels.held, pixels.mask_of, sums),
+            *(_parts(field), _parts(change), haze, haze_change, *_masks(pixels), sums),
             *(field.shape[-1] ** 2, field.shape[1], BLOCK),
         )
         return sums.sum(dtype=torch.float64)
@@ -81,6 +81,11 @@ def _programs(field: Fields) -> tuple[int, int]:
 
 def _parts(field: Tensor) -> Tensor:
     return torch.view_as_real(field.contiguous())
+
+
+def _masks(pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mask, masks of pixels held out, and which of these each frame has: row after row, as kernels read."""
+    return pixels.scan.mask.contiguous(), pixels.held.contiguous(), pixels.mask_of
 
 
 def _sizes(probes: Fields, width: int) -> tuple[int, int, int, int]:
