@@ -164,6 +164,12 @@ def test_where_the_network_is_kept_what_else_was_refined_stays():
     assert not torch.equal(kept.end.probe, kept.start.probe)
 
 
+def test_where_the_object_is_fixed_there_is_nothing_to_judge():
+    _, found = solved(1e3, refinement=Refinement(3, object=None, probe=Span()))
+    assert torch.equal(found.end.object_, found.start.object_)
+    assert not torch.equal(found.end.probe, found.start.probe)
+
+
 def test_an_object_beside_the_probe_of_other_frames_expects_as_many_counts():
     solver, found = solved(1e3)
     frames = torch.arange(len(solver.scan))

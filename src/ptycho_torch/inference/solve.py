@@ -140,7 +140,7 @@ class Solver:
         network says and of what the iterations make of it, in the proportion that photons say which neither saw.
         """
         done = self._iterated(sums, frames)
-        if not self.refinement.works:
+        if not self.refinement.works or self.refinement.object is None:
             return done
         weight = self.network_weight
         if weight is None:
