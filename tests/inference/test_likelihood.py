@@ -93,6 +93,15 @@ def test_the_truth_costs_about_one_a_pixel_and_nothing_costs_less_than_zero():
     assert law(at.times({"object_": 0.5, "probe": 1.0})).deviance > 100
 
 
+def test_a_scan_without_photons_has_values_too():
+    """As that of which a draw took the only photon."""
+    scan, placement, _ = on_device(small_scan(n_positions=2))
+    dark = dataclasses.replace(scan, patterns=torch.zeros_like(scan.patterns))
+    value = Likelihood(dark, placement, held_out_fraction=0.0)(Estimate(torch.ones(placement.object_shape) + 0j, PROBE))
+    assert value.r_factor == 0
+    assert value.deviance > 0
+
+
 def test_values_are_means_over_the_pixels_that_take_part():
     law = WHOLE(held_out_fraction=0.1)
     deviance = poisson_deviance(expected_of(AWAY), SCAN.counts(slice(None)))

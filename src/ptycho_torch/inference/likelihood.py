@@ -295,7 +295,7 @@ class Likelihood:
             used_sum / self.n_used,
             outside,
             of_held / max(n_held, 1),
-            difference / total,
+            difference / total if total else 0.0,
             objective,
             gradient,
         )
