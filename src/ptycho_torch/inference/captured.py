@@ -50,8 +50,8 @@ class Captured:
         self._again()
 
 
-def compiled(function: Callable[Given, Found], what: str, *, dynamic: bool) -> Callable[Given, Found]:
-    """Return a function of tensors as fewer and larger kernels, which are compiled when it is first called.
+def compiled(function: Callable[Given, Found], what: str) -> Callable[Given, Found]:
+    """Return a function of tensors as fewer and larger kernels, compiled when tensors of new shapes first come.
 
     Where there is no compiler a warning says so, and the function runs as it is.
 
@@ -61,10 +61,8 @@ def compiled(function: Callable[Given, Found], what: str, *, dynamic: bool) -> C
         In real arithmetic.
     what
         Its name in the warning.
-    dynamic
-        Whether one compilation shall serve tensors of any size.
     """
-    ways: list[Callable[Given, Found]] = [function, torch.compile(function, dynamic=dynamic)]
+    ways: list[Callable[Given, Found]] = [function, torch.compile(function, dynamic=False)]
 
     def call(*args: Given.args, **kwargs: Given.kwargs) -> Found:
         try:
@@ -88,5 +86,5 @@ def compiled_network(network: nn.Module) -> Callable[[Images], Patches]:
         amplitude, phase = (part.float() for part in network.amplitude_and_phase(images))
         return torch.stack([amplitude * phase.cos(), amplitude * phase.sin()], dim=-1)
 
-    fast = compiled(parts, "the network", dynamic=False)
+    fast = compiled(parts, "the network")
     return lambda images: torch.view_as_complex(fast(images))
