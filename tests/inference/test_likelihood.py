@@ -295,11 +295,11 @@ def test_frames_of_a_large_scan_take_turns_with_masks_and_hold_out_no_more_than_
     assert turns.held.shape == (4, SCAN.size, SCAN.size)
     assert torch.equal(turns.held, many.held[:4])
     rows = slice(2, 7)
-    assert torch.equal(turns.held_out(rows), turns.held[[2, 3, 0, 1, 2]])
-    assert turns.part(torch.tensor([5, 1])).held_out(slice(0, 2)).equal(turns.held[[1, 1]])
-    everywhere = turns.held_out(slice(None))
+    assert torch.equal(turns.pixels(rows).held_out, turns.held[[2, 3, 0, 1, 2]])
+    assert turns.part(torch.tensor([5, 1])).pixels(slice(0, 2)).held_out.equal(turns.held[[1, 1]])
+    everywhere = turns.pixels(slice(None)).held_out
     assert turns.n_used == int((SCAN.mask & ~everywhere).sum())
     assert len(turns(AWAY).held_out) == int(everywhere.sum())
     monkeypatch.setattr(likelihood_module, "ENOUGH_HELD", 500)
-    few = WHOLE(held_out_fraction=0.1).held_out(slice(None))
+    few = WHOLE(held_out_fraction=0.1).pixels(slice(None)).held_out
     assert 300 < int(few.sum()) < 700

@@ -71,7 +71,7 @@ class Scan:
     def stored(
         self, frames: Int64[Tensor, " frame"], then: Int64[Tensor, " next"] | None = None
     ) -> tuple[Shaped[Tensor, "position y x"], Int64[Tensor, " frame"]]:
-        """Return patterns as they are stored, on the device, and which of them some frames are; ``then`` as above."""
+        """Return patterns as they are stored, on the device, and which of them frames are; ``then`` as in `counts`."""
         if isinstance(self.patterns, StoredPatterns):
             return self.patterns.at(frames, then), torch.arange(len(frames), device=frames.device)
         return self.patterns, frames

@@ -31,6 +31,7 @@ def _fused(device: torch.device) -> Pages:
         look = PatchesAt(torch.zeros(1, 2, dtype=torch.int64, device=device), 8, (8, 8))
         pages.exit_waves(probes, look, probes[0, 0])
     except Exception as error:  # a compiler fails in many ways, and none of them is worth a run
-        logger.warning("iterations have no kernels of their own, which is slower: %s", str(error).splitlines()[0])
+        why = (str(error).strip() or repr(error)).splitlines()[0]
+        logger.warning("iterations have no kernels of their own, which is slower: %s", why)
         return Pages()
     return pages

@@ -1,7 +1,7 @@
 """What an iteration does with every pixel between two transforms, as one kernel each for a GPU.
 
-Every array is read or written once. The compiler that PyTorch brings along for GPUs makes the kernels in a second or
-two when they are first launched, and keeps them for programs to come.
+Every array is read or written once. The compiler that PyTorch brings along for GPUs makes the kernels when
+they are first launched, and keeps them for programs to come.
 """
 
 import torch

@@ -155,16 +155,9 @@ class Likelihood:
     def _n_held(self, rows: slice) -> int:
         return int(self.held.sum(dim=(1, 2))[self.mask_of[rows]].sum())
 
-    def held_out(self, rows: slice) -> Bool[Tensor, "frame y x"]:
-        """Return the pixels that take no part, of some of the frames."""
-        return self.held[self.mask_of[rows]]
-
-    def used(self, rows: slice) -> Bool[Tensor, "frame y x"]:
-        """Return the pixels that take part, of some of the frames."""
-        return self.scan.mask & ~self.held_out(rows)
-
-    def _pixels(self, chunk: Chunk) -> Pixels:
-        return Pixels(self.scan, chunk.frames, chunk.then, self.held, self.mask_of[chunk.rows])
+    def pixels(self, rows: slice, then: Int64[Tensor, " next"] | None = None) -> Pixels:
+        """Return what was measured of some of the frames, and which pixels take part; ``then`` as `Chunk` has it."""
+        return Pixels(self.scan, self.frames[rows], then, self.held, self.mask_of[rows])
 
     def _cut(self, placement: Placement) -> None:
         self.placement = placement
@@ -269,7 +262,7 @@ class Likelihood:
         gradient = at.times(0.0)
         haze = self._haze(at)
         for chunk, field, along, add_back in seen:
-            pixels = self._pixels(chunk)
+            pixels = self.pixels(chunk.rows, chunk.then)
             judged = self.pages.judged(field, along, haze, pixels, each=len(outside) > 0)
             sums[:4] += judged.sums[:4]
             if judged.deviance is not None:
@@ -308,7 +301,7 @@ class Likelihood:
         """Yield, chunk by chunk, what every frame alone says of the probe: gradients with respect to its modes."""
         for chunk, probes, patches, field in self.fields(at):
             _, slope = tempered_deviance(self.expected(at, field), self.scan.counts(chunk.frames, chunk.then))
-            back = self.far_field.adjoint(2 * (slope * self.used(chunk.rows))[:, None] * field)
+            back = self.far_field.adjoint(2 * (slope * self.pixels(chunk.rows).used)[:, None] * field)
             yield torch.fft.ifft2(probes.at_home(torch.fft.fft2(patches.conj()[:, None] * back)))
 
     def curvature(self, at: Estimate, along: Estimate) -> float:
@@ -329,7 +322,7 @@ class Likelihood:
         if "haze" in self.free:
             haze_change = 2 * at.haze * along.haze
         for chunk, field, change in changes:
-            total += self.pages.bent(field, change, haze, haze_change, self._pixels(chunk))
+            total += self.pages.bent(field, change, haze, haze_change, self.pixels(chunk.rows))
         of_prior = 0.0 if self.prior is None else self.prior.curvature(at.object_, along.object_)
         return float(self.world.sum(total)) + of_prior
 
@@ -338,7 +331,7 @@ class Likelihood:
         found = torch.empty(len(self.frames), dtype=torch.float64, device=self.frames.device)
         for chunk, _, _, field in self.fields(at):
             deviance = poisson_deviance(self.expected(at, field), self.scan.counts(chunk.frames, chunk.then))
-            found[chunk.rows] = (deviance * self.used(chunk.rows)).sum(dim=(1, 2), dtype=torch.float64)
+            found[chunk.rows] = (deviance * self.pixels(chunk.rows).used).sum(dim=(1, 2), dtype=torch.float64)
         return self.world.gather(found[self._own], len(self.frames))
 
     def flux(self, at: Estimate) -> float:

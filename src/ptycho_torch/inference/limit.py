@@ -154,7 +154,7 @@ class Fisher:
 
     def _weight(self, rows: slice, field: Tensor) -> Float32[Tensor, "frame y x"]:
         expected = self.likelihood.expected(self.at, field) + self.extra
-        return self.likelihood.used(rows) / expected.clamp_min(FLOOR)
+        return self.likelihood.pixels(rows).used / expected.clamp_min(FLOOR)
 
     def _add_back(self, sums: Tensor, chunk: Chunk, probes: FrameProbes, fields: Tensor) -> None:
         """Add sum_m A_m^H of fields on the detector to a canvas."""

@@ -110,7 +110,7 @@ def _step(likelihood: Likelihood, at: Estimate, probe_free: bool, sums: Tensor, 
         root = likelihood.scan.counts(chunk.frames, chunk.then).sqrt()
         expected = (likelihood.expected(at, field) * likelihood.scan.mask).sqrt()
         sums += torch.stack([(expected - root).abs().sum(), root.sum()])
-        used = likelihood.used(chunk.rows)
+        used = likelihood.pixels(chunk.rows).used
         ratio = (root / expected.clamp_min(FLOOR**0.5) - 1) * used
         back = likelihood.far_field.adjoint(ratio[:, None] * field)
         chunk.look.add_to(rise.object_, (probes.fields.conj() * back).sum(dim=1))

@@ -149,7 +149,9 @@ class Solver:
             return done
         # What else the iterations found stays, and was there when the photons judged.
         end = between(done, weight) if weight < 1 else replace(done.end, object_=beside(done.start, done.end))
-        law = Likelihood(self.scan, done.placement, held_out_fraction=HELD_OUT, frames=frames, world=self.world)
+        law = Likelihood(
+            *(self.scan, done.placement), held_out_fraction=HELD_OUT, free=(), frames=frames, world=self.world
+        )
         held_out = law(end).held_out_mean
         return replace(done, end=end, held_out_deviance=held_out, network_weight=weight, network_kept=weight == 1)
 
