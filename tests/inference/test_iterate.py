@@ -10,7 +10,7 @@ from ptycho.base.errors import DataError
 from ptycho.config.refinement import Refinement, Span
 from ptycho.metrics.summary import compare
 from ptycho_torch.inference.iterate import iterate
-from tests.laws.scans import small_scan
+from tests.laws.scans import defocused, likeness, small_scan
 
 CPU = torch.device("cpu")
 SCAN = small_scan(n_positions=60, photons=1e6)
@@ -48,6 +48,18 @@ def test_what_has_no_span_is_held_fixed():
     curve = iterate(wrong, device=CPU, refinement=Refinement(6, object=None, probe=Span(3)), start=start).final.history
     assert len(set(curve["deviance"][:4])) == 1
     assert curve["deviance"][4] < curve["deviance"][3]
+
+
+def test_a_probe_far_out_of_focus_is_found():
+    """Values scaled by the probe as it was at first converge slowly, and to no good probe."""
+    scan = small_scan(n_positions=100, probe="zone_plate")
+    true = torch.from_numpy(scan.probe)
+    wrong = defocused(true, 25.0)
+    assert likeness(wrong, true) < 0.99
+    found = iterate(
+        dataclasses.replace(scan, probe=wrong.numpy()), device=CPU, refinement=Refinement(100, probe=Span(5))
+    )
+    assert likeness(torch.from_numpy(found.final.probe), true) > 0.9995
 
 
 ALL = Refinement(

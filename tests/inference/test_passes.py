@@ -10,7 +10,7 @@ from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.iterate import iterate
 from ptycho_torch.inference.likelihood import Likelihood
 from ptycho_torch.inference.passes import approach, passed, with_modes
-from tests.laws.scans import on_device, small_scan, truth_on_canvas
+from tests.laws.scans import defocused, likeness, on_device, small_scan, truth_on_canvas
 
 CPU = torch.device("cpu")
 
@@ -58,15 +58,6 @@ def test_the_truth_without_noise_is_a_fixed_point():
     lit = likelihood.light(truth) > 0.1 * likelihood.light(truth).max()
     assert (found.object_ - truth.object_)[lit].abs().max() < 2e-3
     assert (found.probe - truth.probe).norm() < 2e-3 * truth.probe.norm()
-
-
-def defocused(probe, phase):
-    turns = torch.fft.fftfreq(probe.shape[-1])
-    return torch.fft.ifft2(torch.fft.fft2(probe) * torch.exp(1j * phase * (turns[:, None] ** 2 + turns**2)))
-
-
-def likeness(one, other):
-    return float(torch.vdot(one.flatten(), other.flatten()).abs() / (one.norm() * other.norm()))
 
 
 def test_a_probe_that_is_wrong_is_put_right_where_it_may_change():

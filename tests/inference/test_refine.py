@@ -16,7 +16,7 @@ from ptycho_torch.inference.reconstruct import maximum_likelihood
 from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.result import reconstruction_of
 from tests.laws.contracts import random_complex
-from tests.laws.scans import on_device, small_scan, truth_on_canvas
+from tests.laws.scans import likeness, on_device, small_scan, truth_on_canvas
 
 CPU = torch.device("cpu")
 
@@ -36,10 +36,6 @@ def error(found, acquisition):
     ours, truth = found.at.object_[lit], truth_on_canvas(acquisition)[lit]
     turn = torch.vdot(ours, truth)
     return float((ours * turn / turn.abs() - truth).norm() / truth.norm())
-
-
-def likeness(one, other):
-    return float(torch.vdot(one.flatten(), other.flatten()).abs() / (one.norm() * other.norm()))
 
 
 @pytest.mark.parametrize("photons", [30.0, 1e4, 1e6])

@@ -29,3 +29,14 @@ def truth_on_canvas(acquisition: Acquisition) -> torch.Tensor:
     _, placement, origin = on_device(acquisition)
     (top, left), (height, width) = origin.tolist(), placement.object_shape
     return torch.from_numpy(acquisition.object_[top : top + height, left : left + width].copy())
+
+
+def defocused(probe: torch.Tensor, phase: float) -> torch.Tensor:
+    """Return a probe with a phase (rad) times the square of its spatial frequency (cycles a pixel) added."""
+    turns = torch.fft.fftfreq(probe.shape[-1])
+    return torch.fft.ifft2(torch.fft.fft2(probe) * torch.exp(1j * phase * (turns[:, None] ** 2 + turns**2)))
+
+
+def likeness(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Return how alike two images are, whatever factor they differ by: 1 for the same."""
+    return float(torch.vdot(one.flatten(), other.flatten()).abs() / (one.norm() * other.norm()))

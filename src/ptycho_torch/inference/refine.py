@@ -34,6 +34,8 @@ HELD_OUT = 0.02
 # above UNEXPLAINED.
 RESCALED = (3, 6)
 UNEXPLAINED = 4.0
+# Iterations after which values are scaled anew while a probe is free: they were scaled by the probe as it was.
+PROBE_RESCALED = 15
 # Distance of a position from the middle of its pixel, px, at which its patch is cut anew.
 RECUT = 1.5
 # Iterations after the first that frees positions -> places where every frame is tried before them.
@@ -125,15 +127,14 @@ def refine(
         if stopping.is_as_good(judges(walk.value)):
             best, held_out = walk.at, history["held_out_deviance"][-1]
         stopping.wait()
-    changes = _changes(refinement)
-    for iteration in RESCALED:
-        if prior is not None and refinement.iterations > iteration:
-            changes.setdefault(iteration, None)
+    changes, rescaled = _changes(refinement), _rescaled(refinement, prior)
     stage = Stage(watcher, "iterations", refinement.iterations, measure="deviance", unit="iterations")
     for iteration in range(refinement.iterations):
         if iteration in changes:
             walk.begin(best if stopping.ended else walk.at, iteration, changes[iteration])
             stopping.wait()
+        elif iteration in rescaled:
+            walk.begin(walk.at, iteration, None)
         moved = walk.step()
         at, value = walk.at, walk.value
         _note(history, value)
@@ -263,6 +264,15 @@ def _changes(refinement: Refinement) -> dict[int, Tries | None]:
             if iteration < len(free) and "positions" in free[iteration]:
                 changes[iteration] = tries
     return changes
+
+
+def _rescaled(refinement: Refinement, prior: Prior | None) -> set[int]:
+    """Return the iterations before which values are scaled anew though the same parts stay free."""
+    found = set[int]() if prior is None else set(RESCALED)
+    if refinement.probe is not None:
+        after = range(refinement.probe.start + PROBE_RESCALED, refinement.iterations, PROBE_RESCALED)
+        found.update(iteration for iteration in after if "probe" in free_in(refinement, iteration))
+    return found
 
 
 def _note(history: dict[str, list[float]], value: Value) -> None:
