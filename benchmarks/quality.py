@@ -1,7 +1,7 @@
 """Quality of every method beside what the photons allow: a benchmark that cannot flatter.
 
     python benchmarks/quality.py [--set cpu|gpu] [--scans FOLDER] [--measured FILE] [--pretrained FILE ...]
-                                 [--seeds 5] [--only CASE ...] [--rows FILE ...] [--out FOLDER]
+                                 [--seeds 5] [--only CASE ...] [--seconds S] [--rows FILE ...] [--out FOLDER]
 
 For every case of quality_cases.py and every seed (of object, noise and weights) a network learns from one scan for a
 stated time; then every method reconstructs that scan and one of another object, and is scored in the same way.
@@ -10,6 +10,7 @@ The table gives medians and the worst seed, and says of each goal whether it is 
 --scans: folder of lines_train.npz and lines_test_newobj.npz; without it such scans are simulated.
 --measured: siemens_star.npz, a measured scan without truth; without it that case is left out.
 --pretrained: bundles that `ptycho pretrain` wrote, one a pattern size; without one its cases are left out.
+--seconds: of every training, in place of what the case says.
 --rows: rows.json of earlier runs, to be shown in one table with those measured now (with --seeds 0 those alone).
 Without pty-chi (extra "baseline") its rows are left out.
 """
@@ -239,6 +240,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, help="processes that share the machine; by the set where left out")
     parser.add_argument("--only", nargs="+", default=[], metavar="CASE")
+    parser.add_argument("--seconds", type=float)
     parser.add_argument("--rows", nargs="+", default=[], type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, metavar="FOLDER")
     asked = parser.parse_args()
@@ -251,7 +253,7 @@ def main() -> None:
     if asked.out:
         asked.out.mkdir(parents=True, exist_ok=True)
     jobs = [
-        Job(asked.set, case, seed, asked.scans, asked.measured, bundles, asked.out)
+        Job(asked.set, timed(case, asked.seconds), seed, asked.scans, asked.measured, bundles, asked.out)
         for seed in range(max(asked.seeds, *(case.fewest_seeds for case in chosen.cases)))
         for case in chosen.cases
         if asked.seeds
@@ -266,6 +268,11 @@ def main() -> None:
         print(f"{time.perf_counter() - started:5.0f} s: {found[0].case}, seed {found[0].seed}", flush=True)
         written(rows, headlines(asked.set), time.perf_counter() - started, asked.out)
     print(written(rows, headlines(asked.set), time.perf_counter() - started, asked.out))
+
+
+def timed(case: Case | Repair | Star, seconds: float | None) -> Case | Repair | Star:
+    """Return the case with trainings of so many seconds; as it is where None."""
+    return replace(case, seconds=seconds) if seconds is not None and isinstance(case, Case) else case
 
 
 def written(rows: list[Row], goals: list[Headline], seconds: float, folder: Path | None) -> str:

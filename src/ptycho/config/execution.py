@@ -54,7 +54,8 @@ class PyTorchExecutionConfig:
     checkpoint_mode
         Whether that metric should be small or large.
     early_stop_patience
-        Epochs without progress before training stops early; at least 1.
+        Epochs without progress before training stops early, where the training's scheduler is ReduceLROnPlateau; the
+        others lower the learning rate until the last epoch, and are followed to it. At least 1.
     logger_backend
         Where curves go besides the CSV file that is always written; null, "none" and "csv" for nowhere else.
     recon_log_every_n_epochs

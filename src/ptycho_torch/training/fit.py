@@ -301,7 +301,8 @@ def _trainer(
     callbacks.append(Interruptions(folder / FOLDER / LAST if keeps else None, World(here.rank, here.size)))
     if keeps:
         callbacks += keepers(folder, execution, validates=validates)
-    if validates:
+    # A schedule that is planned for the whole run does its best at the end.
+    if validates and config.scheduler == "ReduceLROnPlateau":
         callbacks.append(EarlyStopping("val_loss", patience=execution.early_stop_patience))
     return lightning.Trainer(
         max_epochs=config.nepochs,
