@@ -51,7 +51,7 @@ def test_the_gradient_is_that_of_finite_differences():
         Estimate(random_complex(AWAY.object_.shape, 2), torch.zeros_like(PROBE)),
         Estimate(torch.zeros_like(AWAY.object_), random_complex(PROBE.shape, 3) * float(PROBE.abs().max())),
     ):
-        slope = law(AWAY).gradient.dot(direction)
+        slope = float(law(AWAY).gradient.dot(direction))
         step = 1e-3
         there, back = (law(AWAY.plus(sign * step, direction)).objective for sign in (1, -1))
         assert (there - back) / (2 * step) == pytest.approx(slope, rel=1e-2)
@@ -184,7 +184,7 @@ def test_what_masked_pixels_hold_changes_nothing():
 
 def test_estimates_are_vectors():
     a, b = AWAY, Estimate(random_complex(AWAY.object_.shape, 9), random_complex(PROBE.shape, 10))
-    assert a.dot(b) == pytest.approx(inner(a.object_, b.object_).real + inner(a.probe, b.probe).real, rel=1e-5)
+    assert float(a.dot(b)) == pytest.approx(inner(a.object_, b.object_).real + inner(a.probe, b.probe).real, rel=1e-5)
     assert a.dot(a.plus(-1, a)) == 0
     torch.testing.assert_close(a.plus(2.0, b).probe, a.probe + 2 * b.probe)
     torch.testing.assert_close(a.times(2.0).object_, 2 * a.object_)
@@ -234,7 +234,7 @@ def test_the_gradient_of_every_part_is_that_of_finite_differences(part, held_out
     law = WHOLE(free=EVERY, held_out_fraction=held_out_fraction)
     gradient = law(at).gradient
     direction = uphill(along(part, at), gradient)
-    slope = gradient.dot(direction)
+    slope = float(gradient.dot(direction))
     step = 1e-3
     there, back = (law(at.plus(sign * step, direction)).objective for sign in (1, -1))
     assert (there - back) / (2 * step) == pytest.approx(slope, rel=1e-2)

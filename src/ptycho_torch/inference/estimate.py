@@ -41,10 +41,9 @@ class Estimate:
         """Name -> tensor of all that is not None."""
         return {part.name: value for part in fields(self) if (value := getattr(self, part.name)) is not None}
 
-    def dot(self, other: "Estimate") -> float:
+    def dot(self, other: "Estimate") -> Float64[Tensor, ""]:
         """Return the real inner product Re <self, other>."""
-        products = [_dot(mine, getattr(other, name)) for name, mine in self.parts.items()]
-        return float(torch.stack(products).sum())
+        return torch.stack([_dot(mine, getattr(other, name)) for name, mine in self.parts.items()]).sum()
 
     @property
     def numbers(self) -> Float32[Tensor, " number"]:
@@ -63,7 +62,7 @@ class Estimate:
 
     def plus(self, factor: float, other: "Estimate") -> "Estimate":
         """Return self + factor * other."""
-        return Estimate(**{name: mine + factor * getattr(other, name) for name, mine in self.parts.items()})
+        return Estimate(**{name: mine.add(getattr(other, name), alpha=factor) for name, mine in self.parts.items()})
 
     def times(self, factor: float | Mapping[str, Tensor | float]) -> "Estimate":
         """Return every part multiplied by a factor, or by one of its own."""

@@ -141,19 +141,18 @@ class Likelihood:
     @cached_property
     def n_used(self) -> int:
         """Pixels that take part."""
-        return len(self.frames) * int(self.scan.mask.sum()) - self._n_held(slice(None))
+        n_held = int(self.held.sum(dim=(1, 2))[self.mask_of].sum())
+        return len(self.frames) * int(self.scan.mask.sum()) - n_held
 
     @cached_property
-    def _n_held_own(self) -> int:
-        return self._n_held(self._own)
+    def _outside(self) -> dict[int, Int64[Tensor, " pixel"]]:
+        """First row of every chunk -> where the pixels that are held out lie among all of its frames."""
+        return {chunk.rows.start: self.pixels(chunk.rows).held_out.reshape(-1).nonzero()[:, 0] for chunk in self.chunks}
 
     @property
     def _own(self) -> slice:
         """Rows of the frames that this process works on."""
         return self.world.share(len(self.frames))
-
-    def _n_held(self, rows: slice) -> int:
-        return int(self.held.sum(dim=(1, 2))[self.mask_of[rows]].sum())
 
     def pixels(self, rows: slice, then: Int64[Tensor, " next"] | None = None) -> Pixels:
         """Return what was measured of some of the frames, and which pixels take part; ``then`` as `Chunk` has it."""
@@ -174,7 +173,7 @@ class Likelihood:
     def _copy(self) -> "Likelihood":
         """Return a copy that counts its pixels anew."""
         other = copy.copy(self)
-        for counted in ("n_used", "_n_held_own"):
+        for counted in ("n_used", "_outside"):
             vars(other).pop(counted, None)
         return other
 
@@ -258,38 +257,39 @@ class Likelihood:
         device = self.frames.device
         sums = torch.zeros(6, dtype=torch.float64, device=device)
         # What is kept of every chunk goes to one place: between large tensors that come and go it would scatter them.
-        outside, n_outside = torch.empty(self._n_held_own, device=device), 0
+        n_outside = sum(len(where) for where in self._outside.values())
+        outside, begin = torch.empty(n_outside, device=device), 0
         gradient = at.times(0.0)
         haze = self._haze(at)
         for chunk, field, along, add_back in seen:
             pixels = self.pixels(chunk.rows, chunk.then)
-            judged = self.pages.judged(field, along, haze, pixels, each=len(outside) > 0)
+            judged = self.pages.judged(field, along, haze, pixels, each=n_outside > 0)
             sums[:4] += judged.sums[:4]
             if judged.deviance is not None:
-                here = judged.deviance[pixels.held_out]
-                outside[n_outside : n_outside + len(here)] = here
-                n_outside += len(here)
+                where = self._outside[chunk.rows.start]
+                torch.index_select(judged.deviance.view(-1), 0, where, out=outside[begin : begin + len(where)])
+                begin += len(where)
             if self.free & FROM_FIELDS:
                 add_back(gradient, judged)
             if "haze" in self.free:
                 gradient.haze.add_(2 * at.haze * judged.sums[4])
-        sums[4], sums[5] = outside.sum(dtype=torch.float64), len(outside)
-        used_sum, difference, total, tempered_sum, of_held, n_held = self.world.sum(sums).tolist()
+        sums[4], sums[5] = outside.sum(dtype=torch.float64), n_outside
+        self.world.sum(sums)
         # In one order everywhere: sets have none.
         for name in sorted(self.free):
             self.world.sum(gradient.parts[name])
-        objective = tempered_sum / 2
         if self.prior is not None:
             added, slope_of_prior = self.prior(at.object_)
-            objective += added
+            sums[3] += 2 * added
             if "object_" in self.free:
                 gradient.object_.add_(slope_of_prior)
+        used_sum, difference, total, twice_objective, of_held, n_held = sums.tolist()
         return Value(
             used_sum / self.n_used,
             outside,
             of_held / max(n_held, 1),
             difference / total if total else 0.0,
-            objective,
+            twice_objective / 2,
             gradient,
         )
 
@@ -323,8 +323,8 @@ class Likelihood:
             haze_change = 2 * at.haze * along.haze
         for chunk, field, change in changes:
             total += self.pages.bent(field, change, haze, haze_change, self.pixels(chunk.rows))
-        of_prior = 0.0 if self.prior is None else self.prior.curvature(at.object_, along.object_)
-        return float(self.world.sum(total)) + of_prior
+        self.world.sum(total)
+        return float(total if self.prior is None else total + self.prior.curvature(at.object_, along.object_))
 
     def frame_deviances(self, at: Estimate) -> Float64[Tensor, " frame"]:
         """Return the deviance of every frame that takes part, summed over the pixels that do."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Float64
 from torch import Tensor
 
 from ptycho_torch.physics.modulus import squared_modulus
@@ -23,9 +24,12 @@ OWN = 1.5e-2
 
 @runtime_checkable
 class Prior(Protocol):
-    """Minus the log probability of an object, up to a constant: added to half the deviance it makes a MAP estimate."""
+    """Minus the log probability of an object, up to a constant: added to half the deviance it makes a MAP estimate.
 
-    def __call__(self, object_: Canvas) -> tuple[float, Canvas]:
+    Values and curvatures stay on the device, for whoever asks has more to read back.
+    """
+
+    def __call__(self, object_: Canvas) -> tuple[Float64[Tensor, ""], Canvas]:
         """Return the value and its gradient, such that a change d adds Re <gradient, d>."""
         ...
 
@@ -36,7 +40,7 @@ class Prior(Protocol):
         """
         ...
 
-    def curvature(self, object_: Canvas, along: Canvas) -> float:
+    def curvature(self, object_: Canvas, along: Canvas) -> Float64[Tensor, ""]:
         """Return a curvature along a direction that no step of the value exceeds."""
         ...
 
@@ -76,11 +80,12 @@ class TotalVariation:
     light: Float[Tensor, "height width"]
     size: float = 1.0
 
-    def __call__(self, object_: Canvas) -> tuple[float, Canvas]:
+    def __call__(self, object_: Canvas) -> tuple[Float64[Tensor, ""], Canvas]:
         """Return the value and its gradient."""
-        rows, columns, norm, weight = self._slopes(object_)
-        value = float((weight * (norm - self._rounding)).sum(dtype=torch.float64))
-        return value, _adjoint(rows * (weight / norm), columns * (weight / norm))
+        rows, columns, norm = self._slopes(object_)
+        value = (self._weight * (norm - self._rounding)).sum(dtype=torch.float64)
+        bend = self._weight / norm
+        return value, _adjoint(rows * bend, columns * bend)
 
     def dimmed(self, misfit: float) -> "TotalVariation":
         """Return misfit times the prior of a scan with so many times less light.
@@ -89,16 +94,14 @@ class TotalVariation:
         """
         return replace(self, strength=misfit * self.strength, light=self.light / misfit)
 
-    def curvature(self, object_: Canvas, along: Canvas) -> float:
+    def curvature(self, object_: Canvas, along: Canvas) -> Float64[Tensor, ""]:
         """Return sum_r w |grad d|^2 / sqrt(|grad O|^2 + s^2), the parabola that lies above the value."""
-        *_, norm, weight = self._slopes(object_)
         rows, columns = _gradient(along)
-        return float((weight / norm * (squared_modulus(rows) + squared_modulus(columns))).sum(dtype=torch.float64))
+        return (self._bend(object_) * (squared_modulus(rows) + squared_modulus(columns))).sum(dtype=torch.float64)
 
     def stiffness(self, object_: Canvas) -> Float[Tensor, "height width"]:
         """Return half the curvature of the parabola above the value when one pixel is changed."""
-        *_, norm, weight = self._slopes(object_)
-        bend = weight / norm
+        bend = self._bend(object_)
         stiff = torch.zeros_like(bend)
         stiff[:-1] += bend[:-1]
         stiff[1:] += bend[:-1]
@@ -108,8 +111,7 @@ class TotalVariation:
 
     def half_hessian(self, object_: Canvas) -> Callable[[Canvas], Canvas]:
         """Return d -> grad^T (w / 2 sqrt(|grad O|^2 + s^2)) grad d."""
-        *_, norm, weight = self._slopes(object_)
-        bend = weight / norm / 2
+        bend = self._bend(object_) / 2
 
         def made(change: Canvas) -> Canvas:
             rows, columns = _gradient(change)
@@ -117,20 +119,27 @@ class TotalVariation:
 
         return made
 
-    @property
+    @cached_property
     def _rounding(self) -> float:
         return ROUNDED / (2 * self._found_light) ** 0.5
 
-    @property
+    @cached_property
+    def _weight(self) -> Float[Tensor, "height width"]:
+        weight = self.light.clamp_min(DIM * self._found_light).sqrt().clamp_max(1 / (OWN * self.size))
+        return self.strength * weight
+
+    @cached_property
     def _found_light(self) -> float:
         """Mean light on the pixel that a photon finds, counts: above the typical one, where light is uneven."""
         return float(self.light.square().sum() / self.light.sum())
 
-    def _slopes(self, object_: Canvas) -> tuple[Canvas, Canvas, Tensor, Tensor]:
+    def _bend(self, object_: Canvas) -> Float[Tensor, "height width"]:
+        *_, norm = self._slopes(object_)
+        return self._weight / norm
+
+    def _slopes(self, object_: Canvas) -> tuple[Canvas, Canvas, Tensor]:
         rows, columns = _gradient(object_)
-        norm = (squared_modulus(rows) + squared_modulus(columns) + self._rounding**2).sqrt()
-        weight = self.light.clamp_min(DIM * self._found_light).sqrt().clamp_max(1 / (OWN * self.size))
-        return rows, columns, norm, self.strength * weight
+        return rows, columns, (squared_modulus(rows) + squared_modulus(columns) + self._rounding**2).sqrt()
 
 
 def edge_preserving(strength: float, light: Float[Tensor, "height width"], object_: Canvas) -> Prior | None:

@@ -223,11 +223,12 @@ class _Walk:
         # Sums in no fixed order make it, on GPUs: what follows is decided alike only where it is the same.
         for name in sorted(self.likelihood.free):
             self.likelihood.world.agree(direction.parts[name])
-        slope = self.value.gradient.dot(direction)
+        line = self._line = self._line or line_from(self.likelihood, self.at)
+        # Both are on their way before the first of them is waited for.
+        slope, curvature = self.value.gradient.dot(direction), line.curvature(direction)
+        slope = float(slope)
         if slope >= 0:
             return None
-        line = self._line = self._line or line_from(self.likelihood, self.at)
-        curvature = line.curvature(direction)
         length = -slope / curvature if curvature > 0 else 1.0
         for _ in range(MAX_HALVINGS):
             at, value = line.value(length)

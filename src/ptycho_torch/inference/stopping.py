@@ -65,8 +65,10 @@ def paired(before: Float[Tensor, " case"], after: Float[Tensor, " case"], world:
     Where ``world`` has several processes each gives some of the cases.
     """
     gain = (before - after).double()
-    n, total = world.sum(torch.stack([torch.ones_like(gain).sum(), gain.sum()])).tolist()
+    sums = torch.stack([torch.ones_like(gain).sum(), gain.sum(), gain.square().sum()])
+    n, total, squares = world.sum(sums).tolist()
     if not n:
         return 0.0, 0.0
-    squares = float(world.sum((gain - total / n).square().sum()))
-    return total / n, (squares / max(n - 1, 1) / n) ** 0.5
+    # Of single-precision numbers, squared in double precision, the difference is no rounding.
+    spread = max(squares - total**2 / n, 0.0)
+    return total / n, (spread / max(n - 1, 1) / n) ** 0.5
