@@ -12,9 +12,13 @@ from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
 
 logger = logging.getLogger(__name__)
 
+# Calls after which it pays to record a function of a canvas, and pixels of a canvas that keep a GPU busy in any case.
+RECORDED_FROM, MOST_RECORDED = 4, 2**20
+
 Pass = Callable[[Int64[Tensor, "group member"]], None]
 Images = Float[Tensor, "group seen y x"]
 Patches = Complex64[Tensor, "group member y x"]
+Canvas = Complex64[Tensor, "height width"]
 Given, Found = ParamSpec("Given"), TypeVar("Found")
 
 
@@ -48,6 +52,49 @@ class Captured:
         self._groups[: len(groups)].copy_(groups)
         self._groups[len(groups) :].fill_(self._nobody)
         self._again()
+
+
+class Replayed:
+    """A function of a canvas that is asked again and again; a GPU records it, and replays it as one launch.
+
+    Recording costs as much as a few calls: the graph is made when the function has been asked some times. A canvas of
+    many pixels keeps a GPU busy without. What is returned holds until the next call.
+
+    Parameters
+    ----------
+    function
+        All on the device of its canvas, without reading anything back.
+    like
+        A canvas such as it will be given.
+    """
+
+    def __init__(self, function: Callable[[Canvas], Canvas], like: Canvas) -> None:
+        self._function = function
+        self._left = RECORDED_FROM if like.is_cuda and like.numel() <= MOST_RECORDED else -1
+        self._given: Canvas
+        self._again: Callable[[], Canvas] | None = None
+
+    def __call__(self, given: Canvas) -> Canvas:
+        """Return the function of a canvas."""
+        if self._left == 0:
+            self._record(given)
+        self._left -= 1
+        if self._again is None:
+            return self._function(given)
+        self._given.copy_(given)
+        return self._again()
+
+    def _record(self, like: Canvas) -> None:
+        """Record the function, or say why it can't be."""
+        self._given = fixed = like.clone()
+        try:
+            self._again = CudaGraphs(like.device).record(lambda: self._function(fixed))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            # What ends a recording that failed has an error of its own.
+            why = str(error.__context__ or error).splitlines()[0]
+            logger.warning("a first guess runs kernel by kernel: recording it as a CUDA graph failed (%s)", why)
 
 
 def compiled(function: Callable[Given, Found], what: str) -> Callable[Given, Found]:

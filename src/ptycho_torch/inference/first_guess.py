@@ -1,12 +1,13 @@
 """The inverse Hessian before any step has told of it: values by their own stiffness, phases frame by frame, a prior."""
 
-from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
 from ptycho.metrics.region import typical_light
+from ptycho_torch.inference.captured import Replayed
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.held_pixels import HeldPixels
 from ptycho_torch.inference.likelihood import Likelihood
@@ -35,18 +36,16 @@ class FirstGuess:
 
     def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
         known = _held_back(likelihood.stiffness(at))
-        self._inverse = {name: 1 / stiff for name, stiff in known.items()}
-        object_free, prior = "object_" in likelihood.free, likelihood.prior
-        self._phases = FramePhases(likelihood, at) if object_free else None
-        self._held = HeldPixels(known["object_"], prior, at.object_) if object_free and prior is not None else None
+        self._of = {name: partial(torch.mul, 1 / stiff) for name, stiff in known.items()}
+        if "object_" in likelihood.free:
+            phases, pixels = FramePhases(likelihood, at), self._of["object_"]
+            if likelihood.prior is not None:
+                pixels = HeldPixels(known["object_"], likelihood.prior, at.object_)
+            self._of["object_"] = Replayed(lambda slope: pixels(slope) + phases(slope), at.object_)
 
     def __call__(self, gradient: Estimate) -> Estimate:
-        """Return the inverse times a gradient."""
-        scaled = gradient.times(self._inverse)
-        if self._phases is None:
-            return scaled
-        pixels = scaled.object_ if self._held is None else self._held(gradient.object_)
-        return replace(scaled, object_=pixels + self._phases(gradient.object_))
+        """Return the inverse times a gradient; it holds until the next is asked for."""
+        return Estimate(**{name: self._of[name](part) for name, part in gradient.parts.items()})
 
 
 class FramePhases:
@@ -62,7 +61,7 @@ class FramePhases:
     frames, joined by the light that they share over the light that falls there, sum_r w_j w_k / l: phases of
     overlapping frames are made to agree as in angular synchronisation (DOI 10.1016/j.acha.2010.02.001), to first
     order. The light is that of the common probe at whole pixels, and l that which a frame sees in the mean; B is a
-    convolution.
+    convolution, on a canvas of a size that transforms are fast at. No frame reaches over its edge.
 
     Parameters
     ----------
@@ -76,36 +75,50 @@ class FramePhases:
         # Squares of counts are no numbers in single precision where a probe is in units of its own.
         self._unit = light.sum()
         light = light / self._unit
-        self._first = likelihood.placement.corners[likelihood.frames]
-        self._spectrum = torch.fft.rfft2(light, s=self._shape)
-        whole = self._spread(light.new_ones(len(self._first))).clamp_min(0)
-        self._whole = whole.clamp_min(DIM * typical_light(whole.cpu().numpy()))
-        self._places = _places(self._first)
-        joined = _joined(light, self._first, self._seen(whole), self._places)
+        self._wide = tuple(_fast(length) for length in self._shape)
+        corners = likelihood.placement.corners[likelihood.frames]
+        self._first = corners[:, 0] * self._wide[1] + corners[:, 1]
+        self._spectrum = torch.fft.rfft2(light, s=self._wide)
+        self._mirrored = self._spectrum.conj().resolve_conj()
+        whole = self._spread(light.new_ones(len(corners))).clamp_min(0)
+        divisor = whole.clamp_min(DIM * typical_light(whole.cpu().numpy()))
+        self._places = _places(corners)
+        joined = _joined(light, corners, self._seen(whole), self._places)
         own = joined.sum(dim=1)
-        self._triangle = torch.linalg.cholesky(torch.diag((1 + SHARED) * own) - joined)
+        triangle = torch.linalg.cholesky(torch.diag((1 + SHARED) * own) - joined)
+        # As good as solving by triangles, for no eigenvalue is small, and one operation instead of many in a row.
+        self._inverse = torch.cholesky_inverse(triangle)
         power = (whole * squared_modulus(at.object_)).sum() / whole.sum()
-        self._turn = 1j * at.object_ / power.sqrt()
+        # From slopes to those along the phase, over the light, and back.
+        turn = 1j * at.object_ / power.sqrt() / divisor
+        self._along, self._turn = turn.conj().resolve_conj(), turn / self._unit
 
     def __call__(self, gradient: Complex64[Tensor, "height width"]) -> Complex64[Tensor, "height width"]:
         """Return the step of the object that brings the frames' phases together, for a gradient."""
-        slope = (self._turn.conj() * gradient).real
-        known = torch.zeros(len(self._triangle), device=slope.device)
-        known.index_add_(0, self._places, self._seen(slope / self._whole))
-        phases = torch.cholesky_solve(known[:, None], self._triangle)[:, 0]
-        return self._turn * (self._spread(phases[self._places]) / self._whole / self._unit)
+        slope = (self._along * gradient).real
+        known = torch.zeros(len(self._inverse), device=slope.device)
+        known.index_add_(0, self._places, self._seen(slope))
+        phases = (self._inverse * known).sum(dim=1)
+        return self._turn * self._spread(phases[self._places])
 
     def _spread(self, values: Float32[Tensor, " frame"]) -> Float32[Tensor, "height width"]:
         """Return sum_j v_j w_j."""
+        canvas = torch.zeros(self._wide, device=values.device)
+        canvas.view(-1).index_add_(0, self._first, values)
         height, width = self._shape
-        canvas = torch.zeros(height * width, device=values.device)
-        canvas.index_add_(0, self._first[:, 0] * width + self._first[:, 1], values)
-        return torch.fft.irfft2(torch.fft.rfft2(canvas.view(self._shape)) * self._spectrum, s=self._shape)
+        return torch.fft.irfft2(torch.fft.rfft2(canvas) * self._spectrum, s=self._wide)[:height, :width]
 
     def _seen(self, image: Float32[Tensor, "height width"]) -> Float32[Tensor, " frame"]:
         """Return sum_r w_j(r) image(r) for every frame: the adjoint of `_spread`."""
-        seen = torch.fft.irfft2(torch.fft.rfft2(image) * self._spectrum.conj(), s=self._shape)
-        return seen[self._first[:, 0], self._first[:, 1]]
+        seen = torch.fft.irfft2(torch.fft.rfft2(image, s=self._wide) * self._mirrored, s=self._wide)
+        return seen.view(-1)[self._first]
+
+
+def _fast(length: int) -> int:
+    """Return an even length that is not less and has no prime factors but 2, 3 and 5."""
+    from scipy.fft import next_fast_len
+
+    return 2 * next_fast_len(-(-length // 2), real=True)
 
 
 def _places(first: Int64[Tensor, "frame 2"]) -> Int64[Tensor, " frame"]:
