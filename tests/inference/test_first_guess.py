@@ -1,18 +1,23 @@
 """The first guess of the inverse Hessian: a metric, and one in which long waves of the phase are no longer slow."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
 import torch
 
 from ptycho.config.refinement import Refinement
+from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference import first_guess
+from ptycho_torch.inference.captured import RECORDED_FROM
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.first_guess import FirstGuess, FramePhases
 from ptycho_torch.inference.held_pixels import HeldPixels
 from ptycho_torch.inference.likelihood import Likelihood
-from ptycho_torch.inference.prior import TotalVariation
+from ptycho_torch.inference.prior import TotalVariation, edge_preserving
 from ptycho_torch.inference.refine import refine
+from ptycho_torch.physics.forward import place_on_canvas
+from ptycho_torch.physics.modulus import squared_modulus
 from tests.laws.contracts import inner, random_complex
 from tests.laws.scans import on_device, small_scan, truth_on_canvas
 
@@ -34,6 +39,24 @@ def test_it_is_symmetric_and_positive(monkeypatch, most):
     assert inner(one, phases(other)).real == pytest.approx(inner(phases(one), other).real, rel=1e-4)
     for seed in range(5):
         assert inner(canvas(seed), phases(canvas(seed))).real > 0
+
+
+def test_light_is_spread_where_frames_lie_and_seen_there_and_nothing_comes_round_an_edge():
+    phases, look = FramePhases(LAW, TRUTH), PLACEMENT.look()
+    light = squared_modulus(TRUTH.probe).sum(dim=0)
+    light = light / light.sum()
+    values = torch.rand(120, generator=torch.Generator().manual_seed(0))
+    expected = look.adjoint(values[:, None, None] * light)
+    torch.testing.assert_close(phases._spread(values), expected, rtol=1e-4, atol=1e-6 * float(expected.max()))
+    image = canvas(0).real.abs()
+    torch.testing.assert_close(phases._seen(image), (look(image) * light).sum(dim=(1, 2)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 64, 69, 127, 364, 728, 1009])
+def test_transforms_are_of_even_lengths_without_large_prime_factors(length):
+    fast = first_guess._fast(length)
+    powers = (2**a * 3**b * 5**c for a, b, c in itertools.product(range(1, 12), range(7), range(5)))
+    assert fast == min(size for size in powers if size >= length)
 
 
 @pytest.mark.parametrize("factor", [1e-13, 1e10])
@@ -119,3 +142,30 @@ def test_the_inverse_of_light_and_prior_is_symmetric_and_positive():
     assert inner(one, held(other)).real == pytest.approx(inner(held(one), other).real, rel=1e-4)
     for seed in range(5):
         assert inner(canvas(seed), held(canvas(seed))).real > 0
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_a_gpu_that_replays_a_guess_makes_of_gradients_what_it_made_before_and_forgets_it(strength):
+    scan = Scan.of(ACQUISITION, "cuda")
+    placement, _ = place_on_canvas(scan.positions, scan.size)
+    at = Estimate(TRUTH.object_.cuda(), TRUTH.probe.cuda())
+    law = Likelihood(scan, placement, held_out_fraction=0.0)
+    law = law.expecting(edge_preserving(strength, law.light(at), at.object_))
+    # Libraries keep what they make at first.
+    FirstGuess(law, at)(at)
+    before = torch.cuda.memory_allocated()
+    guess = FirstGuess(law, at)
+    gradients = [replace(at, object_=canvas(seed).cuda()) for seed in range(RECORDED_FROM)]
+    plain = [guess(gradient).object_.clone() for gradient in gradients]
+    for gradient, expected in zip(gradients, plain, strict=True):
+        found = guess(gradient).object_
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        again = guess(gradients[0]).object_
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert again.data_ptr() == found.data_ptr(), "it was recorded"
+    del guess, gradients, plain, gradient, expected, found, again
+    assert torch.cuda.memory_allocated() == before

@@ -161,8 +161,9 @@ def _gradient(canvas: Canvas) -> tuple[Canvas, Canvas]:
 def _adjoint(rows: Canvas, columns: Canvas) -> Canvas:
     """Return what `_gradient` makes of a canvas, backwards."""
     back = torch.zeros_like(rows)
-    back[1:] += rows[:-1]
-    back[:-1] -= rows[:-1]
-    back[:, 1:] += columns[:, :-1]
-    back[:, :-1] -= columns[:, :-1]
+    # Not `+=`, which would copy what it made onto itself.
+    back[1:].add_(rows[:-1])
+    back[:-1].sub_(rows[:-1])
+    back[:, 1:].add_(columns[:, :-1])
+    back[:, :-1].sub_(columns[:, :-1])
     return back

@@ -36,7 +36,8 @@ class QuasiNewton:
 
     def __init__(self, guess: Callable[[Estimate], Estimate]) -> None:
         self._guess = guess
-        # Steps S and then what H0 made of changes Y, filled up with zeros to whole blocks; gradient and last change.
+        # Steps S, one a row, and below what H0 made of changes Y; what these are multiplied with, the gradient and its
+        # last change. Rows are filled up with zeros to whole blocks.
         self._rows: Float32[Tensor, "row number"] | None = None
         self._asked: Float32[Tensor, "2 number"] | None = None
         self.forget()
@@ -72,23 +73,25 @@ class QuasiNewton:
         outer = np.linalg.solve(triangle.T, known * inner + scale * (self._squares @ inner - with_guessed))
         of_rows = np.zeros((2, MEMORY), np.float32)
         of_rows[:, self._pairs] = -outer, scale * inner
-        rows, weights = self._rows[:, : len(here)], torch.from_numpy(of_rows.ravel()).to(here.device)
-        return gradient.of_numbers(torch.addmv(guessed, rows.T, weights, beta=-scale))
+        weights = torch.from_numpy(of_rows.ravel()).to(here.device, non_blocking=True)
+        return gradient.of_numbers(torch.addmv(guessed, self._rows[:, : len(here)].T, weights, beta=-scale))
 
     def _told(self, here: Tensor, guessed: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return S^T g and Y^T H0 g, the pair that there is to learn among them where the objective is convex there."""
-        if self._step is not None and self._before is not None:
-            self._pairs = [*self._pairs[-MEMORY + 1 :], self._take_in(here, guessed)]
+        learns = self._step is not None and self._before is not None
+        if learns:
+            self._pairs = [*self._pairs[-MEMORY + 1 :], self._written(here, guessed)]
         if not self._pairs:
             return np.empty(0), np.empty(0)
         self._asked[0, : len(here)] = here
         told = _products(self._rows, self._asked).cpu().numpy().reshape(2, MEMORY, 2)[:, self._pairs]
-        if self._step is not None and self._before is not None:
+        if learns:
             self._remember(*told[..., 1])
-        return tuple(told[:, : len(self._pairs), 0])
+        with_steps, with_guessed = told[:, : len(self._pairs), 0]
+        return with_steps, with_guessed
 
-    def _take_in(self, here: Tensor, guessed: Tensor) -> int:
-        """Write the pair that there is to learn into a row, and return which."""
+    def _written(self, here: Tensor, guessed: Tensor) -> int:
+        """Write the pair that there is to learn into a row, and return its number."""
         n, (before, guessed_before) = len(here), self._before
         if self._rows is None:
             wide = -(-n // BLOCK) * BLOCK

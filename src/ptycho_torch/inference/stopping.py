@@ -64,6 +64,8 @@ def paired(before: Float[Tensor, " case"], after: Float[Tensor, " case"], world:
 
     Where ``world`` has several processes each gives some of the cases.
     """
+    if world.size == 1 and not len(before):
+        return 0.0, 0.0
     gain = (before - after).double()
     sums = torch.stack([torch.ones_like(gain).sum(), gain.sum(), gain.square().sum()])
     n, total, squares = world.sum(sums).tolist()
