@@ -194,3 +194,16 @@ def test_what_is_unexplained_is_noise_to_the_prior_of_the_first_iterations_alone
     begun.clear()
     refine(far, scan, placement, Refinement(6), prior=prior)
     assert begun == [(0, 1.0), (3, 1.0)], "no iterations follow that would take it as it is"
+
+
+@pytest.mark.parametrize("counts", [1e-12, 1e-6, 0.1])
+def test_a_background_of_next_to_nothing_holds_nothing_else_up(counts):
+    """Its square root has no slope at zero, and steps that trust in that are far too long."""
+    acquisition = small_scan(photons=1e5, n_positions=60)
+    scan, placement, _ = on_device(acquisition)
+    start = Estimate(torch.ones_like(truth_on_canvas(acquisition)), torch.from_numpy(acquisition.probe))
+    without = refine(start, scan, placement, Refinement(15), held_out_fraction=0.0).history["deviance"]
+    start = dataclasses.replace(start, haze=torch.tensor(counts**0.5))
+    curve = refine(start, scan, placement, Refinement(15, background=Span()), held_out_fraction=0.0)
+    assert curve.history["deviance"][-1] < 1.1 * without[-1]
+    assert float(curve.at.haze.square()) < 0.05

@@ -367,7 +367,11 @@ class Likelihood:
         if found:
             for chunk, probes, patches, field in self.fields(at):
                 self._add_stiffness(found, at, chunk, probes, patches, field)
-        return stiff | {name: self.world.sum(part) for name, part in found.items()}
+        stiff |= {name: self.world.sum(part) for name, part in found.items()}
+        if at.haze is not None:
+            # A background below its own error, 1 / sqrt(sum 1 / I) counts, is as stiff as one of so many counts.
+            stiff["haze"] = 2 * torch.maximum(at.haze.square() * stiff["haze"], stiff["haze"].sqrt())
+        return stiff
 
     def _add_stiffness(
         self,
@@ -390,4 +394,4 @@ class Likelihood:
             light = squared_modulus(field).sum(dim=(1, 2, 3))
             found["gain"][chunk.frames] = 2 * light / at.gain[chunk.frames].square()
         if "haze" in found:
-            found["haze"] += 2 * (self.scan.mask * at.haze.square() / self.expected(at, field).clamp_min(FLOOR)).sum()
+            found["haze"] += (self.scan.mask / self.expected(at, field).clamp_min(FLOOR)).sum()
