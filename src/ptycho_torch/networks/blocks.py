@@ -4,6 +4,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ptycho_torch.networks.convolution import SameWidth
+
 Features = Float[Tensor, "batch channel y x"]
 
 
@@ -12,8 +14,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = SameWidth(width)
+        self.second = SameWidth(width)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)
 
