@@ -134,7 +134,7 @@ def _convolved(
         here = down
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["blocks"])
 def _weight_slope(
     images,
     slope,
