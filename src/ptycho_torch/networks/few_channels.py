@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ptycho_torch.networks.convolution import Convolution
+from ptycho_torch.networks.convolution import Convolution, empty
 
 
 class Launch(NamedTuple):
@@ -33,18 +33,19 @@ PROGRAMS = 528
 
 
 class FewChannels(Convolution):
-    """`Convolution` for a GPU, of a power of two channels, at least 16; sums in single precision, in a fixed order."""
+    """`Convolution` for a GPU, of powers of two of channels, at least 8; sums in single precision, in a fixed order."""
 
     def convolved(self, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return images convolved with a weight, plus a bias."""
         images = images.contiguous(memory_format=torch.channels_last)
-        batch, channels, height, width = images.shape
-        found = torch.empty_like(images)
+        batch, _, height, width = images.shape
+        channels_out, channels, _, _ = weight.shape
+        found = empty(images, weight)
         # (x and channel, y and channel out)
         matrix = weight.permute(3, 1, 2, 0).to(images.dtype).contiguous()
-        columns = CONVOLVED.values // channels
+        columns = CONVOLVED.values // max(channels, channels_out)
         _convolved[(triton.cdiv(batch * width, columns), triton.cdiv(height, CONVOLVED.rows))](
-            *(images, matrix, bias, found, batch, height, width, channels, columns, CONVOLVED.rows),
+            *(images, matrix, bias, found, batch, height, width, channels, channels_out, columns, CONVOLVED.rows),
             num_warps=CONVOLVED.warps,
             num_stages=CONVOLVED.stages,
         )
@@ -52,17 +53,18 @@ class FewChannels(Convolution):
 
     def image_slope(self, slope: Tensor, weight: Tensor) -> Tensor:
         """Return the gradient with respect to the images: the slope convolved with the weight turned about."""
-        return self.convolved(slope, weight.flip(2, 3).transpose(0, 1), weight.new_zeros(len(weight)))
+        return self.convolved(slope, weight.flip(2, 3).transpose(0, 1), weight.new_zeros(weight.shape[1]))
 
     def weight_slope(self, slope: Tensor, images: Tensor, weight: Tensor) -> Tensor:
         """Return the gradient with respect to the weight."""
         images, slope = (part.contiguous(memory_format=torch.channels_last) for part in (images, slope))
-        batch, channels, height, width = images.shape
-        columns = WEIGHT_SLOPE.values // channels
+        batch, _, height, width = images.shape
+        channels_out, channels, _, _ = weight.shape
+        columns = WEIGHT_SLOPE.values // max(channels, channels_out)
         blocks = triton.cdiv(batch * width, columns) * triton.cdiv(height, WEIGHT_SLOPE.rows)
-        sums = torch.empty((min(blocks, PROGRAMS), 3, channels, 3, channels), device=images.device)
+        sums = torch.empty((min(blocks, PROGRAMS), 3, channels, 3, channels_out), device=images.device)
         _weight_slope[(len(sums),)](
-            *(images, slope, sums, blocks, batch, height, width, channels, columns, WEIGHT_SLOPE.rows),
+            *(images, slope, sums, blocks, batch, height, width, channels, channels_out, columns, WEIGHT_SLOPE.rows),
             num_warps=WEIGHT_SLOPE.warps,
             num_stages=WEIGHT_SLOPE.stages,
         )
@@ -70,11 +72,11 @@ class FewChannels(Convolution):
 
 
 @triton.jit
-def _columns(block, batch, height, width, CHANNELS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Return where columns of pixels begin in memory, their x, and which of them are in an image."""
+def _columns(block, batch, height, width, COLUMNS: tl.constexpr):
+    """Return the first pixels of columns, their x, and which of them are in an image."""
     column = block * COLUMNS + tl.arange(0, COLUMNS)
     image, x = column // width, column % width
-    return (image.to(tl.int64) * height * width + x) * CHANNELS, x, column < batch * width
+    return image.to(tl.int64) * height * width + x, x, column < batch * width
 
 
 @triton.jit
@@ -107,29 +109,31 @@ def _convolved(
     height,
     width,
     CHANNELS: tl.constexpr,
+    CHANNELS_OUT: tl.constexpr,
     COLUMNS: tl.constexpr,
     ROWS: tl.constexpr,
 ):
-    place, x, inside = _columns(tl.program_id(0), batch, height, width, CHANNELS, COLUMNS)
+    pixel, x, inside = _columns(tl.program_id(0), batch, height, width, COLUMNS)
     beside, there = _beside(x, inside, width, CHANNELS)
-    channel, value = tl.arange(0, CHANNELS), tl.arange(0, 4 * CHANNELS)
-    seen_at = images + place[:, None] + beside[None, :]
-    found_at = found + place[:, None] + channel[None, :]
-    real = value < 3 * CHANNELS
-    weight_at = matrix + value[:, None] * (3 * CHANNELS) + value[None, :]
-    weight = tl.load(weight_at, mask=real[:, None] & real[None, :], other=0.0)
+    channel, value = tl.arange(0, CHANNELS_OUT), tl.arange(0, 4 * CHANNELS_OUT)
+    seen_at = images + pixel[:, None] * CHANNELS + beside[None, :]
+    found_at = found + pixel[:, None] * CHANNELS_OUT + channel[None, :]
+    near = tl.arange(0, 4 * CHANNELS)
+    weight_at = matrix + near[:, None] * (3 * CHANNELS_OUT) + value[None, :]
+    real = (near < 3 * CHANNELS)[:, None] & (value < 3 * CHANNELS_OUT)[None, :]
+    weight = tl.load(weight_at, mask=real, other=0.0)
     constant = tl.load(bias + channel).to(tl.float32)[None, :]
 
     first = tl.program_id(1) * ROWS
-    above = tl.zeros([COLUMNS, CHANNELS], tl.float32)
-    here = tl.zeros([COLUMNS, CHANNELS], tl.float32)
+    above = tl.zeros([COLUMNS, CHANNELS_OUT], tl.float32)
+    here = tl.zeros([COLUMNS, CHANNELS_OUT], tl.float32)
     for step in range(ROWS + 2):
         row = first - 1 + step
         seen = tl.load(seen_at + row * width * CHANNELS, mask=there & (row >= 0) & (row < height), other=0.0)
-        down, along, up = _thirds(tl.dot(seen, weight), COLUMNS, CHANNELS)
+        down, along, up = _thirds(tl.dot(seen, weight), COLUMNS, CHANNELS_OUT)
         done = (above + up + constant).to(found.dtype.element_ty)
         known = inside[:, None] & (row > first) & (row <= height)
-        tl.store(found_at + (row - 1) * width * CHANNELS, done, mask=known)
+        tl.store(found_at + (row - 1) * width * CHANNELS_OUT, done, mask=known)
         above = here + along
         here = down
 
@@ -144,30 +148,32 @@ def _weight_slope(
     height,
     width,
     CHANNELS: tl.constexpr,
+    CHANNELS_OUT: tl.constexpr,
     COLUMNS: tl.constexpr,
     ROWS: tl.constexpr,
 ):
-    value = tl.arange(0, 4 * CHANNELS)
+    near, value = tl.arange(0, 4 * CHANNELS), tl.arange(0, 4 * CHANNELS_OUT)
     # Beside a row lie the slopes of the row below it, its own, and those of the row above.
-    shift = 1 - value // CHANNELS
-    total = tl.zeros([4 * CHANNELS, 4 * CHANNELS], tl.float32)
+    shift = 1 - value // CHANNELS_OUT
+    total = tl.zeros([4 * CHANNELS, 4 * CHANNELS_OUT], tl.float32)
     parts = tl.cdiv(height, ROWS)
     block = tl.program_id(0)
     while block < blocks:
-        place, x, inside = _columns(block // parts, batch, height, width, CHANNELS, COLUMNS)
+        pixel, x, inside = _columns(block // parts, batch, height, width, COLUMNS)
         beside, there = _beside(x, inside, width, CHANNELS)
-        seen_at = images + place[:, None] + beside[None, :]
-        slopes_at = slope + place[:, None] + (shift * width * CHANNELS + value % CHANNELS)[None, :]
+        seen_at = images + pixel[:, None] * CHANNELS + beside[None, :]
+        slopes_of = shift * width * CHANNELS_OUT + value % CHANNELS_OUT
+        slopes_at = slope + pixel[:, None] * CHANNELS_OUT + slopes_of[None, :]
         first = block % parts * ROWS
         for step in range(ROWS):
             row = first + step
             seen = tl.load(seen_at + row * width * CHANNELS, mask=there & (row < height), other=0.0)
             of_row = row + shift
             known = inside[:, None] & ((shift > -2) & (of_row >= 0) & (of_row < height))[None, :]
-            slopes = tl.load(slopes_at + row * width * CHANNELS, mask=known, other=0.0)
+            slopes = tl.load(slopes_at + row * width * CHANNELS_OUT, mask=known, other=0.0)
             total = tl.dot(tl.trans(seen), slopes, total)
         block += tl.num_programs(0)
 
-    real = value < 3 * CHANNELS
-    sums_at = sums + tl.program_id(0) * (9 * CHANNELS * CHANNELS) + value[:, None] * (3 * CHANNELS) + value[None, :]
-    tl.store(sums_at, total, mask=real[:, None] & real[None, :])
+    sums_of_mine = sums + tl.program_id(0) * (9 * CHANNELS * CHANNELS_OUT)
+    real = (near < 3 * CHANNELS)[:, None] & (value < 3 * CHANNELS_OUT)[None, :]
+    tl.store(sums_of_mine + near[:, None] * (3 * CHANNELS_OUT) + value[None, :], total, mask=real)
