@@ -1,8 +1,12 @@
 """Pieces that networks are made of."""
 
+from typing import Literal
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from ptycho_torch.networks.convolution import ThreeByThree
 
 Features = Float[Tensor, "batch channel y x"]
 
@@ -12,8 +16,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = ThreeByThree(width, width)
+        self.second = ThreeByThree(width, width)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)
 
@@ -23,11 +27,11 @@ class ResidualBlock(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the side: a convolution to four times the channels, then pixel shuffle."""
+    """Twice the side: a convolution, of 1 x 1 or 3 x 3, to four times the channels, then pixel shuffle."""
 
-    def __init__(self, width_in: int, width_out: int, kernel: int = 1) -> None:
+    def __init__(self, width_in: int, width_out: int, kernel: Literal[1, 3] = 1) -> None:
         super().__init__()
-        self.spread = nn.Conv2d(width_in, 4 * width_out, kernel, padding=kernel // 2)
+        self.spread = ThreeByThree(width_in, 4 * width_out) if kernel == 3 else nn.Conv2d(width_in, 4 * width_out, 1)
 
     def forward(self, x: Features) -> Float[Tensor, "batch channel_out 2*y 2*x"]:
         """Upsample features."""

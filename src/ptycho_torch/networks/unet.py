@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptycho_torch.networks.blocks import GlobalMixing, ResidualBlock, Upsample
+from ptycho_torch.networks.convolution import ThreeByThree
 
 Widths = tuple[int, int, int]
 # Channels at N/2, N/4 and N/8 in units of w / 2. What the fine levels cost the most of is arithmetic and traffic; what
@@ -49,7 +50,7 @@ class ResidualUNet(nn.Module, ABC):
     def __init__(self, size: int, n_seen: int, n_said: int, widths: Widths, mixers: int = 1) -> None:
         super().__init__()
         fine, middle, coarse = widths
-        self.stem = nn.Conv2d(4 * n_seen, fine, 3, padding=1)
+        self.stem = ThreeByThree(4 * n_seen, fine)
         self.fine = ResidualBlock(fine)
         self.down_middle = nn.Conv2d(fine, middle, 3, stride=2, padding=1)
         self.middle = ResidualBlock(middle)

@@ -1,0 +1,179 @@
+"""Convolutions of few channels as kernels for a GPU, whose libraries are made for many.
+
+A program reads rows of images one after the other. Of every row it takes a matrix, pixels times what lies beside them:
+the channels of the pixel before, of this one and of the one behind follow each other in memory (a fourth makes their
+number a power of two; nothing is read there). Multiplied by all nine places of the weight at once, it says what the row
+adds to the row above, to itself and to the row below. The compiler that PyTorch brings along for GPUs makes the kernels
+when they are first launched, and keeps them for programs to come.
+"""
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ptycho_torch.networks.convolution import Convolution, empty
+
+
+class Launch(NamedTuple):
+    """How a kernel is launched: values (pixels times channels) and rows of a block, warps of a program, loads ahead."""
+
+    values: int
+    rows: int
+    warps: int
+    stages: int
+
+
+CONVOLVED = Launch(values=2048, rows=16, warps=4, stages=3)
+WEIGHT_SLOPE = Launch(values=2048, rows=16, warps=4, stages=3)
+# Programs that share the sums over pixels: as many on every GPU, so that all round alike.
+PROGRAMS = 528
+
+
+class FewChannels(Convolution):
+    """`Convolution` for a GPU, of powers of two of channels, at least 8; sums in single precision, in a fixed order."""
+
+    def convolved(self, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return images convolved with a weight, plus a bias."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        batch, _, height, width = images.shape
+        channels_out, channels, _, _ = weight.shape
+        found = empty(images, weight)
+        # (x and channel, y and channel out)
+        matrix = weight.permute(3, 1, 2, 0).to(images.dtype).contiguous()
+        columns = CONVOLVED.values // max(channels, channels_out)
+        _convolved[(triton.cdiv(batch * width, columns), triton.cdiv(height, CONVOLVED.rows))](
+            *(images, matrix, bias, found, batch, height, width, channels, channels_out, columns, CONVOLVED.rows),
+            num_warps=CONVOLVED.warps,
+            num_stages=CONVOLVED.stages,
+        )
+        return found
+
+    def image_slope(self, slope: Tensor, weight: Tensor) -> Tensor:
+        """Return the gradient with respect to the images: the slope convolved with the weight turned about."""
+        return self.convolved(slope, weight.flip(2, 3).transpose(0, 1), weight.new_zeros(weight.shape[1]))
+
+    def weight_slope(self, slope: Tensor, images: Tensor, weight: Tensor) -> Tensor:
+        """Return the gradient with respect to the weight."""
+        images, slope = (part.contiguous(memory_format=torch.channels_last) for part in (images, slope))
+        batch, _, height, width = images.shape
+        channels_out, channels, _, _ = weight.shape
+        columns = WEIGHT_SLOPE.values // max(channels, channels_out)
+        blocks = triton.cdiv(batch * width, columns) * triton.cdiv(height, WEIGHT_SLOPE.rows)
+        sums = torch.empty((min(blocks, PROGRAMS), 3, channels, 3, channels_out), device=images.device)
+        _weight_slope[(len(sums),)](
+            *(images, slope, sums, blocks, batch, height, width, channels, channels_out, columns, WEIGHT_SLOPE.rows),
+            num_warps=WEIGHT_SLOPE.warps,
+            num_stages=WEIGHT_SLOPE.stages,
+        )
+        return torch.empty_like(weight).copy_(sums.sum(dim=0).permute(3, 1, 2, 0))
+
+
+@triton.jit
+def _columns(block, batch, height, width, COLUMNS: tl.constexpr):
+    """Return the first pixels of columns, their x, and which of them are in an image."""
+    column = block * COLUMNS + tl.arange(0, COLUMNS)
+    image, x = column // width, column % width
+    return image.to(tl.int64) * height * width + x, x, column < batch * width
+
+
+@triton.jit
+def _beside(x, inside, width, CHANNELS: tl.constexpr):
+    """Return where values of three pixels lie, seen from the middle one, and which of them are there."""
+    value = tl.arange(0, 4 * CHANNELS)
+    shift = value // CHANNELS - 1
+    neighbour = x[:, None] + shift[None, :]
+    there = inside[:, None] & (shift < 2)[None, :] & (neighbour >= 0) & (neighbour < width)
+    return value - CHANNELS, there
+
+
+@triton.jit
+def _thirds(product, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr):
+    """Return three quarters of a matrix's columns, each a matrix; what a thread holds it keeps."""
+    quarters = tl.permute(tl.reshape(product, [COLUMNS, 2, 2, CHANNELS]), [0, 3, 1, 2])
+    even, odd = tl.split(quarters)
+    first, third = tl.split(even)
+    second, _ = tl.split(odd)
+    return first, second, third
+
+
+@triton.jit
+def _convolved(
+    images,
+    matrix,
+    bias,
+    found,
+    batch,
+    height,
+    width,
+    CHANNELS: tl.constexpr,
+    CHANNELS_OUT: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    ROWS: tl.constexpr,
+):
+    pixel, x, inside = _columns(tl.program_id(0), batch, height, width, COLUMNS)
+    beside, there = _beside(x, inside, width, CHANNELS)
+    channel, value = tl.arange(0, CHANNELS_OUT), tl.arange(0, 4 * CHANNELS_OUT)
+    seen_at = images + pixel[:, None] * CHANNELS + beside[None, :]
+    found_at = found + pixel[:, None] * CHANNELS_OUT + channel[None, :]
+    near = tl.arange(0, 4 * CHANNELS)
+    weight_at = matrix + near[:, None] * (3 * CHANNELS_OUT) + value[None, :]
+    real = (near < 3 * CHANNELS)[:, None] & (value < 3 * CHANNELS_OUT)[None, :]
+    weight = tl.load(weight_at, mask=real, other=0.0)
+    constant = tl.load(bias + channel).to(tl.float32)[None, :]
+
+    first = tl.program_id(1) * ROWS
+    above = tl.zeros([COLUMNS, CHANNELS_OUT], tl.float32)
+    here = tl.zeros([COLUMNS, CHANNELS_OUT], tl.float32)
+    for step in range(ROWS + 2):
+        row = first - 1 + step
+        seen = tl.load(seen_at + row * width * CHANNELS, mask=there & (row >= 0) & (row < height), other=0.0)
+        down, along, up = _thirds(tl.dot(seen, weight), COLUMNS, CHANNELS_OUT)
+        done = (above + up + constant).to(found.dtype.element_ty)
+        known = inside[:, None] & (row > first) & (row <= height)
+        tl.store(found_at + (row - 1) * width * CHANNELS_OUT, done, mask=known)
+        above = here + along
+        here = down
+
+
+@triton.jit(do_not_specialize=["blocks"])
+def _weight_slope(
+    images,
+    slope,
+    sums,
+    blocks,
+    batch,
+    height,
+    width,
+    CHANNELS: tl.constexpr,
+    CHANNELS_OUT: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    ROWS: tl.constexpr,
+):
+    near, value = tl.arange(0, 4 * CHANNELS), tl.arange(0, 4 * CHANNELS_OUT)
+    # Beside a row lie the slopes of the row below it, its own, and those of the row above.
+    shift = 1 - value // CHANNELS_OUT
+    total = tl.zeros([4 * CHANNELS, 4 * CHANNELS_OUT], tl.float32)
+    parts = tl.cdiv(height, ROWS)
+    block = tl.program_id(0)
+    while block < blocks:
+        pixel, x, inside = _columns(block // parts, batch, height, width, COLUMNS)
+        beside, there = _beside(x, inside, width, CHANNELS)
+        seen_at = images + pixel[:, None] * CHANNELS + beside[None, :]
+        slopes_of = shift * width * CHANNELS_OUT + value % CHANNELS_OUT
+        slopes_at = slope + pixel[:, None] * CHANNELS_OUT + slopes_of[None, :]
+        first = block % parts * ROWS
+        for step in range(ROWS):
+            row = first + step
+            seen = tl.load(seen_at + row * width * CHANNELS, mask=there & (row < height), other=0.0)
+            of_row = row + shift
+            known = inside[:, None] & ((shift > -2) & (of_row >= 0) & (of_row < height))[None, :]
+            slopes = tl.load(slopes_at + row * width * CHANNELS_OUT, mask=known, other=0.0)
+            total = tl.dot(tl.trans(seen), slopes, total)
+        block += tl.num_programs(0)
+
+    sums_of_mine = sums + tl.program_id(0) * (9 * CHANNELS * CHANNELS_OUT)
+    real = (near < 3 * CHANNELS)[:, None] & (value < 3 * CHANNELS_OUT)[None, :]
+    tl.store(sums_of_mine + near[:, None] * (3 * CHANNELS_OUT) + value[None, :], total, mask=real)

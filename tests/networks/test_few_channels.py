@@ -1,0 +1,206 @@
+"""Kernels convolve as plain operations do: in programs of their own, for what checks types is no kernel."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ptycho_torch.networks import convolution
+from ptycho_torch.networks.convolution import FEW, Convolution, ThreeByThree
+
+# On the CPU an interpreter runs them, where it is installed.
+DEVICES = [
+    pytest.param("cpu", marks=pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")),
+    pytest.param("cuda", marks=pytest.mark.gpu),
+]
+# In and out: of a stem, of residual blocks, of a head.
+CHANNELS = [(8, 16), (16, 16), (32, 32), (16, 8)]
+SETTING = """
+import sys, torch
+from torch.nn import functional
+from ptycho_torch.networks import convolution, few_channels
+
+device, channels, channels_out = sys.argv[1], *map(int, sys.argv[2:])
+# So few that each has several blocks.
+few_channels.PROGRAMS = 3
+# The interpreter multiplies the bits of bfloat16 as if they were whole numbers.
+short = torch.float16 if device == "cpu" else torch.bfloat16
+torch.manual_seed(0)
+kernels = convolution._way(torch.empty(0, device=device).device, channels_out, channels)
+assert type(kernels) is few_channels.FewChannels
+
+def drawn(whole, *shape):
+    # Images, the slope of something in what they become, a weight and a bias: whole numbers, or what 8 bits hold.
+    seen, found = ((shape[0], number, *shape[1:]) for number in (channels, channels_out))
+    sizes = seen, found, (channels_out, channels, 3, 3), (channels_out,)
+    parts = [torch.randint(-1, 2, size).float() if whole else torch.randn(size) for size in sizes]
+    parts[2] /= 1 if whole else 3 * channels**0.5
+    parts = [part.to(torch.bfloat16).to(device) for part in parts]
+    images, slope = (part.to(short, memory_format=torch.channels_last) for part in parts[:2])
+    return images, slope, parts[2].float(), parts[3].float()
+
+def plain(images, weight, bias):
+    return functional.conv2d(images, weight.to(images.dtype), bias.to(images.dtype), padding=1)
+
+def results(convolve, images, slope, *weights):
+    leaves = [part.detach().requires_grad_() for part in (images, *weights)]
+    found = convolve(*leaves)
+    found.backward(slope)
+    return [part.detach().double() for part in (found, *(leaf.grad for leaf in leaves))]
+
+def doubled(parts):
+    return [part.double() for part in parts]
+"""
+EXACT = """
+# Borders in the middle of a block, rows that fill none, an image alone, and many.
+for shape in ((3, 24, 24), (17, 32, 32), (1, 5, 7), (2, 40, 64)):
+    given = images, slope, weight, bias = drawn(True, *shape)
+    exact = [part.round() for part in results(plain, *doubled(given))]
+    assert all(torch.equal(*pair) for pair in zip(results(convolution.convolved, *given), exact)), shape
+    # However the axes are stored.
+    others = images.contiguous(), slope.contiguous(), weight, bias
+    assert all(torch.equal(*pair) for pair in zip(results(convolution.convolved, *others), exact)), shape
+    forth, back = kernels.convolved(images, weight, 0 * bias), kernels.image_slope(slope, weight)
+    assert (forth.double() * slope.double()).sum() == (images.double() * back.double()).sum(), shape
+print("same")
+"""
+ROUNDED = """
+given = drawn(False, 3, 24, 24)
+exact, theirs = results(plain, *doubled(given)), results(plain, *given)
+ours, again = (results(convolution.convolved, *given) for _ in range(2))
+for mine, same, other, true in zip(ours, again, theirs, exact):
+    assert torch.equal(mine, same)
+    assert (mine - true).abs().max() <= 2 * (other - true).abs().max() + 1e-6 * true.abs().max()
+print("same")
+"""
+NETWORK = """
+import torch
+from ptycho_torch.base.recording import CudaGraphs
+from ptycho_torch.networks import convolution
+from ptycho_torch.networks.few_channels import FewChannels
+from ptycho_torch.networks.lean import Lean
+from ptycho_torch.networks.unet import level_widths
+
+torch.manual_seed(0)
+network = Lean(64, 1, level_widths(32, "slim")).to("cuda", memory_format=torch.channels_last)
+for weight in network.parameters():
+    torch.nn.init.normal_(weight, std=0.05)
+images = torch.randn(32, 2, 64, 64, device="cuda").to(memory_format=torch.channels_last)
+times, convolved = [], FewChannels.convolved
+FewChannels.convolved = lambda *given: times.append(None) or convolved(*given)
+
+def step(said):
+    with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+        found = said(images)
+    return [found.detach(), *torch.autograd.grad(found.float().square().sum(), list(network.parameters()))]
+
+few, convolution.FEW = convolution.FEW, ()
+expected = step(network.said)
+assert not times
+convolution.FEW = few
+step(network.said)  # which makes the kernels and tries them
+times.clear()
+ways = {"launched": step(network.said)}
+assert len(times) == 19  # ten convolutions, and the slopes of all images but those that come from outside
+compiled = torch.compile(network.said, dynamic=False)
+step(compiled)
+times.clear()
+ways["compiled"] = step(compiled)
+assert len(times) == 19
+graphs = CudaGraphs(torch.device("cuda", 0))
+for name, said in (("recorded", network.said), ("compiled and recorded", compiled)):
+    for _ in range(2):
+        graphs.aside(lambda: step(said))
+    again = graphs.record(lambda: step(said))
+    ways[name] = [part.clone() for part in again()]
+    torch.cuda.synchronize()
+for name, parts in ways.items():
+    for part, other in zip(parts, expected):
+        assert part.dtype == other.dtype, name
+        assert (part.float() - other.float()).norm() < 0.02 * other.float().norm(), name
+assert all(torch.equal(*pair) for pair in zip(ways["recorded"], ways["launched"]))
+assert all(torch.equal(*pair) for pair in zip(ways["compiled and recorded"], ways["compiled"]))
+print("same")
+"""
+
+
+def told(script, device="cuda", channels=()):
+    words = [sys.executable, "-c", script, device, *map(str, channels)]
+    environment = os.environ | ({"TRITON_INTERPRET": "1"} if device == "cpu" else {})
+    ran = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert ran.stdout == "same\n", ran.stderr
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("device", DEVICES)
+def test_of_whole_numbers_all_sums_are_exact(device, channels):
+    told(SETTING + EXACT, device, channels)
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("device", DEVICES)
+def test_kernels_round_no_worse_than_plain_operations_and_repeat_themselves(device, channels):
+    told(SETTING + ROUNDED, device, channels)
+
+
+@pytest.mark.gpu
+def test_a_network_says_the_same_with_kernels_launched_compiled_and_recorded():
+    told(NETWORK)
+
+
+class Operations(TorchDispatchMode):
+    """Keeps the names of the operations that are done."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(function.name())
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "channels", "by_kernels"),
+    [
+        ("cuda", torch.bfloat16, (FEW[0], FEW[-1]), True),
+        ("cuda", torch.bfloat16, (FEW[-1], FEW[0]), True),
+        ("cuda", torch.bfloat16, (FEW[0], 4), False),
+        ("cuda", torch.bfloat16, (64, FEW[0]), False),
+        ("cuda", torch.float16, (FEW[0], FEW[0]), False),
+        ("cuda", torch.float32, (FEW[0], FEW[0]), False),
+        ("cpu", torch.bfloat16, (FEW[0], FEW[0]), False),
+    ],
+)
+def test_kernels_are_for_few_channels_of_short_numbers_on_a_gpu(device, dtype, channels, by_kernels):
+    layer = ThreeByThree(*channels)
+    with FakeTensorMode(), Operations() as done:
+        x = torch.empty(2, channels[0], 8, 8, dtype=dtype, device=device)
+        weights = {name: x.new_empty(weight.shape) for name, weight in layer.named_parameters()}
+        assert torch.func.functional_call(layer, weights, (x,)).shape == (2, channels[1], 8, 8)
+    assert ("ptychopinn::convolved" in done.names) == by_kernels
+
+
+@pytest.mark.usefixtures("no_kernels")
+def test_without_kernels_the_operation_is_plain_and_has_the_same_gradients():
+    torch.manual_seed(0)
+    given = [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in ((2, 3, 4, 5), (2, 3, 3, 3), (2,))]
+    assert torch.equal(convolution.convolved(*given), torch.nn.functional.conv2d(*given, padding=1))
+    torch.autograd.gradcheck(convolution.convolved, given)
+    torch.library.opcheck(convolution.convolved, given)
+
+
+def test_without_a_compiler_convolutions_are_plain_and_a_warning_says_so(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "ptycho_torch.networks.few_channels", None)
+    assert type(convolution._way.__wrapped__(torch.device("cpu"), 16, 8)) is Convolution
+    assert "convolutions of 8 to 16 channels have no kernels of their own, which is slower" in caplog.text
+
+
+@pytest.fixture
+def no_kernels(monkeypatch):
+    monkeypatch.setattr(convolution, "_way", lambda *what: Convolution())
