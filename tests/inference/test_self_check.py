@@ -1,15 +1,19 @@
 """What a reconstruction says of itself where something is wrong that no truth is there to show."""
 
 import dataclasses
+import logging
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from ptycho.config.model import ModelConfig
 from ptycho.config.refinement import Refinement
+from ptycho.config.training import TrainingConfig
 from ptycho.metrics.summary import compare
 from ptycho_torch.inference.reconstruct import reconstruct
+from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.pinn.labels import CutLabels
 from ptycho_torch.pinn.pinn import PtychoPINN
 from tests.laws.scans import small_scan
@@ -156,6 +160,29 @@ def test_without_iterations_no_prior_holds_an_object_back():
     assert found.in_doubt
     assert found.free_misfit is None
     assert "as a whole" in found.verdict
+
+
+STRANGER = "the network does not know scans like this one"
+
+
+@pytest.mark.parametrize("photons", [1e3, 1e6])
+@pytest.mark.parametrize("iterations", [0, 3])
+def test_a_network_that_says_hardly_more_than_a_transparent_object_is_reported(caplog, photons, iterations):
+    scan = small_scan(n_positions=100, photons=photons, overlap=0.8, object="dead_leaves")
+    with caplog.at_level(logging.WARNING):
+        mistaken(scan, 1.0, Refinement(iterations))
+        assert not caplog.records
+        config = TrainingConfig(ModelConfig(N=32, lean_width=8))
+        untrained = build(config.model, config, Constants.of(scan))
+        reconstruct(untrained, scan, device=torch.device("cpu"), refinement=Refinement(iterations), check=True)
+    (told,) = caplog.messages
+    assert told.startswith(STRANGER)
+
+
+def test_an_object_that_hardly_shows_does_not_make_a_network_strange(caplog):
+    with caplog.at_level(logging.WARNING):
+        checked(small_scan(n_positions=100, photons=30.0, overlap=0.6), iterations=3)
+    assert not caplog.records
 
 
 def test_a_sound_scan_fits_and_comes_near_its_limit(sound):

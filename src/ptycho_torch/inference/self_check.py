@@ -15,7 +15,7 @@ from ptycho.config.refinement import Refinement
 from ptycho.metrics.agreement import Agreement, agreement, apart
 from ptycho.metrics.deviation import Best, Examined, deviations
 from ptycho.metrics.limit import Limit, limit_of
-from ptycho.metrics.self_check import Map, SelfCheck
+from ptycho.metrics.self_check import IN_DOUBT, Map, SelfCheck
 from ptycho_torch.inference.evidence import evidence, worst_frames
 from ptycho_torch.inference.examination import examine
 from ptycho_torch.inference.limit import Fisher
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 N_ERRORS, RESIDUAL, MOST_STEPS = 2, 3e-2, 20
 # What is done in halves for an object that no iterations have finished: how far it is from where these lead.
 FINISHED = Refinement(iterations=20)
+# Share of the misfit of a transparent object that is left of a network's where the network knows such scans.
+STRANGE = 0.5
 # What lets an object go that something held back; twice as many fit no better by more than noise.
 FREED = Refinement(iterations=5)
 
@@ -77,9 +79,27 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
         worst=worst_frames(whole, solved.end, found.z),
         seconds=0.0,
     )
+    _compare_with_transparent(solver, solved, every, check)
     if check.in_doubt and solver.refinement.iterations and solver.refinement.object is not None:
         check = replace(check, free_misfit=_free_misfit(solver, solved, every, check))
     return replace(check, seconds=time.perf_counter() - started)
+
+
+def _compare_with_transparent(solver: Solver, solved: Solved, every: Frames, check: SelfCheck) -> None:
+    """Warn where the network's object, before any iterations, fits hardly better than a transparent one."""
+    law, said = solver.likelihood(every, solver.placement), solved.start
+    clear = replace(said, object_=torch.ones_like(said.object_))
+    clear = replace(clear, object_=clear.object_ * law.flux(clear) ** 0.5)
+    noise = float(check.noise.mean()) * check.n_counts
+    of_network, of_clear = (float(law.frame_deviances(at).sum() - noise) / check.n_values for at in (said, clear))
+    if of_clear > IN_DOUBT and of_network > STRANGE * of_clear:
+        logger.warning(
+            "the network does not know scans like this one: before iterations its object has a misfit of %.3g, a "
+            "transparent one of %.3g; expected less than half of that; tune it on this scan with ptycho train --from, "
+            "or give more iterations (--refine)",
+            of_network,
+            of_clear,
+        )
 
 
 def _free_misfit(solver: Solver, solved: Solved, every: Frames, check: SelfCheck) -> float:
