@@ -18,7 +18,7 @@ Map = Float[ndarray, "height width"]
 THRESHOLDS: dict[str, Any] = {"half_bit": "half_bit", "one_bit": "one_bit", "one_seventh": 1 / 7}
 N_WORST = 6
 # Misfit beyond which a scan is looked at again, and up to which it may be that a prior, or a mean with a network, holds
-# an object back whose model is right: of textured ones it is up to 1.5 at an overlap of 0.9, and 2.7 at 0.95.
+# an object back whose model is right: of textured ones it is up to 1.6 at an overlap of 0.9, and 3 at 0.95.
 IN_DOUBT, HELD_BACK = 1.25, 4.0
 # What is then left of it for an object that nothing holds back: it fits some of the noise, if the model is right.
 FREE = -0.25
