@@ -167,7 +167,7 @@ STRANGER = "the network does not know scans like this one"
 
 @pytest.mark.parametrize("photons", [1e3, 1e6])
 @pytest.mark.parametrize("iterations", [0, 3])
-def test_a_network_that_says_hardly_more_than_a_transparent_object_is_reported(caplog, photons, iterations):
+def test_a_network_that_says_little_more_than_a_transparent_object_is_reported(caplog, photons, iterations):
     scan = small_scan(n_positions=100, photons=photons, overlap=0.8, object="dead_leaves")
     with caplog.at_level(logging.WARNING):
         mistaken(scan, 1.0, Refinement(iterations))

@@ -30,7 +30,7 @@ N_ERRORS, RESIDUAL, MOST_STEPS = 2, 3e-2, 20
 # What is done in halves for an object that no iterations have finished: how far it is from where these lead.
 FINISHED = Refinement(iterations=20)
 # Share of the misfit of a transparent object that is left of a network's where the network knows such scans.
-STRANGE = 0.5
+STRANGE = 1 / 3
 # What lets an object go that something held back; twice as many fit no better by more than noise.
 FREED = Refinement(iterations=5)
 
@@ -86,7 +86,7 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
 
 
 def _compare_with_transparent(solver: Solver, solved: Solved, every: Frames, check: SelfCheck) -> None:
-    """Warn where the network's object, before any iterations, fits hardly better than a transparent one."""
+    """Warn where the network's object, before any iterations, fits little better than a transparent one."""
     law, said = solver.likelihood(every, solver.placement), solved.start
     clear = replace(said, object_=torch.ones_like(said.object_))
     clear = replace(clear, object_=clear.object_ * law.flux(clear) ** 0.5)
@@ -95,8 +95,8 @@ def _compare_with_transparent(solver: Solver, solved: Solved, every: Frames, che
     if of_clear > IN_DOUBT and of_network > STRANGE * of_clear:
         logger.warning(
             "the network does not know scans like this one: before iterations its object has a misfit of %.3g, a "
-            "transparent one of %.3g; expected less than half of that; tune it on this scan with ptycho train --from, "
-            "or give more iterations (--refine)",
+            "transparent one of %.3g; expected less than a third of that; tune it on this scan with ptycho train "
+            "--from, or give more iterations (--refine)",
             of_network,
             of_clear,
         )
