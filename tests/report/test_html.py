@@ -58,7 +58,7 @@ def check(scan, result):
     agreement = Agreement(frc, deviation + 0j, deviation > 0, 0.9 * frc.correlation, frc.correlation)
     ssnr = np.ones_like(frc.frequency)
     limit = Limit(40.0, 30.0, frc.frequency, ssnr, (1 + 1 / ssnr) ** -0.5, deviation, deviation, 2)
-    frames = (1 + 0.1 * z**2, np.ones(60), z, 60 * 32**2, 9000, WorstFrames(worst, counts, counts))
+    frames = (1 + 0.1 * z**2, np.ones(60), z, 60 * 32**2, 9000, None, WorstFrames(worst, counts, counts))
     return SelfCheck(agreement, limit, deviation, 2 * deviation, deviation, *frames, 0.5)
 
 

@@ -17,9 +17,11 @@ Map = Float[ndarray, "height width"]
 
 THRESHOLDS: dict[str, Any] = {"half_bit": "half_bit", "one_bit": "one_bit", "one_seventh": 1 / 7}
 N_WORST = 6
-# Misfit of a scan beyond which something else than noise and what holds it back is at work: of textured objects whose
-# model is right it is up to 1.2 at overlaps of up to 0.9.
-WRONG_MODEL = 1.25
+# Misfit beyond which a scan is looked at again, and up to which it may be that a prior, or a mean with a network, holds
+# an object back whose model is right: of textured ones it is up to 1.6 at an overlap of 0.9, and 3 at 0.95.
+IN_DOUBT, HELD_BACK = 1.25, 4.0
+# What is then left of it for an object that nothing holds back: it fits some of the noise, if the model is right.
+FREE = -0.25
 # z, and deviance over what noise gives, of a frame that does not fit while others do.
 BAD_Z, BAD_RATIO = 6.0, 1.5
 
@@ -59,6 +61,8 @@ class SelfCheck:
         counts gives in its place, and how many standard deviations of that the frame's deviance lies above it.
     n_counts, n_values
         Trusted pixels of all frames, and values that were sought: two a pixel of the object that is lit.
+    free_misfit
+        What the misfit becomes when nothing holds the object back; None where it is not in doubt.
     worst
         The frames with the largest z.
     seconds
@@ -75,6 +79,7 @@ class SelfCheck:
     z: Float64[ndarray, " position"]
     n_counts: int
     n_values: int
+    free_misfit: float | None
     worst: WorstFrames
     seconds: float
 
@@ -90,6 +95,19 @@ class SelfCheck:
         return float(np.median(self.deviance - self.noise)) * self.n_counts / self.n_values
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether the misfit is either that of a wrong model or what holds the object back."""
+        return IN_DOUBT < self.misfit <= HELD_BACK
+
+    @property
+    def wrong_model(self) -> bool:
+        """Whether the scan as a whole fits worse than noise and what holds the object back explain.
+
+        An object that nothing holds back fits some of the noise too, if the model is right: its misfit is below zero.
+        """
+        return self.misfit > IN_DOUBT and (self.free_misfit is None or self.free_misfit > FREE)
+
+    @property
     def bad_frames(self) -> Int64[ndarray, " bad"]:
         """Frames that do not fit: z above 6, and half as much deviance again as noise gives."""
         return np.flatnonzero((self.z > BAD_Z) & (self.deviance > BAD_RATIO * self.noise))
@@ -97,7 +115,7 @@ class SelfCheck:
     @property
     def verdict(self) -> str:
         """What the frames say of the model, in a sentence."""
-        if self.misfit > WRONG_MODEL:
+        if self.wrong_model:
             return (
                 "The scan as a whole fits worse than photon noise explains: probe, positions, orientation or "
                 "background are wrong, the iterations too few, or bad frames spoil their neighbours."
@@ -123,6 +141,7 @@ class SelfCheck:
             "mean_deviance": float(self.deviance.mean()),
             "verdict": self.verdict,
             "misfit": self.misfit,
+            "free_misfit": self.free_misfit,
             "n_bad_frames": len(self.bad_frames),
             "median_z": float(np.median(self.z)),
             "share_of_frames_with_z_above_3": float(np.mean(self.z > 3)),

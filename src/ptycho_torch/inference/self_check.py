@@ -15,10 +15,11 @@ from ptycho.config.refinement import Refinement
 from ptycho.metrics.agreement import Agreement, agreement, apart
 from ptycho.metrics.deviation import Best, Examined, deviations
 from ptycho.metrics.limit import Limit, limit_of
-from ptycho.metrics.self_check import Map, SelfCheck
+from ptycho.metrics.self_check import IN_DOUBT, Map, SelfCheck
 from ptycho_torch.inference.evidence import evidence, worst_frames
 from ptycho_torch.inference.examination import examine
 from ptycho_torch.inference.limit import Fisher
+from ptycho_torch.inference.refine import refine
 from ptycho_torch.inference.solve import Frames, Solved, Solver, Sums, less_network
 from ptycho_torch.physics.forward import NO_LIGHT
 
@@ -28,6 +29,10 @@ logger = logging.getLogger(__name__)
 N_ERRORS, RESIDUAL, MOST_STEPS = 2, 3e-2, 20
 # What is done in halves for an object that no iterations have finished: how far it is from where these lead.
 FINISHED = Refinement(iterations=20)
+# Share of the misfit of a transparent object that is left of a network's where the network knows such scans.
+STRANGE = 1 / 3
+# What lets an object go that something held back; twice as many fit no better by more than noise.
+FREED = Refinement(iterations=5)
 
 
 @torch.no_grad()
@@ -38,6 +43,7 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
     other: object and probe from the frames of the half alone, positions and whatever else was refined from the whole.
     Where no iterations were asked for, some are made, which say how far from them the network is.
     Every frame is compared with what it should have counted; the photons on every pixel say how well it can be known.
+    Where it is in doubt whether a wrong model or the prior makes a misfit, the object is let go of the prior.
 
     Parameters
     ----------
@@ -58,7 +64,7 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
     solved_halves = _solved(informed, halves)
     agreed = _agreement([_on_canvas(half) for half in solved_halves], errors)
     amplitude, phase = _deviations(informed, solved, halves, solved_halves, agreed, generator)
-    return SelfCheck(
+    check = SelfCheck(
         agreement=agreed,
         limit=_limit(errors, solved),
         amplitude_deviation=amplitude,
@@ -68,10 +74,45 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
         noise=found.noise.cpu().numpy(),
         n_counts=len(every) * int(solver.scan.mask.sum()),
         n_values=2 * int(fisher.support.sum()),
+        free_misfit=None,
         z=found.z.cpu().numpy(),
         worst=worst_frames(whole, solved.end, found.z),
-        seconds=time.perf_counter() - started,
+        seconds=0.0,
     )
+    _compare_with_transparent(solver, solved, every, check)
+    if check.in_doubt and solver.refinement.iterations and solver.refinement.object is not None:
+        check = replace(check, free_misfit=_free_misfit(solver, solved, every, check))
+    return replace(check, seconds=time.perf_counter() - started)
+
+
+def _compare_with_transparent(solver: Solver, solved: Solved, every: Frames, check: SelfCheck) -> None:
+    """Warn where the network's object, before any iterations, fits little better than a transparent one."""
+    law, said = solver.likelihood(every, solver.placement), solved.start
+    clear = replace(said, object_=torch.ones_like(said.object_))
+    clear = replace(clear, object_=clear.object_ * law.flux(clear) ** 0.5)
+    noise = float(check.noise.mean()) * check.n_counts
+    of_network, of_clear = (float(law.frame_deviances(at).sum() - noise) / check.n_values for at in (said, clear))
+    if of_clear > IN_DOUBT and of_network > STRANGE * of_clear:
+        logger.warning(
+            "the network does not know scans like this one: before iterations its object has a misfit of %.3g, a "
+            "transparent one of %.3g; expected less than a third of that; tune it on this scan with ptycho train "
+            "--from, or give more iterations (--refine)",
+            of_network,
+            of_clear,
+        )
+
+
+def _free_misfit(solver: Solver, solved: Solved, every: Frames, check: SelfCheck) -> float:
+    """Return the misfit after iterations in which neither a prior nor a network holds the object back."""
+    done = refine(
+        *(solved.end, solver.scan, solved.placement, FREED),
+        held_out_fraction=0.0,
+        frames=every,
+        watcher=Aside(solver.watcher, "check, without prior"),
+        world=solver.world,
+    )
+    found = evidence(solver.likelihood(every, done.placement), done.at)
+    return replace(check, deviance=found.deviance.cpu().numpy(), noise=found.noise.cpu().numpy()).misfit
 
 
 def _solved(solver: Solver, halves: list[tuple[Frames, Sums]]) -> list[Solved]:
