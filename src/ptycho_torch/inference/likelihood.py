@@ -16,7 +16,7 @@ from ptycho_torch.inference.pages import Judged, Pages, Pixels
 from ptycho_torch.inference.prior import Prior
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
 from ptycho_torch.physics.forward import Placement
-from ptycho_torch.physics.modulus import squared_modulus
+from ptycho_torch.physics.modulus import over_modes, squared_modulus
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.propagation import FarField
 from ptycho_torch.physics.scaling import flux_ratio, flux_sums
@@ -231,7 +231,7 @@ class Likelihood:
 
     def expected(self, at: Estimate, field: Complex64[Tensor, "patch mode y x"]) -> Float32[Tensor, "patch y x"]:
         """Return the counts to expect of fields on the detector."""
-        counts = squared_modulus(field).sum(dim=1)
+        counts = over_modes(squared_modulus(field))
         return counts if at.haze is None else counts + at.haze.square()
 
     def __call__(self, at: Estimate) -> Value:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Complex64, Float32
 from torch import Tensor
 
-from ptycho_torch.physics.modulus import squared_modulus
+from ptycho_torch.physics.modulus import over_modes, squared_modulus
 from ptycho_torch.physics.operator import Operator
 from ptycho_torch.physics.propagation import FarField, centring
 
@@ -42,7 +42,7 @@ class BackProjection(Operator):
     def forward(self, x: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Bring amplitudes (patch, y, x) back to the sample."""
         residual = (x - self.modulus)[:, None] * self.direction
-        return (self._after_transform * torch.fft.ifft2(residual, norm="forward")).sum(dim=1)
+        return over_modes(self._after_transform * torch.fft.ifft2(residual, norm="forward"))
 
 
 class ResidualProjection(Operator):
@@ -77,12 +77,12 @@ class ResidualProjection(Operator):
     def forward(self, x: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Return the residual of the patches."""
         field = self.far_field(self.probe * x[:, None])
-        modulus = (squared_modulus(field).sum(dim=1) + FAINT).sqrt()
+        modulus = (over_modes(squared_modulus(field)) + FAINT).sqrt()
         missing = self.amplitude / modulus - 1
         if self.mask is not None:
             missing = torch.where(self.mask, missing, 0)
         back = self.far_field.adjoint(missing[:, None] * field)
-        return (self.probe.conj() * back).sum(dim=1)
+        return over_modes(self.probe.conj() * back)
 
 
 def damped(light: Float32[Tensor, "patch y x"], peak: Float32[Tensor, "patch 1 1"]) -> Float32[Tensor, "patch y x"]:

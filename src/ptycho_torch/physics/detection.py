@@ -3,7 +3,7 @@
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ptycho_torch.physics.modulus import squared_modulus
+from ptycho_torch.physics.modulus import over_modes, squared_modulus
 from ptycho_torch.physics.operator import Operator
 
 
@@ -25,4 +25,4 @@ class Intensity(Operator):
 
     def forward(self, x: Complex[Tensor, "patch mode y x"]) -> Float[Tensor, "patch y x"]:
         """Return the counts to expect in every pixel."""
-        return self.flux * squared_modulus(x).sum(dim=1) + self.background
+        return self.flux * over_modes(squared_modulus(x)) + self.background

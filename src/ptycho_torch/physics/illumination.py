@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor
 
+from ptycho_torch.physics.modulus import over_modes
 from ptycho_torch.physics.operator import LinearOperator
 
 
@@ -26,7 +27,7 @@ class Illumination(LinearOperator):
 
     def adjoint(self, y: Complex64[Tensor, "patch mode y x"]) -> Complex64[Tensor, "patch y x"]:
         """Multiply by the conjugate probe and add the modes."""
-        return (self.probe.conj() * y).sum(dim=1)
+        return over_modes(self.probe.conj() * y)
 
 
 def soft_disk(size: int, diameter: float, edge: float) -> Float32[Tensor, "y x"]:
