@@ -1,8 +1,8 @@
 """What a GPU is told once and does again and again: a pass as one launch, a network as fewer and larger kernels."""
 
 import logging
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Complex64, Float, Int64
@@ -12,8 +12,9 @@ from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
 
 logger = logging.getLogger(__name__)
 
-# Calls after which it pays to record a function of a canvas, and pixels of a canvas that keep a GPU busy in any case.
-RECORDED_FROM, MOST_RECORDED = 4, 2**20
+# Calls after which it pays to record a function of canvases; pixels of a canvas, and of fields on the detector, that
+# keep a GPU busy in any case.
+RECORDED_FROM, MOST_RECORDED, MOST_FIELDS = 4, 2**20, 2**23
 
 Pass = Callable[[Int64[Tensor, "group member"]], None]
 Images = Float[Tensor, "group seen y x"]
@@ -54,47 +55,49 @@ class Captured:
         self._again()
 
 
-class Replayed:
-    """A function of a canvas that is asked again and again; a GPU records it, and replays it as one launch.
+class Replayed(Generic[Found]):
+    """A function of canvases that is asked again and again: a GPU records it, and replays it as one launch.
 
-    Recording costs as much as a few calls: the graph is made when the function has been asked some times. A canvas of
-    many pixels keeps a GPU busy without. What is returned holds until the next call.
+    Recording costs as much as a few calls: the graph is made when the function has been asked some times. Many pixels
+    keep a GPU busy without. What is returned holds until the next call.
 
     Parameters
     ----------
     function
-        All on the device of its canvas, without reading anything back.
-    like
-        A canvas such as it will be given.
+        All on the GPU, without reading anything back; what it needs beside its canvases stays where it is.
+    what
+        Its name in the warning where it can't be recorded.
     """
 
-    def __init__(self, function: Callable[[Canvas], Canvas], like: Canvas) -> None:
+    def __init__(self, function: Callable[..., Found], what: str) -> None:
         self._function = function
-        self._left = RECORDED_FROM if like.is_cuda and like.numel() <= MOST_RECORDED else -1
-        self._given: Canvas
-        self._again: Callable[[], Canvas] | None = None
+        self._what = what
+        self._left = RECORDED_FROM
+        self._given: list[Canvas]
+        self._again: Callable[[], Found] | None = None
 
-    def __call__(self, given: Canvas) -> Canvas:
-        """Return the function of a canvas."""
+    def __call__(self, *given: Canvas) -> Found:
+        """Return the function of canvases."""
         if self._left == 0:
             self._record(given)
         self._left -= 1
         if self._again is None:
-            return self._function(given)
-        self._given.copy_(given)
+            return self._function(*given)
+        for fixed, canvas in zip(self._given, given, strict=True):
+            fixed.copy_(canvas)
         return self._again()
 
-    def _record(self, like: Canvas) -> None:
+    def _record(self, like: Sequence[Canvas]) -> None:
         """Record the function, or say why it can't be."""
-        self._given = fixed = like.clone()
+        self._given = fixed = [canvas.clone() for canvas in like]
         try:
-            self._again = CudaGraphs(like.device).record(lambda: self._function(fixed))
+            self._again = CudaGraphs(like[0].device).record(lambda: self._function(*fixed))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             # What ends a recording that failed has an error of its own.
             why = str(error.__context__ or error).splitlines()[0]
-            logger.warning("a first guess runs kernel by kernel: recording it as a CUDA graph failed (%s)", why)
+            logger.warning("%s runs kernel by kernel: recording it as a CUDA graph failed (%s)", self._what, why)
 
 
 def compiled(function: Callable[Given, Found], what: str) -> Callable[Given, Found]:

@@ -7,7 +7,7 @@ from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
 from ptycho.metrics.region import typical_light
-from ptycho_torch.inference.captured import Replayed
+from ptycho_torch.inference.captured import MOST_RECORDED, Replayed
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.held_pixels import HeldPixels
 from ptycho_torch.inference.likelihood import Likelihood
@@ -41,7 +41,12 @@ class FirstGuess:
             phases, pixels = FramePhases(likelihood, at), self._of["object_"]
             if likelihood.prior is not None:
                 pixels = HeldPixels(known["object_"], likelihood.prior, at.object_)
-            self._of["object_"] = Replayed(lambda slope: pixels(slope) + phases(slope), at.object_)
+
+            def guess(slope: Complex64[Tensor, "height width"]) -> Complex64[Tensor, "height width"]:
+                return pixels(slope) + phases(slope)
+
+            records = at.object_.is_cuda and at.object_.numel() <= MOST_RECORDED
+            self._of["object_"] = Replayed(guess, "a first guess") if records else guess
 
     def __call__(self, gradient: Estimate) -> Estimate:
         """Return the inverse times a gradient; it holds until the next is asked for."""

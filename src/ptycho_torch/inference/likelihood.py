@@ -254,6 +254,12 @@ class Likelihood:
 
     def value(self, at: Estimate, seen: Iterable[Seen]) -> Value:
         """Return what the likelihood says of an estimate whose fields on the detector are ``seen``, chunk by chunk."""
+        return self.read(*self.told(at, seen))
+
+    def told(
+        self, at: Estimate, seen: Iterable[Seen]
+    ) -> tuple[Float64[Tensor, "6"], Float32[Tensor, " pixel"], Estimate]:
+        """Return the same as `value` while it is still on the device: sums, deviance of pixels held out, gradient."""
         device = self.frames.device
         sums = torch.zeros(6, dtype=torch.float64, device=device)
         # What is kept of every chunk goes to one place: between large tensors that come and go it would scatter them.
@@ -273,7 +279,9 @@ class Likelihood:
                 add_back(gradient, judged)
             if "haze" in self.free:
                 gradient.haze.add_(2 * at.haze * judged.sums[4])
-        sums[4], sums[5] = outside.sum(dtype=torch.float64), n_outside
+        sums[4] = outside.sum(dtype=torch.float64)
+        # Not `sums[5] = `, which would bring the number from the processor in a copy of its own.
+        sums[5].fill_(n_outside)
         self.world.sum(sums)
         # In one order everywhere: sets have none.
         for name in sorted(self.free):
@@ -283,6 +291,10 @@ class Likelihood:
             sums[3] += 2 * added
             if "object_" in self.free:
                 gradient.object_.add_(slope_of_prior)
+        return sums, outside, gradient
+
+    def read(self, sums: Float64[Tensor, "6"], outside: Float32[Tensor, " pixel"], gradient: Estimate) -> Value:
+        """Return as numbers what the likelihood has `told`: a device is waited for, once."""
         used_sum, difference, total, twice_objective, of_held, n_held = sums.tolist()
         return Value(
             used_sum / self.n_used,
@@ -306,7 +318,7 @@ class Likelihood:
 
     def curvature(self, at: Estimate, along: Estimate) -> float:
         """Return the Fisher curvature sum (d lambda)^2 / lambda along a direction and the prior's; never negative."""
-        return self.bend(at, along, self._changes(at, along))
+        return float(self.bend(at, along, self._changes(at, along)))
 
     def _changes(self, at: Estimate, along: Estimate) -> Iterator[Changed]:
         for chunk, probes, patches, field in self.fields(at):
@@ -315,7 +327,7 @@ class Likelihood:
                 change = change + probes.change(along, self.free) * patches[:, None]
             yield chunk, field, self.far_field(change)
 
-    def bend(self, at: Estimate, along: Estimate, changes: Iterable[Changed]) -> float:
+    def bend(self, at: Estimate, along: Estimate, changes: Iterable[Changed]) -> Float64[Tensor, ""]:
         """Return the curvature along a direction, for fields and their ``changes`` to first order, chunk by chunk."""
         total = torch.zeros((), dtype=torch.float64, device=self.frames.device)
         haze, haze_change = self._haze(at), torch.zeros((), device=self.frames.device)
@@ -324,7 +336,7 @@ class Likelihood:
         for chunk, field, change in changes:
             total += self.pages.bent(field, change, haze, haze_change, self.pixels(chunk.rows))
         self.world.sum(total)
-        return float(total if self.prior is None else total + self.prior.curvature(at.object_, along.object_))
+        return total if self.prior is None else total + self.prior.curvature(at.object_, along.object_)
 
     def frame_deviances(self, at: Estimate) -> Float64[Tensor, " frame"]:
         """Return the deviance of every frame that takes part, summed over the pixels that do."""
