@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 # Calls after which it pays to record a function of canvases; pixels of a canvas, and of fields on the detector, that
 # keep a GPU busy in any case.
-RECORDED_FROM, MOST_RECORDED, MOST_FIELDS = 4, 2**20, 2**23
+RECORDED_FROM, MOST_RECORDED, MOST_FIELDS = 4, 2**20, 2**22
 
 Pass = Callable[[Int64[Tensor, "group member"]], None]
 Images = Float[Tensor, "group seen y x"]
