@@ -315,6 +315,20 @@ def test_a_pair_along_which_the_objective_is_not_convex_is_not_remembered(n_pair
         torch.testing.assert_close(newton.direction(at).object_, -at.object_)
 
 
+def test_what_is_forgotten_leaves_nothing_behind():
+    """Also where it was no number."""
+    newton, at = QuasiNewton(lambda gradient: gradient), estimate()
+    newton.direction(at)
+    newton.learn(at.times(float("inf")))
+    newton.direction(at.times(2.0))
+    newton.forget()
+    newton.direction(at)
+    newton.learn(direction_of(at, 1))
+    found = newton.direction(at.plus(0.5, direction_of(at, 1)))
+    assert len(newton) == 1
+    assert found.numbers.isfinite().all()
+
+
 def test_an_estimate_of_its_own_numbers_is_itself():
     at = estimate(
         haze=torch.tensor(0.7), variations=random_complex((1, 32, 32), 4), positions=torch.zeros(12, 2).double()

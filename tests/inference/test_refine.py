@@ -196,6 +196,35 @@ def test_what_is_unexplained_is_noise_to_the_prior_of_the_first_iterations_alone
     assert begun == [(0, 1.0), (3, 1.0)], "no iterations follow that would take it as it is"
 
 
+def test_a_step_that_fails_early_does_not_end_what_a_prior_holds(monkeypatch):
+    """The prior was that of a start which explains little, and values were scaled by it."""
+    failed, step = [], refine_module._Walk.step
+
+    def fails_once(walk):
+        failed.append(len(failed) == 2)
+        return False if failed[-1] else step(walk)
+
+    monkeypatch.setattr(refine_module._Walk, "step", fails_once)
+    acquisition = small_scan(photons=1e6)
+    scan, placement, _ = on_device(acquisition)
+    flat = Estimate(torch.ones(placement.object_shape, dtype=torch.complex64), torch.from_numpy(acquisition.probe))
+    prior = TotalVariation(1.0, torch.full(placement.object_shape, 1e6))
+    assert len(refine(flat, scan, placement, Refinement(12), prior=prior).history["deviance"]) == 13
+    assert any(failed)
+    failed.clear()
+    assert len(refine(flat, scan, placement, Refinement(12)).history["deviance"]) == 4
+
+
+@pytest.mark.parametrize("free", [{}, {"positions": Span(2)}], ids=["positions held", "positions free"])
+def test_values_are_scaled_anew_while_the_probe_moves_alone(monkeypatch, free):
+    begun, begin = [], refine_module._Walk.begin
+    monkeypatch.setattr(refine_module._Walk, "begin", lambda walk, *of: (begun.append(of[1]), begin(walk, *of)))
+    monkeypatch.setattr(refine_module, "SEARCHES", {})
+    monkeypatch.setattr(refine_module, "PROBE_RESCALED", 3)
+    refined(small_scan(), iterations=9, held_out_fraction=0.0, spans={"probe": Span(2)} | free)
+    assert begun == ([0, 2] if free else [0, 2, 5, 8])
+
+
 @pytest.mark.parametrize("counts", [1e-12, 1e-6, 0.1])
 def test_a_background_of_next_to_nothing_holds_nothing_else_up(counts):
     """Its square root has no slope at zero, and steps that trust in that are far too long."""

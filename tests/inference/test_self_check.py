@@ -124,13 +124,14 @@ def test_a_mean_does_not_hide_what_its_network_gets_wrong():
 
 
 FINE = "Photon noise explains how the frames fit."
+HELD_BACK = "Photon noise, and what a prior or a network holds back, explain how the frames fit."
 
 
 @pytest.mark.parametrize("seed", [1, 4, *(pytest.param(more, marks=pytest.mark.slow) for more in range(5, 13))])
 @pytest.mark.parametrize(("photons", "overlap"), [(1e3, 0.9), (1e3, 0.95), (1e4, 0.6), (1e6, 0.9)])
 def test_a_sound_scan_raises_no_alarm(seed, photons, overlap):
     scan = small_scan(seed, n_positions=100, photons=photons, overlap=overlap, object="dead_leaves")
-    assert checked(scan, scan.probe, iterations=60).check.verdict == FINE
+    assert checked(scan, scan.probe, iterations=60).check.verdict in (FINE, HELD_BACK)
 
 
 def test_what_a_prior_holds_back_is_told_from_a_wrong_model():
@@ -138,7 +139,7 @@ def test_what_a_prior_holds_back_is_told_from_a_wrong_model():
     held_back = checked(scan).check
     assert held_back.misfit > 2
     assert held_back.free_misfit < -0.5
-    assert held_back.verdict == FINE
+    assert held_back.verdict == HELD_BACK
     scan = small_scan(5, n_positions=100, photons=1e3, overlap=0.9, object="dead_leaves")
     moved = scan.positions + np.random.default_rng(5).normal(size=scan.positions.shape)
     wrong = checked(dataclasses.replace(scan, positions=moved)).check
@@ -148,9 +149,17 @@ def test_what_a_prior_holds_back_is_told_from_a_wrong_model():
 
 def test_an_object_that_is_not_finished_is_not_what_a_prior_holds_back():
     scan = small_scan(1, n_positions=100, photons=1e3, overlap=0.9, object="dead_leaves")
-    found = checked(scan, iterations=2).check
+    found = checked(scan, iterations=4).check
+    assert found.in_doubt
     assert found.free_misfit is None
     assert "as a whole" in found.verdict
+
+
+def test_without_a_prior_nothing_is_held_back():
+    scan = small_scan(5, n_positions=100, photons=1e3, overlap=0.9, object="dead_leaves")
+    scan = dataclasses.replace(scan, positions=scan.positions + np.random.default_rng(5).normal(size=(100, 2)))
+    found = mistaken(scan, 1.0, Refinement(15, total_variation=0.0)).check
+    assert found.free_misfit is None
 
 
 def test_without_iterations_no_prior_holds_an_object_back():

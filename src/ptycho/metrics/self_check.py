@@ -122,6 +122,8 @@ class SelfCheck:
             )
         if n_bad := len(self.bad_frames):
             return f"Photon noise explains most frames, but not {n_bad} of {len(self.z)}: leave the worst out."
+        if self.free_misfit is not None:
+            return "Photon noise, and what a prior or a network holds back, explain how the frames fit."
         return "Photon noise explains how the frames fit."
 
     def as_dict(self) -> dict[str, Any]:

@@ -53,6 +53,9 @@ class QuasiNewton:
         self._products = self._squares = np.empty((0, 0))
         # A step to learn from, and the gradient where it began with what H0 made of it.
         self._step: Estimate | None = None
+        # Rows that no pair has are multiplied by zero, which what is not finite survives.
+        if self._rows is not None:
+            self._rows.zero_()
         self._before: tuple[Tensor, Tensor] | None = None
 
     def learn(self, step: Estimate) -> None:

@@ -128,6 +128,8 @@ def refine(
             best, held_out = walk.at, history["held_out_deviance"][-1]
         stopping.wait()
     changes, rescaled = _changes(refinement), _rescaled(refinement, prior)
+    # A step that fails says nothing of a prior that is dimmed, or of a guess that was made at the start.
+    last = max(changes.keys() | rescaled & set(RESCALED), default=0)
     stage = Stage(watcher, "iterations", refinement.iterations, measure="deviance", unit="iterations")
     for iteration in range(refinement.iterations):
         if iteration in changes:
@@ -145,7 +147,7 @@ def refine(
             show(watcher, at.object_, light)
         if stopping.is_as_good(judges(value)):
             best, held_out = at, history["held_out_deviance"][-1]
-        if (stopping.ended or not moved) and iteration >= max(changes):
+        if (stopping.ended or not moved) and iteration >= last:
             break
     found = frozenset[str]().union(*(free_in(refinement, iteration) for iteration in range(refinement.iterations)))
     best = settled(best, likelihood.frames, found)
@@ -271,8 +273,11 @@ def _rescaled(refinement: Refinement, prior: Prior | None) -> set[int]:
     """Return the iterations before which values are scaled anew though the same parts stay free."""
     found = set[int]() if prior is None else set(RESCALED)
     if refinement.probe is not None:
-        after = range(refinement.probe.start + PROBE_RESCALED, refinement.iterations, PROBE_RESCALED)
-        found.update(iteration for iteration in after if "probe" in free_in(refinement, iteration))
+        for iteration in range(refinement.probe.start + PROBE_RESCALED, refinement.iterations, PROBE_RESCALED):
+            free = free_in(refinement, iteration)
+            # Where positions move too, what was learnt of all of them together is worth more.
+            if "probe" in free and "positions" not in free:
+                found.add(iteration)
     return found
 
 

@@ -31,6 +31,8 @@ N_ERRORS, RESIDUAL, MOST_STEPS = 2, 3e-2, 20
 FINISHED = Refinement(iterations=20)
 # Share of the misfit of a transparent object that is left of a network's where the network knows such scans.
 STRANGE = 1 / 3
+# Iterations from which a misfit is no longer that of a start.
+ENOUGH = 10
 # What lets an object go that something held back; twice as many fit no better by more than noise.
 FREED = Refinement(iterations=5)
 
@@ -80,9 +82,16 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
         seconds=0.0,
     )
     _compare_with_transparent(solver, solved, every, check)
-    if check.in_doubt and solver.refinement.iterations and solver.refinement.object is not None:
+    if check.in_doubt and _held_back(solver, solved):
         check = replace(check, free_misfit=_free_misfit(solver, solved, every, check))
     return replace(check, seconds=time.perf_counter() - started)
+
+
+def _held_back(solver: Solver, solved: Solved) -> bool:
+    """Return whether a prior or a network holds back an object that enough iterations have brought to the counts."""
+    asked = solver.refinement
+    by_something = asked.prior_strength > 0 or solved.network_weight > 0
+    return by_something and asked.object is not None and asked.iterations >= ENOUGH
 
 
 def _compare_with_transparent(solver: Solver, solved: Solved, every: Frames, check: SelfCheck) -> None:
@@ -92,11 +101,11 @@ def _compare_with_transparent(solver: Solver, solved: Solved, every: Frames, che
     clear = replace(clear, object_=clear.object_ * law.flux(clear) ** 0.5)
     noise = float(check.noise.mean()) * check.n_counts
     of_network, of_clear = (float(law.frame_deviances(at).sum() - noise) / check.n_values for at in (said, clear))
-    if of_clear > IN_DOUBT and of_network > STRANGE * of_clear:
+    if of_clear > IN_DOUBT and of_network > max(IN_DOUBT, STRANGE * of_clear):
         logger.warning(
-            "the network does not know scans like this one: before iterations its object has a misfit of %.3g, a "
-            "transparent one of %.3g; expected less than a third of that; tune it on this scan with ptycho train "
-            "--from, or give more iterations (--refine)",
+            "the network does not know scans like this one, or has not learnt enough: before iterations its object has a "
+            "misfit of %.3g, a transparent one of %.3g; expected less than a third of that; tune it on this scan with "
+            "ptycho train --from, train it longer, or give more iterations (--refine)",
             of_network,
             of_clear,
         )
