@@ -103,9 +103,10 @@ def _compare_with_transparent(solver: Solver, solved: Solved, every: Frames, che
     of_network, of_clear = (float(law.frame_deviances(at).sum() - noise) / check.n_values for at in (said, clear))
     if of_clear > IN_DOUBT and of_network > max(IN_DOUBT, STRANGE * of_clear):
         logger.warning(
-            "the network does not know scans like this one, or has not learnt enough: before iterations its object has a "
-            "misfit of %.3g, a transparent one of %.3g; expected less than a third of that; tune it on this scan with "
-            "ptycho train --from, train it longer, or give more iterations (--refine)",
+            "the network does not know scans like this one, or has not learnt enough, or probe, positions or "
+            "orientation are wrong: before iterations its object has a misfit of %.3g, a transparent one of %.3g; "
+            "expected less than a third of that; look at the scan, tune the network on it (ptycho train --from) or give "
+            "more iterations (--refine)",
             of_network,
             of_clear,
         )
