@@ -105,8 +105,8 @@ def _compare_with_transparent(solver: Solver, solved: Solved, every: Frames, che
         logger.warning(
             "the network does not know scans like this one, or has not learnt enough, or probe, positions or "
             "orientation are wrong: before iterations its object has a misfit of %.3g, a transparent one of %.3g; "
-            "expected less than a third of that; look at the scan, tune the network on it (ptycho train --from) or give "
-            "more iterations (--refine)",
+            "expected less than a third of that; look at the scan, tune the network on it (ptycho train --from), or "
+            "give more iterations (--refine)",
             of_network,
             of_clear,
         )
