@@ -10,8 +10,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ptycho_torch.networks import convolution
-from ptycho_torch.networks.convolution import FEW, Convolution, ThreeByThree
+from ptycho_torch.networks import three_by_three
+from ptycho_torch.networks.convolution import Convolution
+from ptycho_torch.networks.three_by_three import FEW, ThreeByThree
 
 # On the CPU an interpreter runs them, where it is installed.
 DEVICES = [
@@ -23,7 +24,7 @@ CHANNELS = [(8, 16), (16, 16), (32, 32), (16, 8)]
 SETTING = """
 import sys, torch
 from torch.nn import functional
-from ptycho_torch.networks import convolution, few_channels
+from ptycho_torch.networks import few_channels, three_by_three
 
 device, channels, channels_out = sys.argv[1], *map(int, sys.argv[2:])
 # So few that each has several blocks.
@@ -31,7 +32,7 @@ few_channels.PROGRAMS = 3
 # The interpreter multiplies the bits of bfloat16 as if they were whole numbers.
 short = torch.float16 if device == "cpu" else torch.bfloat16
 torch.manual_seed(0)
-kernels = convolution._way(torch.empty(0, device=device).device, channels_out, channels)
+kernels = three_by_three._way(torch.empty(0, device=device).device, channels_out, channels)
 assert type(kernels) is few_channels.FewChannels
 
 def drawn(whole, *shape):
@@ -61,10 +62,10 @@ EXACT = """
 for shape in ((3, 24, 24), (17, 32, 32), (1, 5, 7), (2, 40, 64)):
     given = images, slope, weight, bias = drawn(True, *shape)
     exact = [part.round() for part in results(plain, *doubled(given))]
-    assert all(torch.equal(*pair) for pair in zip(results(convolution.convolved, *given), exact)), shape
+    assert all(torch.equal(*pair) for pair in zip(results(three_by_three.convolved, *given), exact)), shape
     # However the axes are stored.
     others = images.contiguous(), slope.contiguous(), weight, bias
-    assert all(torch.equal(*pair) for pair in zip(results(convolution.convolved, *others), exact)), shape
+    assert all(torch.equal(*pair) for pair in zip(results(three_by_three.convolved, *others), exact)), shape
     forth, back = kernels.convolved(images, weight, 0 * bias), kernels.image_slope(slope, weight)
     assert (forth.double() * slope.double()).sum() == (images.double() * back.double()).sum(), shape
 print("same")
@@ -72,7 +73,7 @@ print("same")
 ROUNDED = """
 given = drawn(False, 3, 24, 24)
 exact, theirs = results(plain, *doubled(given)), results(plain, *given)
-ours, again = (results(convolution.convolved, *given) for _ in range(2))
+ours, again = (results(three_by_three.convolved, *given) for _ in range(2))
 for mine, same, other, true in zip(ours, again, theirs, exact):
     assert torch.equal(mine, same)
     assert (mine - true).abs().max() <= 2 * (other - true).abs().max() + 1e-6 * true.abs().max()
@@ -81,7 +82,7 @@ print("same")
 NETWORK = """
 import torch
 from ptycho_torch.base.recording import CudaGraphs
-from ptycho_torch.networks import convolution
+from ptycho_torch.networks import three_by_three
 from ptycho_torch.networks.few_channels import FewChannels
 from ptycho_torch.networks.lean import Lean
 from ptycho_torch.networks.unet import level_widths
@@ -99,10 +100,10 @@ def step(said):
         found = said(images)
     return [found.detach(), *torch.autograd.grad(found.float().square().sum(), list(network.parameters()))]
 
-few, convolution.FEW = convolution.FEW, ()
+few, three_by_three.FEW = three_by_three.FEW, ()
 expected = step(network.said)
 assert not times
-convolution.FEW = few
+three_by_three.FEW = few
 step(network.said)  # which makes the kernels and tries them
 times.clear()
 ways = {"launched": step(network.said)}
@@ -190,17 +191,17 @@ def test_kernels_are_for_few_channels_of_short_numbers_on_a_gpu(device, dtype, c
 def test_without_kernels_the_operation_is_plain_and_has_the_same_gradients():
     torch.manual_seed(0)
     given = [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in ((2, 3, 4, 5), (2, 3, 3, 3), (2,))]
-    assert torch.equal(convolution.convolved(*given), torch.nn.functional.conv2d(*given, padding=1))
-    torch.autograd.gradcheck(convolution.convolved, given)
-    torch.library.opcheck(convolution.convolved, given)
+    assert torch.equal(three_by_three.convolved(*given), torch.nn.functional.conv2d(*given, padding=1))
+    torch.autograd.gradcheck(three_by_three.convolved, given)
+    torch.library.opcheck(three_by_three.convolved, given)
 
 
 def test_without_a_compiler_convolutions_are_plain_and_a_warning_says_so(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "ptycho_torch.networks.few_channels", None)
-    assert type(convolution._way.__wrapped__(torch.device("cpu"), 16, 8)) is Convolution
+    assert type(three_by_three._way.__wrapped__(torch.device("cpu"), 16, 8)) is Convolution
     assert "convolutions of 8 to 16 channels have no kernels of their own, which is slower" in caplog.text
 
 
 @pytest.fixture
 def no_kernels(monkeypatch):
-    monkeypatch.setattr(convolution, "_way", lambda *what: Convolution())
+    monkeypatch.setattr(three_by_three, "_way", lambda *what: Convolution())

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ptycho_torch.networks.convolution import ThreeByThree
+from ptycho_torch.networks.three_by_three import ThreeByThree
 
 Features = Float[Tensor, "batch channel y x"]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptycho_torch.networks.blocks import GlobalMixing, ResidualBlock, Upsample
-from ptycho_torch.networks.convolution import ThreeByThree
+from ptycho_torch.networks.three_by_three import ThreeByThree
 
 Widths = tuple[int, int, int]
 # Channels at N/2, N/4 and N/8 in units of w / 2. What the fine levels cost the most of is arithmetic and traffic; what
