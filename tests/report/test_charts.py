@@ -3,8 +3,9 @@
 import re
 
 import numpy as np
+import pytest
 
-from ptycho.report.html.charts import dot_chart
+from ptycho.report.html.charts import Line, dot_chart, line_chart
 
 PLACES = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 20.0]])
 
@@ -22,3 +23,15 @@ def test_a_trail_leads_from_where_a_position_was_to_its_dot():
 
 def test_without_corrections_there_are_no_trails():
     assert len(dot_chart([("here", "tone-1", PLACES)], caption="", alt="").lines) == 1
+
+
+@pytest.mark.parametrize("curve", [[2.0], [np.nan, 2.0, np.nan]])
+def test_a_curve_of_one_point_is_a_dot(curve):
+    long = Line("long", "tone-1", np.arange(1, 4), [3.0, 2.0, 1.0])
+    one = Line("one", "tone-2", np.arange(1, len(curve) + 1), curve)
+    drawn, dot = line_chart([long, one], "check", "relative error", caption="", alt="").lines
+    assert (drawn.style, drawn.dot) == ("tone-1", None)
+    assert dot.style == "dots tone-2", "round ends make a path without length a dot"
+    assert dot.dot is not None
+    assert dot.dot > 4
+    assert re.fullmatch(r"M\S+ \S+h0", dot.path)

@@ -14,6 +14,7 @@ HEIGHT = 300
 WIDE = 20.0  # a ratio of values from which an axis goes by decades
 MOST_POINTS = 1000  # of a line
 MOST_DOTS = 20_000
+SINGLE = 6.0  # px, the dot of a line that has one point
 
 Ticks = list[tuple[float, str]]
 Points = tuple[Float64[ndarray, " point"], Float64[ndarray, " point"]]  # x and y
@@ -126,7 +127,7 @@ def line_chart(
     x_axis = _Axis(x_low, x_high if x_high > x_low else x_low + 1, LEFT, RIGHT)
     y_axis = _Axis(low, high, HEIGHT - BOTTOM, TOP, logarithmic)
     return Chart(
-        lines=[Drawn(line.name, line.style, _path(x_axis(line.x), y_axis(line.y))) for line in lines],
+        lines=[_drawn(line, x_axis(line.x), y_axis(line.y)) for line in lines],
         x_ticks=x_axis.ticks(),
         y_ticks=y_axis.ticks(),
         x_label=x_label,
@@ -183,6 +184,14 @@ def _range(values: Float64[ndarray, " value"], logarithmic: bool) -> tuple[float
     return low - margin, high + margin
 
 
+def _drawn(line: Line, x: Float64[ndarray, " point"], y: Float64[ndarray, " point"]) -> Drawn:
+    known = np.isfinite(y)
+    if known.sum() == 1:
+        # A single point has no length that could be drawn.
+        return Drawn(line.name, f"dots {line.style}", _dots(x[known], y[known]), SINGLE)
+    return Drawn(line.name, line.style, _path(x, y))
+
+
 def _path(x: Float64[ndarray, " point"], y: Float64[ndarray, " point"]) -> str:
     thin = -(-len(x) // MOST_POINTS)
     parts, pen = [], "M"
@@ -192,8 +201,7 @@ def _path(x: Float64[ndarray, " point"], y: Float64[ndarray, " point"]) -> str:
             continue
         parts.append(f"{pen}{across:.1f} {min(max(down, -999), 9999):.1f}")
         pen = "L"
-    # A single point has no length: a line of none with round ends shows it.
-    return "".join(parts) + ("h0.1" if len(parts) == 1 else "")
+    return "".join(parts)
 
 
 def _trails(start: Points, end: Points) -> str:
