@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from matplotlib import image as pictures
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ptycho.assembly.reconstruction import Reconstruction
 from ptycho.base.errors import BackendNotInstalledError, ConfigError, DataError, OutputError
@@ -122,6 +124,32 @@ def test_the_demo_page_is_drawn_in_every_format(tmp_path, scan, reconstruction, 
         text = (tmp_path / "page.svg").read_text(encoding="utf-8")
         for words in ("a story", "truth", "network", "refined", "training", "held out", "half bit", "phase (rad)"):
             assert f"<!-- {words}" in text, words
+
+
+def test_curves_of_the_demo_page_can_be_read(tmp_path, scan, reconstruction, monkeypatch):
+    drawn = []
+    save = Figure.savefig
+
+    def savefig(figure, *args, **choices):
+        save(figure, *args, **choices)
+        drawn.append(figure)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    curves = [
+        Curves("training", "epoch", "loss", {"training": [-3.0]}),
+        Curves("iterations", "iteration", "deviance", {"all pixels": [0.52, 0.49, 0.48]}, first=0),
+        Curves("steep", "iteration", "deviance", {"one": [50.0, 5.0], "other": [5.0, 0.5]}),
+    ]
+    results = {"network": compare(reconstruction, scan.object_)}
+    save_demo_page(tmp_path / "page.png", title="a story", scan=scan, comparisons=results, curves=curves)
+    (figure,) = drawn
+    panels = {axes.get_title(): axes for axes in figure.findobj(Axes)}
+    once, flat, steep = (panels[curve.title] for curve in curves)
+    assert once.lines[0].get_marker() == ".", "a single point has no line"
+    assert (flat.get_yscale(), flat.lines[0].get_xdata().tolist()) == ("linear", [0, 1, 2])
+    assert (steep.get_yscale(), steep.lines[0].get_xdata().tolist()) == ("log", [1, 2])
+    texts = {text.get_text(): text.get_window_extent() for text in figure.findobj(Text)}
+    assert texts["loss"].x0 - texts["counts"].x1 > 2 * texts["counts"].width, "no label is taken for another's"
 
 
 def test_a_demo_page_without_results_is_refused(tmp_path, scan):

@@ -131,6 +131,8 @@ def _page(
         comparisons={name: found[name] for name in ("network", "refined")},
         curves=[
             Curves("training", "epoch", "loss", {"training": losses}),
-            Curves("iterations", "iteration", "deviance per pixel", {"all pixels": refined.history["deviance"]}),
+            Curves(
+                "iterations", "iteration", "deviance per pixel", {"all pixels": refined.history["deviance"]}, first=0
+            ),
         ],
     )

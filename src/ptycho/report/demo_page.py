@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
 PICTURE, PANEL, BAR = 2.5, 2.6, 0.8  # in, least width of a picture and of a panel; of a colour bar with its labels
+ROOM = 0.15  # between two panels, of the width of one: a colour bar's label is not the label of the next axis
 FRAMES_FOR_MEAN = 512
+DECADE = 10.0  # a ratio of values from which an axis is logarithmic
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,16 @@ class Curves:
     title, x_label, y_label
         Texts, with units.
     lines
-        Label -> values, one a step from 1 up.
+        Label -> values, one a step.
+    first
+        Number of the first step.
     """
 
     title: str
     x_label: str
     y_label: str
     lines: Mapping[str, Sequence[float]]
+    first: int = 1
 
 
 def save_demo_page(
@@ -95,7 +100,7 @@ def save_demo_page(
         figure.suptitle(title, fontsize=12, fontweight="bold")
         pictures, details = figure.subfigures(2, 1, squeeze=False, height_ratios=(top, bottom))[:, 0]
         _draw_pictures(pictures, comparisons)
-        panels = details.subplots(1, n_panels)
+        panels = details.subplots(1, n_panels, gridspec_kw={"wspace": ROOM})
         draw_probe(panels[0], scan.probe)
         draw_positions(panels[1], scan.positions)
         draw_mean_pattern(details, panels[2], _mean_pattern(scan), scan.mask)
@@ -177,8 +182,9 @@ def _draw_row(
 
 def _draw_curves(axes: "Axes", curves: Curves) -> None:
     for label, values in curves.lines.items():
-        axes.plot(np.arange(1, len(values) + 1), values, label=label)
-    if all(np.min(values, initial=np.inf) > 0 for values in curves.lines.values()):
+        axes.plot(curves.first + np.arange(len(values)), values, label=label, marker="." if len(values) == 1 else "")
+    every = np.concatenate([np.asarray(values, float) for values in curves.lines.values()])
+    if 0 < DECADE * np.min(every, initial=np.inf) <= np.max(every, initial=-np.inf):
         axes.set_yscale("log")
     axes.set(title=curves.title, xlabel=curves.x_label, ylabel=curves.y_label)
     axes.set_box_aspect(1)
