@@ -304,6 +304,7 @@ def test_the_summary_says_how_it_went(reconstructed, scan_arrays):
     stored = read(reconstructed / "reconstruction.npz")
     assert found.keys() >= {"deviance", "r_factor", "iterations", "seconds", "patterns_per_second", "versions"}
     assert found["iterations"] == 4
+    assert found["origin"].startswith("simulated counts: ")
     assert found["n_positions"] == len(scan_arrays["xcoords"])
     assert found["r_factor"] == pytest.approx(stored["history_r_factor"][-1], rel=0.05)
     assert found["patterns_per_second"] == pytest.approx(40 / sum(found["seconds"].values()))

@@ -24,7 +24,7 @@ pytest.importorskip("jinja2")
 HOSTILE = "</script><script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">&.npz"
 FACTS = {
     "data": f"/scans/{HOSTILE}", "deviance": 1.02, "held_out_deviance": 1.1, "r_factor": 0.2, "iterations": 3,
-    "n_positions": 60, "quantity": "counts", "device": "cpu", "machine": "a machine", "finished": "some day",
+    "n_positions": 60, "origin": "counts", "device": "cpu", "machine": "a machine", "finished": "some day",
     "seconds": {"refine": 1.5}, "versions": {"ptychopinn": "1"}, "commands": {"reconstruct": f"ptycho '{HOSTILE}'"},
     "settings": {"model": {"N": 32}, "output_dir": HOSTILE, "nothing": None}, "self_check": {"seconds": 0.5},
     "network_kept": False, "network_weight": 0.0, "stopped_early": False, "field": None,

@@ -99,6 +99,15 @@ def test_a_seed_decides_the_scan():
     assert not np.array_equal(once.patterns, other.patterns)
 
 
+def test_the_origin_of_a_scan_says_every_choice_in_words():
+    choices = Simulation("clouds", "zone_plate", "spiral", 48, 9, 2.5e4, 0.625, 2, 0.125, 3)
+    said = simulate(choices, np.random.default_rng(0)).origin
+    assert said.startswith("simulated counts: ")
+    told = [value if isinstance(value, str) else f"{value:g}" for value in dataclasses.astuple(choices)]
+    assert not [value for value in told if value not in said]
+    assert not set("=()'") & set(said.replace("mode(s)", "modes"))
+
+
 def test_dose_changes_neither_object_nor_positions():
     low, high = (simulate(dataclasses.replace(SMALL, photons=p), np.random.default_rng(3)) for p in (1e3, 1e7))
     np.testing.assert_array_equal(low.object_, high.object_)

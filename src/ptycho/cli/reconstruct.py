@@ -298,7 +298,7 @@ def summary(
         "seconds": result.seconds,
         "patterns_per_second": made.scan.n_positions / sum(result.seconds.values()),
         "n_positions": made.scan.n_positions,
-        "quantity": made.scan.origin,
+        "origin": made.scan.origin,
         "geometry": None if made.scan.geometry is None else asdict(made.scan.geometry),
         "notes": made.scan.notes,
         "device": made.device,

@@ -109,8 +109,18 @@ def simulate(choices: Simulation, rng: np.random.Generator) -> Acquisition:
         mask=mask,
         quantity="counts",
         count_scale=1.0,
-        origin=f"simulated: {choices}",
+        origin=_origin(choices),
         object_=object_,
+    )
+
+
+def _origin(choices: Simulation) -> str:
+    """Return in words that a simulation makes counts, and from which choices."""
+    return (
+        f"simulated counts: {choices.photons:g} photons a frame behind a probe of the kind {choices.probe}, "
+        f"{choices.n_modes} mode(s); object {choices.object}; scan {choices.scan}, {choices.n_positions} positions, "
+        f"overlap {choices.overlap:g}; background {choices.background:g} counts a pixel; "
+        f"{choices.n_dead_pixels} dead pixels of {choices.N} x {choices.N}"
     )
 
 
