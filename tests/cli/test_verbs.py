@@ -375,6 +375,14 @@ def test_the_report_shows_how_to_make_it_again(reconstructed, trained, scan_file
     assert "model.lean_width" in page
 
 
+def test_the_training_of_the_newest_run_below_a_folder_is_known(tmp_path, trained, scan_file):
+    argv = ["reconstruct", str(trained.parent), str(scan_file), "--output_dir", str(tmp_path), "--refine", "0"]
+    assert main([*argv, "--quiet", "--accelerator", "cpu"]) == 0
+    facts = json.loads((tmp_path / "summary.json").read_text())
+    assert facts["commands"]["train"].startswith("ptycho train ")
+    assert "Loss of the training" in (tmp_path / "report.html").read_text()
+
+
 def test_every_fact_of_a_summary_is_in_the_reference(reconstructed):
     page = (Path(__file__).parents[2] / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
     facts = json.loads((reconstructed / "summary.json").read_text())

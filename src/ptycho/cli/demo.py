@@ -90,7 +90,7 @@ def _demo(folder: Path, home: Path, seed: int, command: Sequence[str], page: Wat
         watcher = Watchers(line, page)
         refinement = Refinement(ITERATIONS)
         result = reconstruct(trained.pinn, scan, device=device, refinement=refinement, check=True, watcher=watcher)
-    made = Made(result, scan, str(device), config, refinement)
+    made = Made(result, scan, str(device), config, refinement, folder / starting.BUNDLE)
     facts = summary(made, TrainingRecord(), data=str(home / "scan.npz"), **provenance(command))
     logger.info("for comparison, the likelihood solution that starts from the truth")
     with progress_line(shown=not quiet) as line:

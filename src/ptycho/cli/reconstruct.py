@@ -116,7 +116,7 @@ def run(argv: Sequence[str]) -> int:
             )
         if not here.leads:
             return 0
-        trained = training_record(asked.run)
+        trained = training_record(made.network)
         with all_together(folder, PRODUCTS) as staged:
             facts = summary(made, trained, data=str(asked.data), **provenance(["ptycho", "reconstruct", *argv]))
             write_results(staged, made, facts, trained.curves)
@@ -134,13 +134,17 @@ def run(argv: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a scan, the scan, the device that did it, the choices of the network and of the iterations."""
+    """What became of a scan, the scan, the device that did it, the choices of the network and of the iterations.
+
+    ``network`` is where the network lies: a bundle, or the folder of its members.
+    """
 
     result: "Result"
     scan: Acquisition
     device: str
     config: TrainingConfig
     refinement: Refinement
+    network: Path
 
 
 def _check_order(run: Path, data: Path) -> None:
@@ -225,7 +229,7 @@ def reconstruct_file(
             world=world,
             scratch=scratch,
         )
-    return Made(result, scan, str(device), bundle.config, refinement)
+    return Made(result, scan, str(device), bundle.config, refinement, bundle.found)
 
 
 def write_results(folder: Path, made: Made, facts: dict[str, Any], training: Mapping[str, Sequence[float]]) -> None:

@@ -27,7 +27,8 @@ class TrainingRecord:
 def training_record(run: Path) -> TrainingRecord:
     """Read training.json or pretraining.json in the folder of a run, or beside its bundle.
 
-    A report lives without it: when it is missing or damaged the record is empty, and a warning says so.
+    A report lives without it: a bundle may travel alone, and then the record is empty; so it is where the file is
+    damaged, and a warning says so.
     """
     folder = run if run.is_dir() else run.parent
     path = next((folder / name for name in NAMES if (folder / name).is_file()), None)

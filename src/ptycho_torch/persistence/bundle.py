@@ -50,11 +50,12 @@ SHAPING = (
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained network with the choices that made it."""
+    """A trained network with the choices that made it; ``found`` is its file, or the folder of its members."""
 
     pinn: PtychoPINN
     config: TrainingConfig
     manifest: Manifest
+    found: Path
 
 
 def write_bundle(path: Path, pinn: PtychoPINN, config: TrainingConfig, began_from: str = "") -> None:
@@ -109,7 +110,7 @@ def read_bundle(path: Path) -> Bundle:
             raise ValueError("config.json holds no choices by name")
         config = from_dict(kept_choices(choices), TrainingConfig, where)
         validate_training(config)
-        return Bundle(_restore(config, tensors_from_bytes(raw["weights.safetensors"])), config, manifest)
+        return Bundle(_restore(config, tensors_from_bytes(raw["weights.safetensors"])), config, manifest, file)
     except (SafetensorError, ValueError, LookupError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise BundleError(f"{where}: weights and configuration don't fit ({reason}); train again") from error
