@@ -15,7 +15,7 @@ from ptycho.config.training import TrainingConfig
 from ptycho.config.validate import validate_training
 from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.training.callbacks import Curves
-from ptycho_torch.training.fit import fit
+from ptycho_torch.training.fit import fit, prepare
 from tests.laws.scans import small_scan
 
 SCAN = small_scan()
@@ -33,6 +33,11 @@ def execution_of(**choices):
 
 def weights_of(done):
     return {name: tensor.clone() for name, tensor in done.pinn.state_dict().items()}
+
+
+def steps_in(folder):
+    with (folder / "logs" / "metrics.csv").open() as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
 
 
 def assert_same_weights(one, other):
@@ -95,7 +100,21 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, monkeypatch, choices):
     resumed = fit(config, execution_of(), SCAN, resume=tmp_path / "interrupted" / "checkpoints" / "last.ckpt")
     assert resumed.history == whole.history
     assert resumed.n_patterns == whole.n_patterns
+    assert steps_in(tmp_path / "interrupted") == steps_in(tmp_path / "whole")
     assert_same_weights(resumed, whole)
+
+
+def test_a_checkpoint_of_an_earlier_version_that_kept_no_steps_is_gone_on_with(tmp_path):
+    execution = execution_of(accum_steps=3)
+    begun = prepare(config_of(tmp_path, nepochs=2), execution, SCAN, folder=tmp_path)
+    begun.train()
+    assert steps_in(tmp_path) == [1, 3], "four regions an epoch, three a step"
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    state = torch.load(checkpoint, weights_only=True)
+    del state["callbacks"][begun.curves.state_key]["steps"]
+    torch.save(state | {"finished": False}, checkpoint)
+    fit(config_of(tmp_path, nepochs=3), execution, SCAN, resume=checkpoint)
+    assert steps_in(tmp_path) == [1, 3, 5]
 
 
 def test_another_network_can_not_be_resumed(tmp_path):

@@ -146,8 +146,10 @@ class Impatient(Watcher):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_ends_a_run_in_order_with_what_was_learnt(ctrl_c_is_heard):
-    done = pretrain(PretrainingConfig(**SMALL, steps=1000), watcher=Impatient())
+def test_ctrl_c_ends_a_run_in_order_with_what_was_learnt(ctrl_c_is_heard, tmp_path):
+    done = pretrain(PretrainingConfig(**SMALL, steps=1000), folder=tmp_path, watcher=Impatient())
+    (row,) = csv.DictReader((tmp_path / "logs" / "metrics.csv").open())
+    assert int(row["step"]) == done.n_patterns / 8 - 1, "the last step that was taken"
     assert done.ended == signal.SIGINT
     assert 0 < done.n_patterns < 100 * 8
     assert len(done.history["train_loss"]) == 1

@@ -68,7 +68,7 @@ class AveragedWeights(WeightAveraging):
 
 
 class Curves(lightning.Callback):
-    """Collects the losses, one value an epoch, and counts patterns and seconds.
+    """Collects the losses, one value an epoch, with the steps until then, and counts patterns and seconds.
 
     Parameters
     ----------
@@ -79,6 +79,7 @@ class Curves(lightning.Callback):
     def __init__(self, file: Path | None = None) -> None:
         self.file = file
         self.history: dict[str, list[float]] = {"train_loss": []}
+        self.steps: list[int] = []
         self.n_patterns = 0
         self.seconds = 0.0
         self._since = 0.0
@@ -86,6 +87,10 @@ class Curves(lightning.Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Start the clock."""
         self._since = time.perf_counter()
+        if not self.steps:
+            # An earlier version kept no steps in its checkpoints; the epochs before them were whole.
+            per_epoch = -(-trainer.num_training_batches // trainer.accumulate_grad_batches)
+            self.steps = [(epoch + 1) * per_epoch for epoch in range(len(self.history["train_loss"]))]
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Step | Draw, batch_idx: int
@@ -97,19 +102,26 @@ class Curves(lightning.Callback):
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep the losses of the epoch."""
         self._count_seconds()
+        self.steps.append(trainer.global_step)
         for name in ("train_loss", "val_loss"):
             if name in trainer.callback_metrics:
                 self.history.setdefault(name, []).append(float(trainer.callback_metrics[name]))
         if self.file is not None and trainer.is_global_zero:
-            write_text(self.file, self._table(trainer.num_training_batches))
+            write_text(self.file, self._table())
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know."""
-        return {"history": self.history, "n_patterns": self.n_patterns, "seconds": self.seconds}
+        return {
+            "history": self.history,
+            "steps": self.steps,
+            "n_patterns": self.n_patterns,
+            "seconds": self.seconds,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the curves of an interrupted run."""
         self.history = state_dict["history"]
+        self.steps = state_dict.get("steps", [])
         self.n_patterns = state_dict["n_patterns"]
         self.seconds = state_dict["seconds"]
 
@@ -118,13 +130,13 @@ class Curves(lightning.Callback):
         self.seconds += now - self._since
         self._since = now
 
-    def _table(self, n_steps: int) -> str:
-        """Return the losses as CSV: an epoch a row, counted from 0, and the step that ended it."""
+    def _table(self) -> str:
+        """Return the losses as CSV: an epoch a row, and the step that ended it, both counted from 0."""
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(["epoch", "step", *self.history])
-        for epoch, losses in enumerate(zip(*self.history.values(), strict=True)):
-            rows.writerow([epoch, (epoch + 1) * n_steps - 1, *losses])
+        for epoch, (done, *losses) in enumerate(zip(self.steps, *self.history.values(), strict=True)):
+            rows.writerow([epoch, done - 1, *losses])
         return text.getvalue()
 
 
