@@ -142,3 +142,27 @@ def test_a_stage_measures_its_pace(monkeypatch):
     # Two steps of 32 patterns in 4 s, four steps to go; then three in 6 s and three to go.
     assert [(seen.rate, seen.seconds_left) for seen in notes.seen[1:]] == [(8.0, 8.0), (8.0, 6.0)]
     assert notes.seen[0].seconds_left is None
+
+
+def test_a_stage_that_time_ends_goes_by_it(monkeypatch, caplog):
+    monkeypatch.setattr(terminal, "APART", 0.0)
+    monkeypatch.setattr("ptycho.base.watching.time.perf_counter", lambda: now)
+    caplog.set_level(logging.INFO, logger="ptycho")
+    notes, now = Notes(), 100.0
+    line = Line(rich_console.Console(file=io.StringIO(), force_terminal=False))
+    stage = Stage(Watchers(notes, line), "training", 50_000, measure="loss", unit="patterns", time_limit=20.0)
+    for step in range(1, 42):
+        now = 100.0 + 0.5 * step
+        stage.advance(step, 32)
+    assert [seen.total for seen in notes.seen[1:]] == [40] * 40 + [41], "as many as the time suffices for"
+    assert [seen.seconds_left for seen in notes.seen[1:]] == [20 - 0.5 * step for step in range(1, 41)] + [0]
+    assert len(caplog.messages) == 10
+    assert caplog.messages[0] == "training: 4 of 40, 64 patterns/s, 0:18 left"
+
+
+def test_a_stage_that_time_does_not_end_goes_by_its_steps(monkeypatch):
+    clock = iter([100.0, 100.0, 104.0])
+    monkeypatch.setattr("ptycho.base.watching.time.perf_counter", lambda: next(clock))
+    notes = Notes()
+    Stage(notes, "training", 10, measure="loss", unit="patterns", time_limit=40.0).advance(2, 32)
+    assert (notes.seen[-1].total, notes.seen[-1].seconds_left) == (10, 16.0)

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import signal
 
 import lightning
@@ -17,6 +18,7 @@ from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.model import ModelConfig
 from ptycho.config.pretraining import PretrainingConfig
 from ptycho.config.training import TrainingConfig
+from ptycho.live import terminal
 from ptycho_torch.persistence.bundle import read_bundle, write_bundle
 from ptycho_torch.training.fit import fit
 from ptycho_torch.training.pretrain import _Onwards, pretrain
@@ -135,7 +137,21 @@ def test_steps_go_on_from_one_check_to_the_next():
 def test_time_that_is_up_ends_a_run_in_order():
     done = pretrain(PretrainingConfig(**SMALL, steps=100_000, minutes=0.02))
     assert 0 < done.n_patterns < 100_000
+    assert done.n_steps == done.n_patterns / 8
     assert done.ended is None
+
+
+def test_a_run_that_time_ends_goes_by_it_and_says_its_steps(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "APART", 0.0)
+    assert main(["pretrain", "--output_dir", str(tmp_path), "--minutes", "0.02", *FLAGS]) == 0
+    said = capsys.readouterr().err
+    (row,) = csv.DictReader((tmp_path / "logs" / "metrics.csv").open())
+    n_steps = int(row["step"]) + 1
+    assert re.search(rf"pre-trained in \d+ s, {n_steps} steps \(\d+ patterns/s\)", said)
+    done, total = np.array(re.findall(r"training: (\d+) of (\d+), ", said), int).T
+    assert 3 <= len(done) <= 10
+    assert (done <= total).all()
+    assert 0.6 * n_steps <= done[-1] <= n_steps
 
 
 class Impatient(Watcher):

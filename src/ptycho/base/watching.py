@@ -1,5 +1,6 @@
 """What a long computation tells those who watch it; the computation does not know who they are."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ class Progress:
     stage
         What is being done, such as "training".
     done, total
-        Steps, batches or iterations.
+        Steps, batches or iterations; where time ends the stage, ``total`` is as many as it suffices for at this pace.
     measure, value
         What is made small, such as "loss", and what it is now; None where that is not known yet.
     unit, rate
@@ -121,11 +122,23 @@ class Stage:
         As `Progress` has them.
     begun
         Steps that an earlier run has made already.
+    time_limit
+        Seconds after which the stage ends with the step that is made then, where it has not made ``total``.
     """
 
-    def __init__(self, watcher: Watcher, name: str, total: int, *, measure: str, unit: str, begun: int = 0) -> None:
+    def __init__(
+        self,
+        watcher: Watcher,
+        name: str,
+        total: int,
+        *,
+        measure: str,
+        unit: str,
+        begun: int = 0,
+        time_limit: float = math.inf,
+    ) -> None:
         self._watcher, self._name, self._total = watcher, name, total
-        self._measure, self._unit, self._begun = measure, unit, begun
+        self._measure, self._unit, self._begun, self._time_limit = measure, unit, begun, time_limit
         self._since = time.perf_counter()
         self._counted = 0
         self._tell(begun, None)
@@ -138,6 +151,9 @@ class Stage:
     def _tell(self, done: int, value: float | None) -> None:
         seconds = max(time.perf_counter() - self._since, 1e-9)
         made = done - self._begun
-        left = (self._total - done) * seconds / made if made > 0 else None
+        total = self._total
+        if made > 0:
+            total = max(done, math.ceil(min(total, self._begun + self._time_limit * made / seconds)))
+        left = (total - done) * seconds / made if made > 0 else None
         rate = self._counted / seconds
-        self._watcher.see(Progress(self._name, done, self._total, self._measure, value, self._unit, rate, left))
+        self._watcher.see(Progress(self._name, done, total, self._measure, value, self._unit, rate, left))

@@ -80,4 +80,5 @@ def _pretrain(
     forget_earlier(folder, PRODUCTS)
     if done.ended is not None:
         raise Interruption(done.ended, f"interrupted; what was learnt in {done.seconds:.0f} s is in {folder / BUNDLE}")
-    logger.info("pre-trained in %.0f s (%.0f patterns/s); wrote %s", done.seconds, rate, folder / BUNDLE)
+    steps = f"{done.n_steps} step{'' if done.n_steps == 1 else 's'}"
+    logger.info("pre-trained in %.0f s, %s (%.0f patterns/s); wrote %s", done.seconds, steps, rate, folder / BUNDLE)

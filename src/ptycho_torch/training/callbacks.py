@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import time
 from itertools import chain
 from pathlib import Path
@@ -144,11 +145,21 @@ class Watched(lightning.Callback):
     """Tells somebody how the run goes; patches are kept from the moment that a picture is wanted.
 
     Keeping them takes a hundredth of the time since then at most: where it would take more, steps are left out.
+
+    Parameters
+    ----------
+    watcher
+        Who is told.
+    curves
+        The losses.
+    time_limit
+        Seconds after which something else ends the run.
     """
 
-    def __init__(self, watcher: Watcher, curves: Curves) -> None:
+    def __init__(self, watcher: Watcher, curves: Curves, time_limit: float = math.inf) -> None:
         self._watcher = watcher
         self._curves = curves
+        self._time_limit = time_limit
         self._canvas: RunningCanvas | None = None
         self._listens_since = self._listened = 0.0
         self._loss: float | None = None
@@ -157,7 +168,8 @@ class Watched(lightning.Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin, or go on with the curves of an interrupted run."""
         total, begun = int(trainer.estimated_stepping_batches), trainer.global_step
-        self._stage = Stage(self._watcher, "training", total, measure="loss", unit="patterns", begun=begun)
+        known: dict[str, Any] = {"measure": "loss", "unit": "patterns", "begun": begun, "time_limit": self._time_limit}
+        self._stage = Stage(self._watcher, "training", total, **known)
         for name, values in self._curves.history.items():
             for value in values:
                 self._watcher.add(CURVES[name], value)

@@ -1,5 +1,6 @@
 """Train a network on simulated experiments that are never stored."""
 
+import math
 import os
 import signal
 import time
@@ -48,7 +49,7 @@ END_RATE = 0.02
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A pre-trained network with its curves (one value a check), the seconds it took and the patterns it saw.
+    """A pre-trained network with its curves (one value a check), the seconds and steps it took and the patterns it saw.
 
     ``began_from`` is the hash of the weights that it started from, empty where they were random; ``ended`` the signal
     that ended the run before its steps were done, None where none did.
@@ -58,6 +59,7 @@ class Pretrained:
     config: TrainingConfig
     history: dict[str, list[float]]
     seconds: float
+    n_steps: int
     n_patterns: int
     began_from: str
     ended: int | None
@@ -103,11 +105,14 @@ def pretrain(
     pinn = build(config.model, choices, Constants.of_probe(first.probe[0]))
     began_from = "" if config.from_bundle is None else start_from(config.from_bundle, pinn, config.model)
     module = PretrainingModule(pinn, config, execution)
-    curves, ends = Curves(None if folder is None else folder / "logs" / "metrics.csv"), EndsInTime(config.minutes)
+    curves = Curves(None if folder is None else folder / "logs" / "metrics.csv")
+    time_limit = math.inf if config.minutes is None else 60 * config.minutes
+    ends = EndsInTime(time_limit)
     if folder is not None:
         write_yaml(folder / "config.yaml", config, execution)
     with quietly(), progress_line(shown=execution.enable_progress_bar) as line:
-        callbacks = [curves, AveragedWeights(config.steps), ends, Watched(Watchers(line, watcher), curves)]
+        watched = Watched(Watchers(line, watcher), curves, time_limit)
+        callbacks = [curves, AveragedWeights(config.steps), ends, watched]
         trainer = lightning.Trainer(
             max_epochs=-(-config.steps // config.check_every),
             max_steps=config.steps,
@@ -128,7 +133,8 @@ def pretrain(
         with repeatable(execution.deterministic):
             trainer.fit(module, data)
     require_finite(curves.history["train_loss"], execution.learning_rate)
-    return Pretrained(pinn.eval(), choices, curves.history, curves.seconds, curves.n_patterns, began_from, ends.asked)
+    took = curves.seconds, curves.steps[-1], curves.n_patterns
+    return Pretrained(pinn.eval(), choices, curves.history, *took, began_from, ends.asked)
 
 
 class PretrainingModule(lightning.LightningModule):
@@ -253,13 +259,13 @@ class EndsInTime(Interruptions):
 
     Parameters
     ----------
-    minutes
-        Time that the run has; None for no limit.
+    time_limit
+        Seconds that the run has.
     """
 
-    def __init__(self, minutes: float | None) -> None:
+    def __init__(self, time_limit: float) -> None:
         super().__init__(None)
-        self._seconds = None if minutes is None else 60 * minutes
+        self._time_limit = time_limit
         self._since = 0.0
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -272,7 +278,7 @@ class EndsInTime(Interruptions):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End after this step where the time is up."""
-        late = self._seconds is not None and time.monotonic() - self._since >= self._seconds
+        late = time.monotonic() - self._since >= self._time_limit
         if late or self.asked is not None:
             trainer.should_stop = True
 
