@@ -81,9 +81,10 @@ def self_check(solver: Solver, solved: Solved, every: Frames, halves: list[tuple
         worst=worst_frames(whole, solved.end, found.z),
         seconds=0.0,
     )
-    _compare_with_transparent(solver, solved, every, check)
     if check.in_doubt and _held_back(solver, solved):
         check = replace(check, free_misfit=_free_misfit(solver, solved, every, check))
+    if check.wrong_model:
+        _compare_with_transparent(solver, solved, every, check)
     return replace(check, seconds=time.perf_counter() - started)
 
 
@@ -95,7 +96,10 @@ def _held_back(solver: Solver, solved: Solved) -> bool:
 
 
 def _compare_with_transparent(solver: Solver, solved: Solved, every: Frames, check: SelfCheck) -> None:
-    """Warn where the network's object, before any iterations, fits little better than a transparent one."""
+    """Warn where the network's object, before any iterations, fits little better than a transparent one.
+
+    Iterations can make up for it: only where the result does not fit is the network a reason that helps.
+    """
     law, said = solver.likelihood(every, solver.placement), solved.start
     clear = replace(said, object_=torch.ones_like(said.object_))
     clear = replace(clear, object_=clear.object_ * law.flux(clear) ** 0.5)
