@@ -105,6 +105,16 @@ def test_pickled_companions_are_left_out_and_said(file, caplog):
     assert "'objectGuess' holds pickled objects" in caplog.text
 
 
+def test_a_probe_of_amplitudes_alone_is_warned_of(file, arrays, caplog):
+    read(file())
+    assert "probe" not in caplog.text
+    scan = read(file(probeGuess=np.abs(arrays()["probeGuess"])))
+    (said,) = scan.notes
+    assert said in [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert said.startswith("the probe is real")
+    assert "--refine_probe" in said
+
+
 def test_the_published_file_and_its_documented_twin_are_one_scan(shared_data):
     folder = shared_data / "siemens_star"
     published = read(folder / "siemens-star-small.npz.bz2")

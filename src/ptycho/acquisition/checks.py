@@ -223,7 +223,7 @@ def _geometry(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
             found.append(f"{name} of {' x '.join(f'{each:.4g}' for each in values)} {unit}")
             expected.append(f"{least:g} to {most:g} {unit}")
     if found:
-        yield Finding("warn", " and ".join(found), " and ".join(expected), IN_UNITS)
+        yield Finding("warn", ", ".join(found), ", ".join(expected), IN_UNITS)
 
 
 def _positions(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
