@@ -82,18 +82,18 @@ def off_centre(s):
 
 
 WARNED = {
-    "1 frames without counts (first: 3)": lambda s: replace(s, patterns=changed(s.patterns, 3, 0)),
+    "1 frame without counts (first: 3)": lambda s: replace(s, patterns=changed(s.patterns, 3, 0)),
     "ten times brighter": lambda s: replace(
         s, patterns=changed(s.patterns.astype(np.int32), 3, 11 * s.patterns[3].astype(int))
     ),
     "counts in a frame": lambda s: replace(s, patterns=(s.patterns > s.patterns.max() - 40).astype(np.uint16)),
     "a mean pattern centred at": off_centre,
-    "1 positions that repeat": lambda s: replace(s, positions=changed(s.positions, 1, s.positions[0])),
+    "1 repeated position": lambda s: replace(s, positions=changed(s.positions, 1, s.positions[0])),
     "an overlap of": lambda s: replace(s, positions=s.positions * 5),
-    "1 dead detector pixels (first: [14, 17])": lambda s: replace(
+    "1 dead detector pixel (first: [14, 17])": lambda s: replace(
         s, patterns=changed(s.patterns, (slice(None), 14, 17), 0)
     ),
-    "1 hot detector pixels (first: [4, 25])": lambda s: replace(
+    "1 hot detector pixel (first: [4, 25])": lambda s: replace(
         s, patterns=changed(s.patterns, (slice(None), 4, 25), 9000)
     ),
 }

@@ -66,7 +66,7 @@ UNUSABLE = {
     "dark": (lambda a: {"diff3d": 0 * a["diff3d"]}, ["40 patterns that are all zero", "expected light", "check"]),
     "complex patterns": (lambda a: {"diff3d": a["diff3d"] + 0j}, ["complex128", "expected real numbers", "convert"]),
     "pickled": (lambda a: {"diff3d": a["diff3d"].astype(object)}, ["'diff3d' holds pickled", "store plain numbers"]),
-    "one position": (first(1), ["found 1 positions to train on", "expected at least 2", "give a longer scan"]),
+    "one position": (first(1), ["found 1 position to train on", "expected at least 2", "give a longer scan"]),
     "probe of another size": (
         lambda a: {"probeGuess": a["probeGuess"][..., :16, :16]},
         ["a probe of 16 px", "patterns of 32 px", "expected one size", "resample"],

@@ -10,6 +10,7 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.statistics import Statistics, centre_of_mass, statistics
 from ptycho.base.blocks import extremes
 from ptycho.base.errors import DataError
+from ptycho.base.printable import counted
 from ptycho.optics.geometry import Geometry, Pair
 
 SMALLEST_SIZE = 16
@@ -159,7 +160,7 @@ def _arrays(scan: Acquisition) -> Iterator[Finding]:
 
 def _frames(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     if scan.n_positions < 2:
-        yield Finding("warn", "1 position", "at least 2 to train on", "give a longer scan")
+        yield Finding("warn", "1 position", "at least 2, that overlap", "give a longer scan")
     dark = np.flatnonzero(seen.frame_counts == 0)
     if not scan.mask.any():
         yield Finding("refuse", "a mask that trusts no pixel", "trusted pixels", "correct bad_pixels")
@@ -168,7 +169,7 @@ def _frames(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     elif len(dark):
         yield Finding(
             "warn",
-            f"{len(dark)} frames without counts (first: {dark[0]})",
+            f"{counted(len(dark), 'frame')} without counts (first: {dark[0]})",
             "light in every frame",
             "leave these frames out",
         )
@@ -180,7 +181,7 @@ def _frames(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     elif len(lit) and (odd := int(((lit > 10 * median) | (lit < 0.1 * median)).sum())):
         yield Finding(
             "warn",
-            f"{odd} frames ten times brighter or darker than the median",
+            f"{counted(odd, 'frame')} ten times brighter or darker than the median",
             "steady light",
             "leave these frames out",
         )
@@ -247,7 +248,7 @@ def _positions(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     if seen.n_duplicates:
         yield Finding(
             "warn",
-            f"{seen.n_duplicates} positions that repeat another one",
+            counted(seen.n_duplicates, "repeated position"),
             "different positions",
             "check the positions",
         )
@@ -279,7 +280,7 @@ def _pixels(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
             row, column = np.argwhere(pixels)[0]
             yield Finding(
                 "warn",
-                f"{pixels.sum()} {name} detector pixels (first: [{row}, {column}]) that are trusted",
+                f"{counted(int(pixels.sum()), f'{name} detector pixel')} (first: [{row}, {column}]) among the trusted",
                 "pixels like their neighbours",
                 "mark them in bad_pixels",
             )
