@@ -45,7 +45,10 @@ def first(n):
 
 UNUSABLE = {
     "a key is missing": (lambda a: {"xcoords": None}, ["missing xcoords", "expected diff3d", "add what is missing"]),
-    "no patterns": (lambda a: {"diff3d": None}, ["missing diff3d (or diffraction)", "add what is missing"]),
+    "no patterns": (
+        lambda a: {"diff3d": None},
+        ["found positions and no patterns", "expected both", "--companions FILE"],
+    ),
     "no key is known": (
         lambda a: dict.fromkeys(a) | {"x": a["xcoords"]},
         ["found keys x,", "expected those of a scan"],
