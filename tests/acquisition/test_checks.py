@@ -11,6 +11,7 @@ from ptycho.acquisition.checks import check, require, require_labels
 from ptycho.acquisition.readers import read
 from ptycho.acquisition.summary import summary
 from ptycho.base.errors import DataError
+from ptycho.optics.geometry import Geometry, energy_of
 
 
 @pytest.fixture
@@ -81,18 +82,18 @@ def off_centre(s):
 
 
 WARNED = {
-    "1 frames without counts (first: 3)": lambda s: replace(s, patterns=changed(s.patterns, 3, 0)),
+    "1 frame without counts (first: 3)": lambda s: replace(s, patterns=changed(s.patterns, 3, 0)),
     "ten times brighter": lambda s: replace(
         s, patterns=changed(s.patterns.astype(np.int32), 3, 11 * s.patterns[3].astype(int))
     ),
     "counts in a frame": lambda s: replace(s, patterns=(s.patterns > s.patterns.max() - 40).astype(np.uint16)),
     "a mean pattern centred at": off_centre,
-    "1 positions that repeat": lambda s: replace(s, positions=changed(s.positions, 1, s.positions[0])),
+    "1 repeated position": lambda s: replace(s, positions=changed(s.positions, 1, s.positions[0])),
     "an overlap of": lambda s: replace(s, positions=s.positions * 5),
-    "1 dead detector pixels (first: [14, 17])": lambda s: replace(
+    "1 dead detector pixel (first: [14, 17])": lambda s: replace(
         s, patterns=changed(s.patterns, (slice(None), 14, 17), 0)
     ),
-    "1 hot detector pixels (first: [4, 25])": lambda s: replace(
+    "1 hot detector pixel (first: [4, 25])": lambda s: replace(
         s, patterns=changed(s.patterns, (slice(None), 4, 25), 9000)
     ),
 }
@@ -103,6 +104,40 @@ def test_doubtful_scans_are_warned_of(scan, said):
     findings = require(WARNED[said](scan))
     assert [finding.level for finding in findings] == ["warn"] * len(findings)
     assert any(said in finding.what for finding in findings), findings
+
+
+def placed(scan, energy, distance, pixel):
+    """Give a scan the lengths of an experiment."""
+    return replace(scan, geometry=Geometry(energy, distance, (pixel, pixel)).completed(scan.size))
+
+
+WRONG_UNITS = {
+    "keV": ((8.8, 2.0, 75e-6), ["an energy of 8.8 eV", "50 to 2e+06 eV"]),
+    "mm": ((8800.0, 2000.0, 75e-6), ["a distance of 2000 m", "an object pixel of 1.174e+05 x 1.174e+05 nm"]),
+    "micrometres": ((8800.0, 2.0, 75.0), ["a detector pixel of 75 x 75 m", "an object pixel of 0.0001174 x"]),
+}
+
+
+@pytest.mark.parametrize("unit", WRONG_UNITS)
+def test_lengths_in_another_unit_are_warned_of_in_one_line(scan, unit):
+    lengths, words = WRONG_UNITS[unit]
+    (finding,) = require(placed(scan, *lengths))
+    assert finding.level == "warn"
+    for word in (*words, "give the energy in eV, distance and detector pixel in m"):
+        assert word in str(finding)
+
+
+SOUND = {
+    "hard X-rays": (8800.0, 2.0, 75e-6),
+    "soft X-rays": (280.0, 0.15, 15e-6),
+    "electrons of 300 keV": (energy_of(1.97e-12), 1.0, 1.2e-3 / 8),
+    "electrons of 1 MeV": (energy_of(0.87e-12), 2.0, 55e-6),
+}
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_sound_lengths_are_not_warned_of(scan, kind):
+    assert check(placed(scan, *SOUND[kind])) == ()
 
 
 def test_marked_pixels_are_not_remarked_on(scan):

@@ -18,7 +18,9 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.readers import archive, read
 from ptycho.acquisition.writers import write_npz
 from ptycho.base.errors import DataError
+from ptycho.config.reading import Reading
 from ptycho.optics.geometry import Geometry
+from ptycho.optics.probe import back_projected_probe
 from ptycho.simulation.simulate import Simulation, simulate
 
 
@@ -103,6 +105,16 @@ def test_pickled_companions_are_left_out_and_said(file, caplog):
     assert scan.object_ is None
     assert "_metadata is not of the documented layout" in caplog.text
     assert "'objectGuess' holds pickled objects" in caplog.text
+
+
+def test_a_probe_of_amplitudes_alone_is_warned_of(file, arrays, caplog):
+    read(file())
+    assert "probe" not in caplog.text
+    scan = read(file(probeGuess=np.abs(arrays()["probeGuess"])))
+    (said,) = scan.notes
+    assert said in [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert said.startswith("the probe is real")
+    assert "--refine_probe" in said
 
 
 def test_the_published_file_and_its_documented_twin_are_one_scan(shared_data):
@@ -194,9 +206,43 @@ def test_flipped_bytes_are_noticed(file, tmp_path):
     assert "damaged" in one_line(path)
 
 
-def test_missing_keys_say_what_was_found(file):
-    message = one_line(file(probeGuess=None, diff3d=None))
-    assert "found keys xcoords, ycoords, missing probeGuess, diff3d (or diffraction)" in message
+def test_missing_keys_say_what_was_found(file, arrays):
+    assert "found keys diff3d, probeGuess, ycoords, missing xcoords; expected" in one_line(file(xcoords=None))
+    misspelt = file(probeGuess=None, probe_guess=arrays()["probeGuess"])
+    assert "ycoords, missing probeGuess (did you mean 'probe_guess'?); expected" in one_line(misspelt)
+
+
+def test_a_file_without_a_probe_gets_one_from_its_patterns(file, caplog):
+    scan = read(file(probeGuess=None, objectGuess=np.ones((60, 60), np.complex64)))
+    assert any("it is guessed from the mean pattern" in note for note in scan.notes)
+    assert "it is guessed" in caplog.text
+    np.testing.assert_allclose(scan.probe, back_projected_probe(scan.totals.mean_pattern))
+
+
+PARTS = {
+    "positions": ("xcoords", "ycoords"),
+    "the probe": ("probeGuess",),
+    "positions and the probe": ("xcoords", "ycoords", "probeGuess"),
+    "patterns": ("diff3d",),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_come_from_companions(file, arrays, tmp_path, part):
+    whole, keys = read(file()), arrays()
+    np.savez(tmp_path / "other.npz", **{key: keys.pop(key) for key in PARTS[part]})
+    np.savez(tmp_path / "scan.npz", **keys)
+    joined = read(tmp_path / "scan.npz", reading=Reading(companions=(tmp_path / "other.npz",)))
+    for name in ("patterns", "positions", "probe"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
+    assert joined.notes == (f"{part} taken from other.npz",)
+
+
+@pytest.mark.parametrize(("absent", "said"), [("xcoords", "patterns and no positions"), ("diff3d", "positions and no")])
+def test_a_part_alone_asks_for_the_others(file, absent, said):
+    message = one_line(file(**{absent: None, "ycoords" if absent == "xcoords" else absent: None}))
+    assert f"found {said}" in message
+    assert "--companions FILE" in message
 
 
 def test_a_layout_nobody_knows(tmp_path):

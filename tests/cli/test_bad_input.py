@@ -45,7 +45,10 @@ def first(n):
 
 UNUSABLE = {
     "a key is missing": (lambda a: {"xcoords": None}, ["missing xcoords", "expected diff3d", "add what is missing"]),
-    "no patterns": (lambda a: {"diff3d": None}, ["missing diff3d (or diffraction)", "add what is missing"]),
+    "no patterns": (
+        lambda a: {"diff3d": None},
+        ["found positions and no patterns", "expected both", "--companions FILE"],
+    ),
     "no key is known": (
         lambda a: dict.fromkeys(a) | {"x": a["xcoords"]},
         ["found keys x,", "expected those of a scan"],
@@ -66,7 +69,7 @@ UNUSABLE = {
     "dark": (lambda a: {"diff3d": 0 * a["diff3d"]}, ["40 patterns that are all zero", "expected light", "check"]),
     "complex patterns": (lambda a: {"diff3d": a["diff3d"] + 0j}, ["complex128", "expected real numbers", "convert"]),
     "pickled": (lambda a: {"diff3d": a["diff3d"].astype(object)}, ["'diff3d' holds pickled", "store plain numbers"]),
-    "one position": (first(1), ["found 1 positions to train on", "expected at least 2", "give a longer scan"]),
+    "one position": (first(1), ["found 1 position to train on", "expected at least 2", "give a longer scan"]),
     "probe of another size": (
         lambda a: {"probeGuess": a["probeGuess"][..., :16, :16]},
         ["a probe of 16 px", "patterns of 32 px", "expected one size", "resample"],
@@ -82,7 +85,7 @@ UNUSABLE = {
     "x and y": (lambda a: {"ycoords": a["ycoords"][1:]}, ["(40,)", "(39,)", "expected (n,) both", "one a frame"]),
     "NaN in the positions": (
         with_value("xcoords", np.nan),
-        ["NaN or infinity in positions", "expected finite", "replace"],
+        ["NaN or infinity in positions", "expected finite values; replace them, or leave out the frames"],
     ),
     "long patterns": (
         lambda a: {"diff3d": a["diff3d"].astype(np.longdouble)},
@@ -155,7 +158,7 @@ FILES = {
     "a folder": (lambda path, scan: path.mkdir(), ["found a folder", "expected an npz", "name the file"]),
     "HDF5": (hdf5, ["found keys diff3d,", "expected those of a scan", "rename or add them"]),
     "one array": (lambda path, scan: np.save(path.open("wb"), np.ones(3)), ["a single npy array", "expected"]),
-    "not there": (lambda path, scan: None, ["not found", "expected an npz"]),
+    "not there": (lambda path, scan: None, ["not found", "expected an npz", "check the path"]),
 }
 
 
@@ -372,7 +375,9 @@ def test_a_request_that_makes_no_sense(refused, scan_file, trained, tmp_path, ki
 SIMULATIONS = {
     "an unknown object": (["--object", "linse"], ["linse", "lines", "--help"]),
     "an odd size": (["--N", "33"], ["N is 33", "even"]),
-    "no positions": (["--positions", "0"], ["positions is 0", "from 1 to"]),
+    "no positions": (["--positions", "0"], ["error: --positions is 0", "from 1 to"]),
+    "no modes": (["--modes", "0"], ["error: --modes is 0", "from 1 to N"]),
+    "too many dead pixels": (["--dead_pixels", "5000"], ["error: --dead_pixels is 5000", "below N * N"]),
     "an overlap of one": (["--overlap", "1"], ["overlap is 1", "below 1"]),
     "no photons": (["--photons", "nan"], ["photons is nan", "above 0"]),
     "a negative seed": (["--seed", "-1"], ["seed is -1", "expected 0 or more"]),
@@ -384,6 +389,11 @@ SIMULATIONS = {
 def test_a_simulation_that_makes_no_sense(refused, tmp_path, kind):
     flags, words = SIMULATIONS[kind]
     refused(["simulate", tmp_path / "new" / "scan.npz", *flags], *words)
+
+
+@pytest.mark.parametrize("name", ["scan.txt", "scan.cxi"])
+def test_a_simulation_in_another_layout(refused, tmp_path, name):
+    refused(["simulate", tmp_path / name], f"{name} ends in '.{name[5:]}'", "expected .npz", "rename it")
 
 
 def test_a_reference_that_shares_no_region(refused, reconstructed, tmp_path):

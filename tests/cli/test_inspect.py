@@ -136,6 +136,11 @@ def test_a_file_that_is_no_scan_is_listed_with_what_it_lacks(capsys, tmp_path, s
     assert "probeGuess" in found["error"]
 
 
+def test_a_key_of_the_layout_is_no_misspelling_of_another(capsys, tmp_path, scan_arrays):
+    np.savez(tmp_path / "part.npz", **{key: scan_arrays[key] for key in ("diff3d", "objectGuess")})
+    assert as_json(capsys, tmp_path / "part.npz", status=2)["missing"] == ["xcoords", "ycoords", "probeGuess"]
+
+
 def test_patterns_of_a_size_that_no_network_takes_are_described_all_the_same(
     capsys, tmp_path, scan_arrays, with_forecast
 ):

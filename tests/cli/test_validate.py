@@ -57,7 +57,7 @@ def test_what_is_ready_trains_by_the_command_that_is_printed(capsys, tmp_path, s
 
 
 def wrong_file(tmp_path, scan_file, scan_arrays):
-    np.savez(tmp_path / "lacking.npz", **{key: scan_arrays[key] for key in ("diff3d", "xcoords", "ycoords")})
+    np.savez(tmp_path / "lacking.npz", **{key: scan_arrays[key] for key in ("diff3d", "xcoords", "probeGuess")})
     return [tmp_path / "lacking.npz", "--output_dir", tmp_path / "run"]
 
 

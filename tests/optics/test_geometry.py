@@ -41,7 +41,7 @@ def test_metres_are_those_of_the_motors():
 @pytest.mark.parametrize("missing", ["energy", "distance", "detector_pixel"])
 def test_what_is_missing_is_asked_for(missing):
     stated = {"energy": ENERGY, "distance": DISTANCE, "detector_pixel": DETECTOR}
-    with pytest.raises(DataError, match=rf"without {missing}, .* --{missing} NUMBER$"):
+    with pytest.raises(DataError, match=rf"expected {missing} for metres; give .* --{missing} NUMBER$"):
         Geometry(**{**stated, missing: None}).known(64)
 
 

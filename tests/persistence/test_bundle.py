@@ -197,7 +197,11 @@ def test_a_truncated_file_is_refused(file, share):
 
 def test_what_is_not_there_and_what_is_no_bundle_are_refused(tmp_path):
     refused(tmp_path / "nothing.zip", "does not exist")
-    refused(tmp_path, r"holds no wts\.h5\.zip")
+    refused(tmp_path, r"holds no wts\.h5\.zip, but nothing; expected")
+    (tmp_path / "logs").mkdir()
+    refused(tmp_path, r"holds no wts\.h5\.zip, but logs; expected")
+    (tmp_path / "checkpoints").mkdir()
+    refused(tmp_path, rf"training was interrupted.*: ptycho train SCAN --output_dir {tmp_path} --resume")
     (tmp_path / "text.zip").write_text("hello")
     refused(tmp_path / "text.zip", "can't be read")
 

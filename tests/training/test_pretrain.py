@@ -243,7 +243,7 @@ def test_a_bundle_of_another_network_is_refused(bundle, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--N", "36"], "N is 36"),
+        (["--N", "36"], "N is 36; expected a multiple of 8; take 32 or 40 px"),
         (["--steps", "0"], "steps is 0"),
         (["--fewest_photons", "1e6", "--most_photons", "1e4"], "fewest_photons is 1e+06, more than most_photons"),
         (["--most_overlap", "1"], "most_overlap is 1"),

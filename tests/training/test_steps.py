@@ -42,7 +42,7 @@ def test_a_split_shares_no_pattern_and_leaves_none_out(seed, n, fraction):
 
 @pytest.mark.parametrize(("gridsize", "fraction"), [(1, 0.99), (2, 0.96)])
 def test_a_split_that_leaves_too_few_to_learn_from_is_refused(gridsize, fraction):
-    with pytest.raises(DataError, match=r"found \d positions to train on.*lower gridsize or validation_fraction"):
+    with pytest.raises(DataError, match=r"found \d positions? to train on.*lower gridsize or validation_fraction"):
         data_of(gridsize=gridsize, validation_fraction=fraction)
 
 

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 SHORT = 0.1  # from end to end; positions that reach less far are metres, since a scan is wider than a tenth of a pixel
 CONVERT = "ptycho convert SCAN SCAN.npz"  # what a file can't say is said once, to this verb
 GUESSED = "no file brings a probe: it is guessed from the mean pattern, and refining it is needed"
+REAL = "the probe is real: its phase is taken for flat; if it is not, refining it is needed (--refine_probe)"
 
 
 def assemble(parts: Parts, reading: Reading, nphotons: float | None = None, scratch: Path | None = None) -> Acquisition:
@@ -74,11 +75,13 @@ def assemble(parts: Parts, reading: Reading, nphotons: float | None = None, scra
     if parts.probe is None:
         acquisition = acquisition.seen_again(probe=back_projected_probe(acquisition.totals.mean_pattern))
         notes = (*notes, GUESSED)
-    elif parts.probe_scale != "patterns":
+    elif parts.probe.dtype.kind != "c":
+        notes = (*notes, REAL)
+    if parts.probe is not None and parts.probe_scale != "patterns":
         free = parts.probe_scale == "free"
         acquisition = acquisition.seen_again(probe=_calibrated(acquisition) if free else probe_modes(parts.probe))
     for note in notes:
-        logger.log(logging.WARNING if note == GUESSED else logging.INFO, "%s", note)
+        logger.log(logging.WARNING if note in (GUESSED, REAL) else logging.INFO, "%s", note)
     acquisition = acquisition.seen_again(
         indexes=parts.indexes,
         geometry=None if geometry == Geometry() else geometry,

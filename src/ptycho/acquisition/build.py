@@ -63,7 +63,9 @@ def acquisition_from_arrays(
     check_real("patterns", patterns)
     patterns = align_frames(patterns, len(positions))
     lowest, highest = extremes(patterns)
-    _require_finite("patterns", lowest, highest)
+    _require_finite(
+        "patterns", lowest, highest, "set them to 0, and mark detector pixels without a value in bad_pixels"
+    )
     _require_not_negative(lowest)
     _check_size("patterns", np.array([lowest, highest]))
     if highest == 0:
@@ -101,7 +103,7 @@ def scan_positions(positions: NDArray[Any]) -> NDArray[np.float64]:
         They have another shape, or are not finite real numbers.
     """
     check_real("positions", positions)
-    check_finite("positions", positions)
+    check_finite("positions", positions, "replace them, or leave out the frames that they belong to")
     if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) == 0:
         raise DataError(f"found positions of shape {positions.shape}, expected (n, 2), n > 0; give one (y, x) a frame")
     return positions.astype(np.float64)
@@ -167,8 +169,8 @@ def check_real(name: str, array: NDArray[Any]) -> None:
         raise DataError(f"found {name} of type {array.dtype}, expected real numbers of 64 bits or fewer; convert them")
 
 
-def check_finite(name: str, array: NDArray[Any]) -> None:
-    """Refuse real numbers that aren't finite; ``name`` is what the message calls them.
+def check_finite(name: str, array: NDArray[Any], do: str = "replace them") -> None:
+    """Refuse real numbers that aren't finite; ``name`` is what the message calls them, ``do`` what it advises.
 
     Raises
     ------
@@ -176,15 +178,13 @@ def check_finite(name: str, array: NDArray[Any]) -> None:
         There is NaN or infinity.
     """
     if array.dtype.kind == "f" and array.size:
-        _require_finite(name, *(extremes(array) if array.ndim else (float(array), float(array))))
+        lowest, highest = extremes(array) if array.ndim else (float(array), float(array))
+        _require_finite(name, lowest, highest, do)
 
 
-def _require_finite(name: str, lowest: float, highest: float) -> None:
+def _require_finite(name: str, lowest: float, highest: float, do: str) -> None:
     if not np.isfinite([lowest, highest]).all():
-        raise DataError(
-            f"found NaN or infinity in {name}, expected finite values; replace them, and mark detector pixels "
-            "without a value in bad_pixels"
-        )
+        raise DataError(f"found NaN or infinity in {name}, expected finite values; {do}")
 
 
 def _check_size(name: str, array: NDArray[Any]) -> None:

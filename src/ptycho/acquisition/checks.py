@@ -10,7 +10,8 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.acquisition.statistics import Statistics, centre_of_mass, statistics
 from ptycho.base.blocks import extremes
 from ptycho.base.errors import DataError
-from ptycho.optics.geometry import Pair
+from ptycho.base.printable import counted
+from ptycho.optics.geometry import Geometry, Pair
 
 SMALLEST_SIZE = 16
 LARGEST_CANVAS = 2**31
@@ -19,8 +20,12 @@ FEWEST_COUNTS = 100.0
 FRAMES_LOOKED_AT = 64
 BETWEEN, ROUNDING = 0.05, 1e-6  # distance from a whole number of counts, absolute and relative
 LENGTHS = "check energy, distance, detector pixel and the unit of the positions"
+IN_UNITS = "give the energy in eV, distance and detector pixel in m: --energy, --distance, --detector_pixel"
 # A gap is more often a wrong length than a wide step, and patterns in the near field look like one.
 FAR = "check the lengths, the unit of the positions and that the patterns are far field; else "
+# What X-rays and electrons are measured with: where a unit is mistaken, a thousandfold, one of these is left.
+SOUND_ENERGY, SOUND_DISTANCE = (50.0, 2e6), (1e-4, 100.0)  # eV of a photon of the same wavelength, m
+SOUND_DETECTOR, SOUND_PIXEL = (1e-7, 1e-3), (1e-3, 1e4)  # m, and nm of the object
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def _arrays(scan: Acquisition) -> Iterator[Finding]:
 
 def _frames(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     if scan.n_positions < 2:
-        yield Finding("warn", "1 position", "at least 2 to train on", "give a longer scan")
+        yield Finding("warn", "1 position", "at least 2, that overlap", "give a longer scan")
     dark = np.flatnonzero(seen.frame_counts == 0)
     if not scan.mask.any():
         yield Finding("refuse", "a mask that trusts no pixel", "trusted pixels", "correct bad_pixels")
@@ -164,7 +169,7 @@ def _frames(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     elif len(dark):
         yield Finding(
             "warn",
-            f"{len(dark)} frames without counts (first: {dark[0]})",
+            f"{counted(len(dark), 'frame')} without counts (first: {dark[0]})",
             "light in every frame",
             "leave these frames out",
         )
@@ -176,7 +181,7 @@ def _frames(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     elif len(lit) and (odd := int(((lit > 10 * median) | (lit < 0.1 * median)).sum())):
         yield Finding(
             "warn",
-            f"{odd} frames ten times brighter or darker than the median",
+            f"{counted(odd, 'frame')} ten times brighter or darker than the median",
             "steady light",
             "leave these frames out",
         )
@@ -204,6 +209,24 @@ def _centring(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
         )
 
 
+def _geometry(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
+    known = scan.geometry or Geometry()
+    pixel = None if known.object_pixel is None else (known.object_pixel[0] * 1e9, known.object_pixel[1] * 1e9)
+    found, expected = [], []
+    for name, value, unit, (least, most) in (
+        ("an energy", known.energy, "eV", SOUND_ENERGY),
+        ("a distance", known.distance, "m", SOUND_DISTANCE),
+        ("a detector pixel", known.detector_pixel, "m", SOUND_DETECTOR),
+        ("an object pixel", pixel, "nm", SOUND_PIXEL),
+    ):
+        values = [] if value is None else np.atleast_1d(value).tolist()
+        if not all(least <= each <= most for each in values):
+            found.append(f"{name} of {' x '.join(f'{each:.4g}' for each in values)} {unit}")
+            expected.append(f"{least:g} to {most:g} {unit}")
+    if found:
+        yield Finding("warn", ", ".join(found), ", ".join(expected), IN_UNITS)
+
+
 def _positions(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     height, width = np.ptp(scan.positions, axis=0)
     pixel = scan.geometry and scan.geometry.object_pixel
@@ -225,7 +248,7 @@ def _positions(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
     if seen.n_duplicates:
         yield Finding(
             "warn",
-            f"{seen.n_duplicates} positions that repeat another one",
+            counted(seen.n_duplicates, "repeated position"),
             "different positions",
             "check the positions",
         )
@@ -257,7 +280,7 @@ def _pixels(scan: Acquisition, seen: Statistics) -> Iterator[Finding]:
             row, column = np.argwhere(pixels)[0]
             yield Finding(
                 "warn",
-                f"{pixels.sum()} {name} detector pixels (first: [{row}, {column}]) that are trusted",
+                f"{counted(int(pixels.sum()), f'{name} detector pixel')} (first: [{row}, {column}]) among the trusted",
                 "pixels like their neighbours",
                 "mark them in bad_pixels",
             )
@@ -282,6 +305,7 @@ NEIGHBOURS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (
 LOOKS: tuple[Callable[[Acquisition, Statistics], Iterator[Finding]], ...] = (
     _frames,
     _centring,
+    _geometry,
     _positions,
     _overlap,
     _pixels,

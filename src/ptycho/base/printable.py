@@ -37,5 +37,16 @@ def listed(names: Iterable[str], most: int = MOST_NAMES) -> str:
     return f"{', '.join(found[:most])}{more}" if found else "none"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of what ``noun`` names, which takes an s where it isn't one.
+
+    Examples
+    --------
+    >>> counted(1, "pattern"), counted(0, "pattern")
+    ('1 pattern', '0 patterns')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _written_out(character: str) -> str:
     return character if character.isprintable() else repr(character)[1:-1]

@@ -13,6 +13,7 @@ from ptycho.acquisition.readers import identify, read
 from ptycho.acquisition.readers.folder import SUFFIX
 from ptycho.acquisition.writers import files_of, meaning, write
 from ptycho.base.errors import ConfigError, extra_missing
+from ptycho.base.printable import counted
 from ptycho.cli.folders import output_file, output_scan, scratch_folder
 from ptycho.cli.parsing import verb_parser
 from ptycho.config.checks import number
@@ -75,7 +76,12 @@ def _scan(asked: Namespace, reading: Reading) -> str:
         for finding in require(scan):
             logger.warning("%s", finding)
         write(asked.target, scan)
-    facts = (f"{scan.n_positions} patterns of {scan.size} x {scan.size} px", scan.origin, _place(scan), *scan.notes)
+    facts = (
+        f"{counted(scan.n_positions, 'pattern')} of {scan.size} x {scan.size} px",
+        scan.origin,
+        _place(scan),
+        *scan.notes,
+    )
     return (
         f"read {asked.source} ({layout}): {'; '.join(facts)}; wrote {' and '.join(map(str, paths))}: "
         f"{meaning(asked.target)}"

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jsonargparse import Namespace
 
 from ptycho.acquisition.writers import write_npz
+from ptycho.base.errors import ConfigError, OutputError
+from ptycho.base.printable import counted
 from ptycho.cli.folders import output_file
 from ptycho.cli.parsing import at_least, verb_parser
 from ptycho.config.convert import placeholder
@@ -44,21 +47,32 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.npz when it exists")
     asked = parser.read(argv).arguments
     at_least(asked, seed=0)
-    choices = Simulation(
-        object=asked.object,
-        probe=asked.probe,
-        scan=asked.scan,
-        N=asked.N,
-        n_positions=asked.positions,
-        photons=asked.photons,
-        overlap=asked.overlap,
-        n_modes=asked.modes,
-        background=asked.background,
-        n_dead_pixels=asked.dead_pixels,
-    )
+    choices = _choices(asked)
     # As NumPy does: readers know a scan by its end.
-    named = asked.out if asked.out.suffix == ".npz" else asked.out.with_name(f"{asked.out.name}.npz")
+    named = asked.out if asked.out.suffix else asked.out.with_name(f"{asked.out.name}.npz")
+    if named.suffix.lower() != ".npz":
+        raise OutputError(f"{named} ends in {named.suffix!r}; expected .npz, which a simulated scan is; rename it")
     out = output_file(named, overwrite=asked.overwrite)
     write_npz(out, simulate(choices, np.random.default_rng(asked.seed)))
-    logger.info("wrote %s: %d patterns of %d x %d px", out, choices.n_positions, choices.N, choices.N)
+    logger.info("wrote %s: %s of %d x %d px", out, counted(choices.n_positions, "pattern"), choices.N, choices.N)
     return 0
+
+
+def _choices(asked: Namespace) -> Simulation:
+    """Return the choices that flags make; a refusal names the flag."""
+    try:
+        return Simulation(
+            object=asked.object,
+            probe=asked.probe,
+            scan=asked.scan,
+            N=asked.N,
+            n_positions=asked.positions,
+            photons=asked.photons,
+            overlap=asked.overlap,
+            n_modes=asked.modes,
+            background=asked.background,
+            n_dead_pixels=asked.dead_pixels,
+        )
+    except ConfigError as error:
+        # A message begins with its field, and the flag is called as the field is, without n_.
+        raise ConfigError(f"--{str(error).removeprefix('n_')}") from error

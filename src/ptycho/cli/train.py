@@ -14,6 +14,7 @@ from ptycho.base.atomic import write_text
 from ptycho.base.errors import OutputError, extra_missing
 from ptycho.base.interruption import Interruption
 from ptycho.base.launched import launched
+from ptycho.base.printable import counted
 from ptycho.base.provenance import provenance
 from ptycho.base.watching import NOBODY, Watcher
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
@@ -134,7 +135,7 @@ def train(
     """
     scans, findings = training_scans(config, size_given=given_size)
     for scan, doubtful in zip(scans, findings, strict=True):
-        logger.info("%d patterns of %d x %d px: %s", scan.n_positions, scan.size, scan.size, scan.origin)
+        logger.info("%s of %d x %d px: %s", counted(scan.n_positions, "pattern"), scan.size, scan.size, scan.origin)
         for finding in doubtful:
             logger.warning("%s", finding)
     try:

@@ -24,8 +24,8 @@ def validate_model(config: ModelConfig) -> None:
     whole(config, "N", least=32)
     if config.N % 8:
         raise ConfigError(
-            f"N is {config.N}; expected a multiple of 8; crop or pad the patterns to {config.N - config.N % 8} "
-            f"or {config.N + 8 - config.N % 8} px"
+            f"N is {config.N}; expected a multiple of 8; take {config.N - config.N % 8} or "
+            f"{config.N + 8 - config.N % 8} px, to which patterns are cropped or padded"
         )
     whole(config, "gridsize", "n_filters_scale", "lean_width", "fno_modes", "fno_width", "fno_blocks", least=1)
     whole(config, "learned_input_channels", "passes", least=1)

@@ -80,8 +80,8 @@ class Geometry:
             stated = {"energy": energy, "distance": distance, "detector_pixel": detector or pixel}
             missing = [name for name, value in stated.items() if value is None]
             raise DataError(
-                f"found a scan without {', '.join(missing)}, expected energy, distance and detector_pixel, for metres; "
-                f"give them: ptycho convert SCAN SCAN.npz {' '.join(f'--{name} NUMBER' for name in missing)}"
+                f"found a scan in pixels, expected {', '.join(missing)} for metres; "
+                f"give ptycho convert SCAN SCAN.npz {' '.join(f'--{name} NUMBER' for name in missing)}"
             )
         return Lengths(energy, distance, detector, pixel, whole.origin)
 

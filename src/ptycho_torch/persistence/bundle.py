@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 NAME = "wts.h5.zip"
 # What Ptychodus calls a bundle that it copied.
 COPIED_NAME = "model.zip"
+CHECKPOINTS = "checkpoints"  # of a training, in its folder
 ADVICE = "give the wts.h5.zip that `ptycho train` wrote, or its folder"
 # Member -> bytes that it may have when unpacked.
 WEIGHTS = "weights.safetensors"
@@ -172,10 +173,14 @@ def _found(path: Path) -> Path:
     if not runs:
         if kind := kind_of_folder(path):
             raise BundleNotFoundError(f"{path}: found a folder with {kind}, expected a trained network; {ADVICE}")
-        there = sorted(entry.name for entry in path.iterdir())[:6]
-        raise BundleNotFoundError(
-            f"{path} holds no {NAME}, but {there or 'nothing'}; expected a trained network; {ADVICE}"
-        )
+        if (path / CHECKPOINTS).is_dir():
+            raise BundleNotFoundError(
+                f"{path} holds no {NAME}, but {CHECKPOINTS}: its training was interrupted, or still runs; expected a "
+                f"trained network; wait for it, or go on with it: ptycho train SCAN --output_dir {path} --resume"
+            )
+        names = [entry.name for entry in path.iterdir()]
+        there = listed(names, most=6) if names else "nothing"
+        raise BundleNotFoundError(f"{path} holds no {NAME}, but {there}; expected a trained network; {ADVICE}")
     logger.info("%s holds no %s itself: the newest below it, %s, is taken", path, NAME, runs[-1])
     return runs[-1]
 

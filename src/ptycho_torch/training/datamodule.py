@@ -16,6 +16,7 @@ from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.arrays import Positions
 from ptycho.base.blocks import blocks
 from ptycho.base.errors import DataError
+from ptycho.base.printable import counted
 from ptycho.config.execution import PyTorchExecutionConfig
 from ptycho.config.training import DEFAULT_GROUPS, TrainingConfig
 from ptycho.grouping.sampling import enough_neighbours
@@ -107,8 +108,8 @@ class ScanDataModule(lightning.LightningDataModule):
         self._tell_limits()
         if len(self.split.training) < least:
             raise DataError(
-                f"found {len(self.split.training)} positions to train on, expected at least {least} for gridsize "
-                f"{config.model.gridsize}; give a longer scan, or lower gridsize or validation_fraction"
+                f"found {counted(len(self.split.training), 'position')} to train on, expected at least {least} for "
+                f"gridsize {config.model.gridsize}; give a longer scan, or lower gridsize or validation_fraction"
             )
 
     @cached_property

@@ -258,7 +258,7 @@ def _damage_reported() -> Iterator[None]:
 
 def _check_kind(path: Path, expected: str) -> None:
     if not path.exists():
-        raise DataError(f"not found; expected {expected}")
+        raise DataError(f"not found; expected {expected}; check the path")
     if path.is_dir():
         if kind := kind_of_folder(path):
             raise DataError(f"found a folder with {kind}, expected {expected}; give that")

@@ -23,6 +23,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "NeXus": ("entry_1/data/data|entry/data/data", "entry_1/data/x|entry/data/x", "entry_1/data/y|entry/data/y"),
     "arrays": ("patterns|frames|intensities|data", "positions|x", "positions|y"),
 }
+# Names that mean something already, which nobody wrote for another.
+KNOWN = {name for whole in KEYS.values() for words in whole for name in words.split("|")} | {"objectGuess"}
 
 
 def nearest_layout(keys: Iterable[str], recognised: str | None = None) -> tuple[str, tuple[str, ...]]:
@@ -36,6 +38,7 @@ def nearest_layout(keys: Iterable[str], recognised: str | None = None) -> tuple[
     ('npz of PtychoPINN', ("probeGuess (did you mean 'probe_guess'?)",))
     """
     found = frozenset(keys)
+    unknown = found - KNOWN
     lacking = {name: [words for words in whole if not found & {*words.split("|")}] for name, whole in KEYS.items()}
     name = recognised or min(KEYS, key=lambda name: len(lacking[name]) / len(KEYS[name]))
-    return name, tuple(f"{words.replace('|', ' or ')}{nearest(words, found)}" for words in lacking[name])
+    return name, tuple(f"{words.replace('|', ' or ')}{nearest(words, unknown)}" for words in lacking[name])

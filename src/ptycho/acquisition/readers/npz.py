@@ -12,10 +12,12 @@ from ptycho.acquisition.centring import from_middle, half_pixel
 from ptycho.acquisition.parts import Parts
 from ptycho.acquisition.readers.archive import Archive
 from ptycho.acquisition.readers.metadata import usable_metadata
+from ptycho.acquisition.readers.nearest import KNOWN
 from ptycho.acquisition.readers.source import Source, name_of
-from ptycho.acquisition.scan_arrays import FRAME_INDEX, GEOMETRY_KEYS, PATCH_INDEX, ScanArrays
+from ptycho.acquisition.scan_arrays import FRAME_INDEX, GEOMETRY_KEYS, PATCH_INDEX, ScanArrays, positions_yx
 from ptycho.base.errors import DataError
 from ptycho.base.printable import listed
+from ptycho.config.checks import nearest
 from ptycho.config.reading import Reading
 from ptycho.optics.geometry import Geometry
 from ptycho.optics.intensity import CountRule
@@ -24,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 PATTERNS = ("diff3d", "diffraction")
 LABELS = ("Y", "label")
-REQUIRED = ("xcoords", "ycoords", "probeGuess")
+COORDINATES = ("xcoords", "ycoords")
+REQUIRED = (*COORDINATES, "probeGuess")
 
 
 def recognise(source: Source) -> bool:
@@ -33,32 +36,43 @@ def recognise(source: Source) -> bool:
 
 
 def read(archive: Archive, reading: Reading) -> Parts:
-    """Read a scan in the documented npz layout.
+    """Read a scan in the documented npz layout, or the part of one that the file holds.
 
     Raises
     ------
     DataError
-        The file can't be used.
+        The file can't be used, holds one coordinate alone, or a probe by a name that is misspelt.
     """
-    arrays = scan_arrays(archive)
+    held = [key for key in COORDINATES if key in archive]
+    if len(held) == 1:
+        raise _lacking(archive, [key for key in COORDINATES if key not in held])
+    patterns, probe = _first(archive, PATTERNS), archive.get("probeGuess")
+    if probe is None and (meant := nearest("probeGuess", archive.keys - KNOWN)):
+        raise _lacking(archive, [f"probeGuess{meant}"])
+    positions = None
+    if held:
+        x, y = (archive[key] for key in COORDINATES)
+        if probe is not None and _exported_by_ptychodus(archive, x, y, probe):
+            x, y = from_middle(x, y, probe.shape[-1])
+        positions = positions_yx(x, y)
     return Parts(
         source=name_of(archive),
-        patterns=arrays.patterns,
-        bad_pixels=arrays.bad_pixels,
-        rule=arrays.rule,
-        labelled=arrays.nphotons,
-        positions=arrays.positions,
-        probe=arrays.probe,
-        object_=arrays.object_,
-        labels=arrays.labels,
-        geometry=arrays.geometry or Geometry(),
-        notes=arrays.notes,
-        indexes=arrays.indexes,
+        patterns=None if patterns is None else archive[patterns],
+        bad_pixels=_bad_pixels(archive),
+        rule=_rule(archive),
+        labelled=_nphotons(archive),
+        positions=positions,
+        probe=probe,
+        object_=_optional(archive, "objectGuess"),
+        labels=true_patches(archive),
+        geometry=read_geometry(archive) or Geometry(),
+        notes=_notes(archive),
+        indexes=_optional(archive, FRAME_INDEX),
     )
 
 
 def scan_arrays(archive: Archive) -> ScanArrays:
-    """Return the arrays of an archive in the documented layout.
+    """Return the arrays of an archive in the documented layout, for clients that know a whole scan only.
 
     Raises
     ------
@@ -76,19 +90,29 @@ def patterns_key(archive: Archive) -> str:
     DataError
         A required key is missing.
     """
-    patterns = next((key for key in PATTERNS if key in archive), None)
+    patterns = _first(archive, PATTERNS)
     missing = [key for key in REQUIRED if key not in archive] + ([] if patterns else ["diff3d (or diffraction)"])
     if patterns is None or missing:
-        raise DataError(
-            f"found keys {listed(archive.keys)}, missing {', '.join(missing)}; "
-            "expected diff3d or diffraction, xcoords, ycoords and probeGuess: add what is missing"
-        )
+        raise _lacking(archive, missing)
     return patterns
+
+
+def _lacking(archive: Archive, missing: list[str]) -> DataError:
+    return DataError(
+        f"found keys {listed(archive.keys)}, missing {', '.join(missing)}; "
+        "expected diff3d or diffraction, xcoords, ycoords and probeGuess: add what is missing"
+    )
+
+
+def _first(archive: Archive, keys: tuple[str, ...]) -> str | None:
+    """Return the first of ``keys`` that an archive has, None where it has none."""
+    return next((key for key in keys if key in archive), None)
 
 
 def true_patches(archive: Archive) -> NDArray[Any] | None:
     """Return the true patch of every position that an archive holds, None where it holds none."""
-    return _optional(archive, next((key for key in LABELS if key in archive), LABELS[0]))
+    key = _first(archive, LABELS)
+    return None if key is None else _optional(archive, key)
 
 
 def companions(archive: Archive, patterns: NDArray[Any], labels: NDArray[Any] | None) -> ScanArrays:
@@ -110,13 +134,13 @@ def companions(archive: Archive, patterns: NDArray[Any], labels: NDArray[Any] | 
         notes=_notes(archive),
         indexes=_optional(archive, FRAME_INDEX),
     )
-    return _centred(arrays) if _exported_by_ptychodus(archive, arrays) else arrays
+    return _centred(arrays) if _exported_by_ptychodus(archive, arrays.x, arrays.y, arrays.probe) else arrays
 
 
-def _exported_by_ptychodus(archive: Archive, arrays: ScanArrays) -> bool:
+def _exported_by_ptychodus(archive: Archive, x: NDArray[Any], y: NDArray[Any], probe: NDArray[Any]) -> bool:
     """Say whether Ptychodus exported a file: it writes flags of bad pixels and modes, and not what a position names."""
-    numbers = all(each.dtype.kind in "iuf" for each in (arrays.x, arrays.y))
-    return numbers and "bad_pixels" in archive and PATCH_INDEX not in archive and arrays.probe.ndim == 3
+    numbers = all(each.dtype.kind in "iuf" for each in (x, y))
+    return numbers and "bad_pixels" in archive and PATCH_INDEX not in archive and probe.ndim == 3
 
 
 def _centred(arrays: ScanArrays) -> ScanArrays:

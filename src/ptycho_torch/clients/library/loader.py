@@ -17,6 +17,7 @@ from ptycho.acquisition.centring import from_middle, half_pixel
 from ptycho.acquisition.checks import require
 from ptycho.acquisition.readers import read
 from ptycho.base.errors import ConfigError, DataError, OutputError
+from ptycho.base.printable import counted
 from ptycho.interop.frames import centred_shape
 from ptycho_torch.clients.library.session import ConfigManager
 
@@ -140,7 +141,8 @@ def find_scans(folder: Path) -> tuple[Path, Path | None]:
 
 def _read(path: Path, config_manager: ConfigManager) -> Acquisition:
     scan = read(path, nphotons=config_manager.data_config.nphotons)
-    logger.info("%s: %d patterns of %d x %d px, %s", path.name, scan.n_positions, scan.size, scan.size, scan.origin)
+    patterns = counted(scan.n_positions, "pattern")
+    logger.info("%s: %s of %d x %d px, %s", path.name, patterns, scan.size, scan.size, scan.origin)
     return _checked(scan)
 
 
