@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from corrections import misplaced
 from torch import Tensor, nn
 
 from ptycho.acquisition.acquisition import Acquisition
@@ -55,7 +56,7 @@ def checked(scan: Acquisition) -> SelfCheck:
 def spoilt(scan: Acquisition, kind: str, rng: np.random.Generator) -> Acquisition:
     """Return a scan with one thing wrong with all its frames, or as it is."""
     if kind == "moved":
-        return dataclasses.replace(scan, positions=scan.positions + rng.normal(size=scan.positions.shape))
+        return misplaced(scan, 2**0.5, rng)
     if kind == "defocus":
         turns = np.fft.fftfreq(scan.size)
         spectrum = np.fft.fft2(scan.probe) * np.exp(60j * np.hypot(turns[:, None], turns) ** 2)

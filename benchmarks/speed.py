@@ -597,7 +597,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", help="of ours, instead of those of the set")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"))
     parser.add_argument("--ways", nargs="+", choices=WAYS["gpu"], help="of taking a training step")
-    parser.add_argument("--kernels", type=int, default=0, help="print that many kernels of every row of training")
+    parser.add_argument("--kernels", type=int, default=0, help="print that many kernels of a row of a step or pass")
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each measurement [1]")
     parser.add_argument("--out", type=Path)
     flags = parser.parse_args()

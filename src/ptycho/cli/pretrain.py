@@ -10,6 +10,7 @@ from pathlib import Path
 from ptycho.base.atomic import write_text
 from ptycho.base.errors import extra_missing
 from ptycho.base.interruption import Interruption
+from ptycho.base.printable import counted
 from ptycho.base.provenance import provenance
 from ptycho.cli.folders import forget_earlier, output_folder, set_aside
 from ptycho.cli.parsing import verb_parser
@@ -80,5 +81,5 @@ def _pretrain(
     forget_earlier(folder, PRODUCTS)
     if done.ended is not None:
         raise Interruption(done.ended, f"interrupted; what was learnt in {done.seconds:.0f} s is in {folder / BUNDLE}")
-    steps = f"{done.n_steps} step{'' if done.n_steps == 1 else 's'}"
+    steps = counted(done.n_steps, "step")
     logger.info("pre-trained in %.0f s, %s (%.0f patterns/s); wrote %s", done.seconds, steps, rate, folder / BUNDLE)

@@ -9,6 +9,7 @@ from numpy import ndarray
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.arrays import Mask, Object, Positions, Probe
 from ptycho.base.errors import ConfigError
+from ptycho.base.printable import counted
 from ptycho.optics.probe import probe_diameter
 from ptycho.optics.propagate import far_field
 from ptycho.simulation.objects import OBJECTS
@@ -118,9 +119,9 @@ def _origin(choices: Simulation) -> str:
     """Return in words that a simulation makes counts, and from which choices."""
     return (
         f"simulated counts: {choices.photons:g} photons a frame behind a probe of the kind {choices.probe}, "
-        f"{choices.n_modes} mode(s); object {choices.object}; scan {choices.scan}, {choices.n_positions} positions, "
-        f"overlap {choices.overlap:g}; background {choices.background:g} counts a pixel; "
-        f"{choices.n_dead_pixels} dead pixels of {choices.N} x {choices.N}"
+        f"{counted(choices.n_modes, 'mode')}; object {choices.object}; scan {choices.scan}, "
+        f"{counted(choices.n_positions, 'position')}, overlap {choices.overlap:g}; background {choices.background:g} "
+        f"counts a pixel; {counted(choices.n_dead_pixels, 'dead pixel')} of {choices.N} x {choices.N}"
     )
 
 

@@ -12,6 +12,11 @@ Result = TypeVar("Result")
 REHEARSALS = 2
 
 
+def why_not(error: RuntimeError) -> str:
+    """Return in a line why a recording failed: what ends one that did has an error of its own."""
+    return str(error.__context__ or error).splitlines()[0]
+
+
 class CudaGraphs:
     """Records work as CUDA graphs; what is done aside is done on the stream that records, as recording asks for it."""
 

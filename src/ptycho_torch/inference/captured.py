@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Complex64, Float, Int64
 from torch import Tensor, nn
 
-from ptycho_torch.base.recording import REHEARSALS, CudaGraphs
+from ptycho_torch.base.recording import REHEARSALS, CudaGraphs, why_not
+from ptycho_torch.inference.pages import Canvas
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,6 @@ RECORDED_FROM, MOST_RECORDED, MOST_FIELDS = 4, 2**20, 2**22
 Pass = Callable[[Int64[Tensor, "group member"]], None]
 Images = Float[Tensor, "group seen y x"]
 Patches = Complex64[Tensor, "group member y x"]
-Canvas = Complex64[Tensor, "height width"]
 Given, Found = ParamSpec("Given"), TypeVar("Found")
 
 
@@ -95,8 +95,7 @@ class Replayed(Generic[Found]):
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            # What ends a recording that failed has an error of its own.
-            why = str(error.__context__ or error).splitlines()[0]
+            why = why_not(error)
             logger.warning("%s runs kernel by kernel: recording it as a CUDA graph failed (%s)", self._what, why)
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ptycho.base.watching import NOBODY, Stage, Watcher
 from ptycho.config.execution import Precision
+from ptycho_torch.base.recording import why_not
 from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.arithmetic import autocast
@@ -197,9 +198,8 @@ def _captured(one_pass: Pass, shape: tuple[int, int], device: torch.device) -> C
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        # What ends a recording that failed has an error of its own.
-        first = str(error.__context__ or error).splitlines()[0]
-        logger.warning("passes are launched kernel by kernel: recording one as a CUDA graph failed (%s)", first)
+        why = why_not(error)
+        logger.warning("passes are launched kernel by kernel: recording one as a CUDA graph failed (%s)", why)
         return None
 
 

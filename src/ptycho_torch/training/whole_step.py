@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ptycho_torch.base.recording import REHEARSALS
+from ptycho_torch.base.recording import REHEARSALS, why_not
 from ptycho_torch.data.batch import Step
 
 logger = logging.getLogger(__name__)
@@ -97,9 +97,8 @@ class WholeStep:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            # What ends a recording that failed has an error of its own.
-            first = str(error.__context__ or error).splitlines()[0]
-            logger.warning("steps are taken kernel by kernel: recording one as a CUDA graph failed (%s)", first)
+            why = why_not(error)
+            logger.warning("steps are taken kernel by kernel: recording one as a CUDA graph failed (%s)", why)
         finally:
             self._group["capturable"] = False
 
