@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from ptycho_torch.physics.detection import Intensity
-from ptycho_torch.physics.illumination import Illumination
+from ptycho_torch.physics.illumination import ExitWaves, Illumination
 from ptycho_torch.physics.operator import LinearOperator
 from ptycho_torch.physics.patches import PatchesAt
-from ptycho_torch.physics.propagation import FarField
+from ptycho_torch.physics.propagation import BareTransform, FarField
 from ptycho_torch.physics.subpixel import SubpixelShift
 from tests.laws import contracts
 from tests.laws.contracts import random_complex
@@ -30,6 +30,8 @@ LINEAR = {
     "illuminate with own probes": (OWN_PROBES, FIELD, (N, 3, SIZE, SIZE)),
     "propagate": (FarField(), (2, 3, SIZE, SIZE), (2, 3, SIZE, SIZE)),
     "propagate an odd side": (FarField(), (7, 7), (7, 7)),
+    "propagate bare": (BareTransform(), (2, 3, SIZE, SIZE), (2, 3, SIZE, SIZE)),
+    "illuminate what is cut": (ExitWaves(OWN_PROBES.probe, LOOK), CANVAS, (N, 3, SIZE, SIZE)),
     "place @ look": (PLACE @ LOOK, CANVAS, FIELD),
     "propagate @ illuminate": (FarField() @ OWN_PROBES, FIELD, (N, 3, SIZE, SIZE)),
     "(propagate @ illuminate) @ look": ((FarField() @ ONE_PROBE) @ LOOK, CANVAS, (N, 2, SIZE, SIZE)),
@@ -53,13 +55,18 @@ def test_moving_and_propagating_lose_no_light(operator):
     [
         (LOOK, CANVAS),
         (FarField(), (2, 5, 5)),
-        (Intensity(flux=1.7, background=0.4), (2, 2, 3, 3)),
+        (Intensity(), (2, 2, 3, 3)),
         (Intensity() @ FarField(), (2, 2, 4, 4)),
     ],
     ids=["look", "propagate", "detect", "detect @ propagate"],
 )
 def test_gradients_are_those_of_finite_differences(operator, x_shape):
     contracts.gradient(operator, x_shape)
+
+
+def test_cutting_and_illuminating_at_once_is_the_same_as_one_after_the_other():
+    x = random_complex(CANVAS, 7)
+    torch.testing.assert_close(ExitWaves(OWN_PROBES.probe, LOOK)(x), (OWN_PROBES @ LOOK)(x))
 
 
 def test_the_contracts_can_fail():

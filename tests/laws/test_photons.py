@@ -1,10 +1,9 @@
-"""Light is counted, not made: Parseval, incoherent modes, background."""
+"""Light is counted, not made: Parseval, incoherent modes."""
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptycho_torch.physics.detection import Intensity
 from ptycho_torch.physics.forward import detector, place_on_canvas
 from tests.laws.contracts import ROUNDING, random_complex
 
@@ -27,12 +26,6 @@ def test_modes_add_after_the_propagation():
     torch.testing.assert_close(together, apart)
     turned = probe * torch.polar(torch.ones(3), torch.tensor([0.4, 2.0, -1.1]))[:, None, None]
     torch.testing.assert_close(detector(turned)(patches), together)
-
-
-def test_flux_multiplies_and_background_adds():
-    patches, probe = random_complex((2, 8, 8), 2), random_complex((1, 1, 8, 8), 3)
-    torch.testing.assert_close(detector(probe, 2.5, 0.25)(patches), 2.5 * detector(probe)(patches) + 0.25)
-    assert Intensity(background=3.0)(torch.zeros(1, 1, 2, 2, dtype=torch.complex64)).unique().tolist() == [3.0]
 
 
 def test_a_global_phase_of_object_or_probe_is_not_seen():

@@ -130,10 +130,5 @@ def compiled(function: Callable[Given, Found], what: str) -> Callable[Given, Fou
 
 def compiled_network(network: nn.Module) -> Callable[[Images], Patches]:
     """Return images -> patches by a network that is `compiled` but for its complex numbers."""
-
-    def parts(images: Images) -> Float[Tensor, "group member y x 2"]:
-        amplitude, phase = (part.float() for part in network.amplitude_and_phase(images))
-        return torch.stack([amplitude * phase.cos(), amplitude * phase.sin()], dim=-1)
-
-    fast = compiled(parts, "the network")
-    return lambda images: torch.view_as_complex(fast(images))
+    said = compiled(network.said, "the network")
+    return lambda images: network.patches(said(images))

@@ -15,7 +15,7 @@ from ptycho_torch.inference.frame_probes import PARTS
 from ptycho_torch.inference.likelihood import Changed, Chunk, Likelihood, Seen, Value
 from ptycho_torch.inference.pages import Canvas, Judged
 from ptycho_torch.physics.patches import PatchesAt
-from ptycho_torch.physics.propagation import centring
+from ptycho_torch.physics.propagation import surrounding
 
 # Bytes of fields that are kept from one iteration to the next, and on a GPU the share of its free memory.
 MOST_KEPT, SHARE_KEPT = 2**29, 0.5
@@ -73,7 +73,7 @@ class KeptLine(Line):
 
     def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
         super().__init__(likelihood, at)
-        around = centring(at.probe) / likelihood.scan.size
+        around = surrounding(at.probe)
         self._kept = [
             _Kept(chunk, chunk.look, probes.fields * around, field, field, field)
             for chunk, probes, _, field in likelihood.fields(at)

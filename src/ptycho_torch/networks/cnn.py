@@ -127,6 +127,14 @@ class Cnn(nn.Module):
         """Return one complex patch for every pattern."""
         return polar(*self.amplitude_and_phase(amplitude))
 
+    def said(self, amplitude: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch two_channels y x"]:
+        """Return amplitudes and then phases of the patches: what is real arithmetic."""
+        return torch.cat(self.amplitude_and_phase(amplitude), dim=1)
+
+    def patches(self, said: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
+        """Return the complex patches of what was said."""
+        return polar(*said.chunk(2, dim=1))
+
     def amplitude_and_phase(
         self, amplitude: Float[Tensor, "batch channel y x"]
     ) -> tuple[Float[Tensor, "batch channel y x"], Float[Tensor, "batch channel y x"]]:

@@ -1,5 +1,6 @@
 """From real channels to complex patches."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -7,6 +8,8 @@ import torch
 from jaxtyping import Complex64, Float
 from torch import Tensor
 from torch.nn import functional
+
+from ptycho_torch.base.kernels import made
 
 AMPLITUDE_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -34,3 +37,23 @@ def amplitude_and_phase(
     """
     amplitude, phase = logits.float().chunk(2, dim=1)
     return functional.softplus(amplitude + UNIT), math.pi * phase
+
+
+def patches_of(logits: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
+    """Return the patches of `amplitude_and_phase`."""
+    return _by_kernels(logits.device)(logits) if logits.is_cuda else _plainly(logits)
+
+
+def _plainly(logits: Tensor) -> Tensor:
+    return polar(*amplitude_and_phase(logits))
+
+
+@functools.cache
+def _by_kernels(device: torch.device) -> Callable[[Tensor], Tensor]:
+    def make() -> Callable[[Tensor], Tensor]:
+        from ptycho_torch.networks.head_kernels import patches_of
+
+        return patches_of
+
+    logits = torch.zeros(1, 2, 8, 8, device=device)
+    return made(make, lambda patches: patches(logits), _plainly, "patches of the network have")

@@ -3,7 +3,7 @@
 from jaxtyping import Complex64, Float
 from torch import Tensor
 
-from ptycho_torch.networks.heads import amplitude_and_phase, polar
+from ptycho_torch.networks.heads import amplitude_and_phase, patches_of
 from ptycho_torch.networks.unet import ResidualUNet, Widths
 
 
@@ -26,7 +26,11 @@ class Lean(ResidualUNet):
 
     def forward(self, x: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
         """Return one complex patch for every pattern."""
-        return polar(*self.amplitude_and_phase(x))
+        return self.patches(self.said(x))
+
+    def patches(self, said: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
+        """Return the complex patches of images that the body said."""
+        return patches_of(said)
 
     def amplitude_and_phase(
         self, x: Float[Tensor, "batch two_channels y x"]

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Complex64, Float
 from torch import Tensor
 
 from ptycho_torch.objectives.amplitude import amplitude_error
-from ptycho_torch.objectives.poisson import poisson_deviance
+from ptycho_torch.objectives.poisson import summed_deviance
 from ptycho_torch.objectives.regularisers import mean_deviation, total_variation
 from ptycho_torch.processes.world import ALONE, World
 
@@ -39,7 +39,7 @@ class Objective:
         pixels = mask.sum() * len(measured)
         loss = expected.new_zeros(())
         if self.poisson:
-            loss = loss + self.poisson * (poisson_deviance(expected, measured) * mask).sum() / (2 * pixels)
+            loss = loss + self.poisson * summed_deviance(expected, measured, mask) / (2 * pixels)
         if self.amplitude:
             judged = _matched(expected, measured, mask) if self.match_norm else expected
             loss = loss + self.amplitude * (amplitude_error(judged, measured) * mask).sum() / (2 * pixels)

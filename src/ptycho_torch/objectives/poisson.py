@@ -1,8 +1,13 @@
 """Poisson likelihood in counts."""
 
+import functools
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+
+from ptycho_torch.base.kernels import made
 
 Counts = Float[Tensor, "*batch y x"]
 
@@ -28,6 +33,29 @@ def poisson_deviance(expected: Counts, measured: Counts) -> Counts:
     known = expected.clamp_min(FLOOR)
     excess = ((measured - known) / known).clamp_min(torch.finfo(known.dtype).eps - 1)
     return 2 * (measured * excess.log1p() - (measured - expected))
+
+
+def summed_deviance(
+    expected: Float[Tensor, "patch y x"], measured: Float[Tensor, "patch y x"], mask: Bool[Tensor, "y x"]
+) -> Float[Tensor, ""]:
+    """Return the sum of `poisson_deviance` over the pixels of a mask."""
+    sums = _sums(expected.device) if expected.is_cuda and expected.dtype == torch.float32 else _sum
+    return sums(expected, measured, mask)
+
+
+def _sum(expected: Tensor, measured: Tensor, mask: Tensor) -> Tensor:
+    return (poisson_deviance(expected, measured) * mask).sum()
+
+
+@functools.cache
+def _sums(device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    def make() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        from ptycho_torch.objectives.kernels import summed_deviance
+
+        return summed_deviance
+
+    counts = torch.ones(1, 8, 8, device=device)
+    return made(make, lambda sums: sums(counts, counts, counts[0] > 0), _sum, "deviances have")
 
 
 def tempered_deviance(expected: Counts, measured: Counts) -> tuple[Counts, Counts]:

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from ptycho_torch.physics.modulus import over_modes, squared_modulus
 from ptycho_torch.physics.operator import Operator
-from ptycho_torch.physics.propagation import FarField, centring
+from ptycho_torch.physics.per_pixel import per_pixel
+from ptycho_torch.physics.propagation import FarField, surrounding
 
 # Where the probe is weaker than this share of its peak intensity, little is known and little is said.
 DAMPING = 0.3
@@ -37,11 +38,11 @@ class BackProjection(Operator):
         damped = light + DAMPING * light.amax(dim=(-2, -1), keepdim=True)
         self.back = probe.conj() / damped.unsqueeze(-3)
         # What else follows the transform is in one factor with it: every pass over the fields costs as much.
-        self._after_transform = self.back * centring(probe).conj() / probe.shape[-1]
+        self._after_transform = self.back * surrounding(probe).conj()
 
     def forward(self, x: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Bring amplitudes (patch, y, x) back to the sample."""
-        residual = (x - self.modulus)[:, None] * self.direction
+        residual = per_pixel(self.direction).missing(x, self.modulus, self.direction)
         return over_modes(self._after_transform * torch.fft.ifft2(residual, norm="forward"))
 
 

@@ -3,26 +3,13 @@
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ptycho_torch.physics.modulus import over_modes, squared_modulus
 from ptycho_torch.physics.operator import Operator
+from ptycho_torch.physics.per_pixel import per_pixel
 
 
 class Intensity(Operator):
-    """Expected counts I_j = c sum_m |Psi_jm|^2 + b: modes add incoherently, after the propagation.
-
-    Parameters
-    ----------
-    flux
-        Factor c on the counts; 1 when the probe is in sqrt(counts).
-    background
-        Counts b that every pixel gets without any light from the sample.
-    """
-
-    def __init__(self, flux: float | Tensor = 1.0, background: float | Tensor = 0.0) -> None:
-        super().__init__()
-        self.flux = flux
-        self.background = background
+    """Expected counts I_j = sum_m |Psi_jm|^2 of a probe in sqrt(counts): modes add incoherently, after propagation."""
 
     def forward(self, x: Complex[Tensor, "patch mode y x"]) -> Float[Tensor, "patch y x"]:
         """Return the counts to expect in every pixel."""
-        return self.flux * over_modes(squared_modulus(x)) + self.background
+        return per_pixel(x).intensity(x)

@@ -3,7 +3,7 @@
     look    = PatchesAt(corners, size, object_shape)      object -> patches; its adjoint stitches
     place   = SubpixelShift(remainder)                    the sub-pixel part of a position, carried by the probe
     detect  = Intensity() @ FarField() @ Illumination(place(probe))
-    forward = detect @ look                               I_j = sum_m | F[ P_jm . O_j ] |^2
+    forward = detect @ look                               I_j = sum_m | F[ P_jm . O_j ] |^2, see `forward_model`
     canvas  = look.adjoint(place(w patches)) / look.adjoint(place(w)),  w = sum_m |P_m|^2
 
 A position (y, x) is the object pixel that lands on patch index N // 2. Its corner is floor(position) - N // 2 and its
@@ -17,11 +17,12 @@ from jaxtyping import Complex64, Float32, Float64, Int64
 from torch import Tensor
 
 from ptycho_torch.physics.detection import Intensity
-from ptycho_torch.physics.illumination import Illumination
+from ptycho_torch.physics.illumination import ExitWaves, Illumination
 from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.physics.operator import Operator
 from ptycho_torch.physics.patches import PatchesAt
-from ptycho_torch.physics.propagation import FarField
+from ptycho_torch.physics.per_pixel import per_pixel
+from ptycho_torch.physics.propagation import BareTransform, FarField, surrounding
 from ptycho_torch.physics.subpixel import SubpixelShift
 
 # Below this fraction of the largest weight a canvas pixel has seen no light that could tell what is there.
@@ -30,16 +31,20 @@ NO_LIGHT = 1e-6
 
 @dataclass(frozen=True)
 class Placement:
-    """Where patches lie on a canvas: whole-pixel corners (patch, 2), remainders (patch, 2) px, canvas shape px."""
+    """Where patches lie on a canvas: whole-pixel corners (patch, 2), remainders (patch, 2) px, canvas shape px.
+
+    Of several regions, one below the other, all have as many patches; those of one share its pixels.
+    """
 
     corners: Int64[Tensor, "patch 2"]
     remainder: Float32[Tensor, "patch 2"]
     object_shape: tuple[int, int]
     size: int
+    n_regions: int = 1
 
     def look(self) -> PatchesAt:
         """Return the operator that cuts the patches; its adjoint stitches."""
-        return PatchesAt(self.corners, self.size, self.object_shape)
+        return PatchesAt(self.corners, self.size, self.object_shape, self.n_regions)
 
     def part(self, patches: slice | Int64[Tensor, " some"]) -> "Placement":
         """Return the placement of some of the patches on the same canvas."""
@@ -96,14 +101,22 @@ def stack_regions(
     height, width = sides or (corners.amax(dim=(0, 1)) + size).tolist()
     corners[..., 0] += height * torch.arange(len(corners), device=corners.device)[:, None]
     remainder = (positions - whole).to(torch.float32).flatten(0, 1)
-    return Placement(corners.flatten(0, 1), remainder, (height * len(positions), width), size)
+    return Placement(corners.flatten(0, 1), remainder, (height * len(positions), width), size, len(positions))
 
 
-def detector(
-    probe: Complex64[Tensor, "_ mode y x"], flux: float | Tensor = 1.0, background: float | Tensor = 0.0
-) -> Operator:
+def detector(probe: Complex64[Tensor, "_ mode y x"]) -> Operator:
     """Return patches -> expected counts for a probe as each patch sees it."""
-    return Intensity(flux, background) @ FarField() @ Illumination(probe)
+    return Intensity() @ FarField() @ Illumination(probe)
+
+
+def forward_model(probe: Complex64[Tensor, "*patch mode y x"], placement: Placement) -> Operator:
+    """Return object -> expected counts for one probe for all patches, or one for each: ``detect @ look``.
+
+    What surrounds the bare transform is in the probe before it is moved.
+    """
+    place = SubpixelShift(placement.remainder, placement.size, zero=placement.size // 2)
+    waves = ExitWaves(place.spread(probe * surrounding(probe)), placement.look())
+    return Intensity() @ BareTransform() @ waves
 
 
 def probe_weight(probe: Complex64[Tensor, "*patch mode y x"]) -> Float32[Tensor, "*patch y x"]:
@@ -120,8 +133,7 @@ def weighted(
     with a Nyquist component is complex once it is moved by a part of a pixel, and the denominator with it. One weight
     for all patches is transformed once.
     """
-    lit = weight.to(torch.complex64)
-    return place(lit * patches), place(lit)
+    return place(per_pixel(patches).lit(patches, weight)), place(weight.to(torch.complex64))
 
 
 def divide(

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from ptycho_torch.physics.modulus import over_modes
 from ptycho_torch.physics.operator import LinearOperator
+from ptycho_torch.physics.patches import PatchesAt
+from ptycho_torch.physics.per_pixel import per_pixel
 
 
 class Illumination(LinearOperator):
@@ -28,6 +30,30 @@ class Illumination(LinearOperator):
     def adjoint(self, y: Complex64[Tensor, "patch mode y x"]) -> Complex64[Tensor, "patch y x"]:
         """Multiply by the conjugate probe and add the modes."""
         return over_modes(self.probe.conj() * y)
+
+
+class ExitWaves(LinearOperator):
+    """`Illumination` of the patches that are cut from an object, at once.
+
+    Parameters
+    ----------
+    probe
+        (patch, mode, y, x) complex, the probe as each patch sees it.
+    look
+        What cuts the patches.
+    """
+
+    def __init__(self, probe: Complex64[Tensor, "patch mode y x"], look: PatchesAt) -> None:
+        super().__init__()
+        self.probe, self.look = probe, look
+
+    def forward(self, x: Complex64[Tensor, "height width"]) -> Complex64[Tensor, "patch mode y x"]:
+        """Illuminate the object."""
+        return per_pixel(x).exit_waves(self.probe, x, self.look)
+
+    def adjoint(self, y: Complex64[Tensor, "patch mode y x"]) -> Complex64[Tensor, "height width"]:
+        """Multiply by the conjugate probe, add the modes, and add all patches up."""
+        return self.look.adjoint(over_modes(self.probe.conj() * y))
 
 
 def soft_disk(size: int, diameter: float, edge: float) -> Float32[Tensor, "y x"]:

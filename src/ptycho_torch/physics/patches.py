@@ -7,6 +7,7 @@ from jaxtyping import Int32, Int64, Shaped
 from torch import Tensor
 
 from ptycho_torch.physics.operator import LinearOperator
+from ptycho_torch.physics.per_pixel import per_pixel
 
 
 class PatchesAt(LinearOperator):
@@ -23,12 +24,16 @@ class PatchesAt(LinearOperator):
         Side N of a patch, px.
     object_shape
         (height, width) of the object, px. Every patch must lie inside.
+    n_regions
+        Regions of as many patches each, one below the other: their patches follow each other and share no pixels.
     """
 
     first: Tensor
     within: Tensor
 
-    def __init__(self, corners: Int64[Tensor, "patch 2"], size: int, object_shape: tuple[int, int]) -> None:
+    def __init__(
+        self, corners: Int64[Tensor, "patch 2"], size: int, object_shape: tuple[int, int], n_regions: int = 1
+    ) -> None:
         super().__init__()
         height, width = object_shape
         axis = torch.arange(size, dtype=torch.int32, device=corners.device)
@@ -36,6 +41,7 @@ class PatchesAt(LinearOperator):
         self.register_buffer("first", first[:, None, None], persistent=False)
         self.register_buffer("within", axis[:, None] * width + axis, persistent=False)
         self.object_shape = (height, width)
+        self.size, self.n_regions = size, n_regions
 
     @cached_property
     def index(self) -> Int32[Tensor, "patch y x"]:
@@ -44,16 +50,14 @@ class PatchesAt(LinearOperator):
 
     def forward(self, x: Shaped[Tensor, "height width"]) -> Shaped[Tensor, "patch y x"]:
         """Cut the patches from an object."""
-        index = self.index
-        return x.reshape(-1).index_select(0, index.reshape(-1)).view(index.shape)
+        return per_pixel(x).cut(x, self)
 
     def adjoint(self, y: Shaped[Tensor, "patch y x"]) -> Shaped[Tensor, "height width"]:
         """Add the patches onto an empty canvas."""
-        return self.add_to(torch.zeros(self.object_shape, dtype=y.dtype, device=y.device), y)
+        return per_pixel(y).stitched(y, self)
 
     def add_to(
         self, canvas: Shaped[Tensor, "height width"], patches: Shaped[Tensor, "patch y x"]
     ) -> Shaped[Tensor, "height width"]:
         """Add the patches onto a canvas, in place, and return it: what parts of a scan cost is what they cover."""
-        canvas.view(-1).index_add_(0, self.index.reshape(-1), patches.reshape(-1))
-        return canvas
+        return per_pixel(patches).add_to(canvas, patches, self)

@@ -12,17 +12,30 @@ class FarField(LinearOperator):
 
     def forward(self, x: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
         """Propagate exit waves to the detector."""
-        return torch.fft.fft2(x * centring(x), norm="ortho")
+        return torch.fft.fft2(x * surrounding(x))
 
     def adjoint(self, y: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
         """Propagate back."""
-        return torch.fft.ifft2(y, norm="ortho") * centring(y).conj()
+        return torch.fft.ifft2(y, norm="forward") * surrounding(y).conj()
 
 
-def centring(like: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "y x"]:
-    """Return exp(2 pi i (N // 2) n / N) along y and x: a product with it moves frequency 0 to index N // 2.
+class BareTransform(LinearOperator):
+    """`FarField` of exit waves that carry what else surrounds a Fourier transform: a probe does that once for all."""
 
-    It costs a fraction of moving the quarters of the pattern about, which is as much work as the transform itself.
+    def forward(self, x: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
+        """Propagate exit waves times `surrounding` to the detector."""
+        return torch.fft.fft2(x)
+
+    def adjoint(self, y: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
+        """Propagate back."""
+        return torch.fft.ifft2(y, norm="forward")
+
+
+def surrounding(like: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "y x"]:
+    """Return exp(2 pi i (N // 2) n / N) / sqrt(N) along y and x.
+
+    A product with it moves frequency 0 to index N // 2 and makes a transform unitary. It costs a fraction of moving the
+    quarters of the pattern about, which is as much work as the transform itself.
     """
     height, width = like.shape[-2:]
     return (_ramp(height, like)[:, None] * _ramp(width, like)).to(like.dtype)
@@ -30,4 +43,4 @@ def centring(like: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "y x"]:
 
 def _ramp(size: int, like: Tensor) -> Complex128[Tensor, " size"]:
     turn = 2j * torch.pi * (size // 2) / size
-    return torch.exp(turn * torch.arange(size, device=like.device, dtype=torch.float64))
+    return torch.exp(turn * torch.arange(size, device=like.device, dtype=torch.float64)) / size**0.5

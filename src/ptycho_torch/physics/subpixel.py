@@ -7,6 +7,7 @@ from jaxtyping import Complex64, Float
 from torch import Tensor
 
 from ptycho_torch.physics.operator import LinearOperator
+from ptycho_torch.physics.per_pixel import per_pixel
 
 
 class SubpixelShift(LinearOperator):
@@ -18,14 +19,16 @@ class SubpixelShift(LinearOperator):
         (patch, 2) real, (y, x), px; usually in [0, 1).
     size
         Side N of a field, px.
+    zero
+        Index of frequency zero in the transform of the fields: 0, or what `surrounding` made of it.
     """
 
     ramp_y: Tensor
     ramp_x: Tensor
 
-    def __init__(self, remainder: Float[Tensor, "patch 2"], size: int) -> None:
+    def __init__(self, remainder: Float[Tensor, "patch 2"], size: int, zero: int = 0) -> None:
         super().__init__()
-        frequency = torch.fft.fftfreq(size, device=remainder.device, dtype=remainder.dtype)
+        frequency = torch.fft.fftfreq(size, device=remainder.device, dtype=remainder.dtype).roll(zero)
         turns = remainder[:, :, None] * frequency
         ramps = torch.polar(torch.ones_like(turns), -2 * torch.pi * turns).to(torch.complex64)
         self.register_buffer("ramp_y", ramps[:, 0, :, None], persistent=False)
@@ -38,21 +41,24 @@ class SubpixelShift(LinearOperator):
         return self.ramp_y * self.ramp_x
 
     @cached_property
-    def _factors(self) -> Complex64[Tensor, "patch y x"]:
+    def factors(self) -> Complex64[Tensor, "patch y x"]:
         """The same over N^2, for a transform back that would otherwise divide in a pass of its own."""
         return (self.ramp_y / self.size**2) * self.ramp_x
 
     def forward(self, x: Complex64[Tensor, "*patch y x"]) -> Complex64[Tensor, "shifted y x"]:
         """Shift field j by remainder j, or one field by each."""
-        return torch.fft.ifft2(torch.fft.fft2(x) * self._factors, norm="forward")
+        return self.spread(x.unsqueeze(-3))[:, 0]
 
     def adjoint(self, y: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Shift field j by minus remainder j."""
-        return torch.fft.ifft2(torch.fft.fft2(y) * self._factors.conj(), norm="forward")
+        spectra = torch.fft.fft2(y)[:, None]
+        return torch.fft.ifft2(per_pixel(spectra).turned(spectra, self, back=True), norm="forward")[:, 0]
 
     def spread(self, fields: Complex64[Tensor, "*patch mode y x"]) -> Complex64[Tensor, "patch mode y x"]:
         """Return every field shifted to every remainder, or the fields of each patch to its own.
 
         It is the probe as each frame sees it, from one probe for all or one for each.
         """
-        return torch.fft.ifft2(torch.fft.fft2(fields) * self._factors[:, None], norm="forward")
+        spectra = torch.fft.fft2(fields)
+        spectra = spectra if spectra.ndim == 4 else spectra[None]
+        return torch.fft.ifft2(per_pixel(spectra).turned(spectra, self), norm="forward")

@@ -45,13 +45,12 @@ class CountLoss:
     def __call__(self, pinn: PtychoPINN, step: Step) -> Tensor:
         """Return the loss of a batch; how its counts are split was seeded before."""
         batch = gather(self.scan, step)
-        share, measured = 1.0, batch.counts
+        measured = batch.counts
         if self.thinning is not None:
-            share = self.thinning.share
             shown, measured = self.thinning(batch.counts)
-            batch = replace(batch, counts=shown / (1 - share))
+            batch = replace(batch, counts=shown / (1 - self.thinning.share))
         prediction = pinn(batch)
-        expected = share * prediction.counts
+        expected = prediction.counts if self.thinning is None else self.thinning.share * prediction.counts
         # The last row of a region and the first of the next are no neighbours on the sample.
         regions = (len(step.groups) if pinn.overlapping else step.numel(), -1)
         canvas, coverage = (image.unflatten(0, regions) for image in (prediction.canvas, prediction.coverage))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.physics.backprojection import BackProjection
-from ptycho_torch.physics.forward import Placement, detector, merge, probe_weight, stack_regions
+from ptycho_torch.physics.forward import Placement, forward_model, merge, probe_weight, stack_regions
 from ptycho_torch.physics.scaling import flux_sums, input_scales
 from ptycho_torch.processes.world import ALONE
 
@@ -160,7 +160,7 @@ class PtychoPINN(nn.Module):
             # Regions of any exposure lie on one canvas: their light is comparable in the unit of the network.
             weight = probe_weight(seen)
         canvas, coverage = merge(patches, weight, look, place, n_regions)
-        expected = detector(place.spread(lit))(look(canvas))
+        expected = forward_model(lit, placement)(canvas)
         if self.flux_solved:
             self.remember_flux(batch.counts, expected)
             expected = self.flux.to(expected.dtype) * expected
