@@ -61,7 +61,7 @@ def test_terms_without_weight_are_not_computed(monkeypatch):
         raise AssertionError("computed a term of weight zero")
 
     names = {
-        "poisson_deviance": {"poisson": 1.0},
+        "summed_deviance": {"poisson": 1.0},
         "amplitude_error": {"amplitude": 1.0},
         "total_variation": {"real_space": 1.0},
         "mean_deviation": {"real_space": 1.0, "deviation": 1.0},

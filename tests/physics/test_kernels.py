@@ -49,16 +49,16 @@ corners = torch.stack([torch.randint(0, size + 1, (patches,)), torch.randint(0, 
 one_canvas = PatchesAt(corners.to(device), size, (height, width))
 apart = corners + (height * (torch.arange(patches) // 3))[:, None] * torch.tensor([1, 0])
 two_regions = PatchesAt(apart.to(device), size, (2 * height, width), n_regions=2)
-place = SubpixelShift(rand(patches, 2), size, zero=size // 2)
+place = SubpixelShift(rand(patches, 2), size)
 """
 CHECKS = """
-for back in (False, True):
-    for own in (1, patches):
-        same(lambda way, x: way.turned(x, place, back=back), fields(own, modes, size, size))
+for own, how in ((1, {}), (patches, {"back": True}), (1, {"zero": size // 2}), (patches, {"zero": 3})):
+    same(lambda way, x: way.turned(x, place, **how), fields(own, modes, size, size))
 for weight in (rand(size, size), rand(patches, size, size)):
     same(lambda way, x: way.lit(x, weight), fields(patches, size, size))
-# One by one on a canvas of their own, and all at once on one that many share.
-for many in (kernels.MANY, 2):
+# In any order, in that of the patches, and sorted.
+for repeats, many in ((False, kernels.MANY), (True, kernels.MANY), (True, 2)):
+    torch.use_deterministic_algorithms(repeats)
     kernels.MANY = many
     for look in (one_canvas, two_regions):
         same(lambda way, x: way.cut(x, look), fields(*look.object_shape))
@@ -81,7 +81,8 @@ ADJOINT = """
 def whole(*shape):
     return torch.complex(*torch.randint(-3, 4, (2, *shape)).float()).to(device)
 
-for look in (one_canvas, two_regions):
+for repeats, look in ((False, one_canvas), (False, two_regions), (True, one_canvas), (True, two_regions)):
+    torch.use_deterministic_algorithms(repeats)
     canvas, waves = whole(*look.object_shape), whole(patches, size, size)
     forth, back = ours.cut(canvas, look), ours.stitched(waves, look)
     assert torch.equal(forth, PLAIN.cut(canvas, look)) and torch.equal(back, PLAIN.stitched(waves, look))

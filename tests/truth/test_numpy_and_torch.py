@@ -11,6 +11,7 @@ from ptycho.optics.propagate import expected_counts
 from ptycho.simulation.simulate import expected_counts as simulated_counts
 from ptycho_torch.objectives.poisson import poisson_nll
 from ptycho_torch.physics.forward import detector, forward_model, merge, place_on_canvas, probe_weight
+from ptycho_torch.physics.propagation import surrounding
 from tests.laws.contracts import ROUNDING, random_complex
 
 
@@ -32,7 +33,8 @@ def test_expected_counts_of_a_scan(seed, n_modes, size):
     counts = detector(placement.place().spread(probe))(patches)
     expected = simulated_counts(object_.numpy(), probe.numpy(), positions)
     assert_counts_agree(counts.numpy(), expected)
-    of_object = forward_model(probe, placement)(object_[top : top + height, left : left + width])
+    bare, look, place = probe * surrounding(probe), placement.look(), placement.place()
+    of_object = forward_model(bare, look, place)(object_[top : top + height, left : left + width])
     assert_counts_agree(of_object.numpy(), expected)
 
 

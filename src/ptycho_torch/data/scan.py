@@ -1,6 +1,8 @@
 """A scan for its device: every pattern stored once, there or in a file, gathered by index."""
 
+import functools
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.mapped import is_mapped
+from ptycho_torch.base.kernels import made
 from ptycho_torch.data.stored import StoredPatterns
 from ptycho_torch.data.thinning import Thinning
 
@@ -64,9 +67,11 @@ class Scan:
         DataError
             The file of the patterns can't be read any more.
         """
-        patterns = _gathered(self.patterns, indices, then).to(torch.float32)
-        counts = patterns if self.count_scale is None else (self.count_scale * patterns).square()
-        return torch.where(self.mask, counts, 0)
+        if isinstance(self.patterns, StoredPatterns):
+            return _counts(self.patterns.at(indices, then), ALL, self.mask, self.count_scale)
+        by_kernels = self.patterns.is_cuda and isinstance(indices, Tensor)
+        counts = _kernels(self.patterns.device) if by_kernels else _counts
+        return counts(self.patterns, indices, self.mask, self.count_scale)
 
     def stored(
         self, frames: Int64[Tensor, " frame"], then: Int64[Tensor, " next"] | None = None
@@ -79,7 +84,7 @@ class Scan:
     def part(self, frames: Int64[Tensor, " frame"]) -> "Scan":
         """Return the scan of some frames; those that are stored come to a GPU where they fit."""
         patterns = self.patterns
-        there = patterns.part(frames) if isinstance(patterns, StoredPatterns) else _gathered(patterns, frames, None)
+        there = patterns.part(frames) if isinstance(patterns, StoredPatterns) else _gathered(patterns, frames)
         return replace(self, patterns=there, positions=self.positions[frames])
 
     def middle(self, size: int) -> "Scan":
@@ -118,7 +123,23 @@ def _patterns(patterns: Shaped[np.ndarray, "position y x"], device: torch.device
     return StoredPatterns(patterns, device).brought()
 
 
-def _gathered(patterns: Tensor | StoredPatterns, indices: Tensor | slice, then: Tensor | None) -> Tensor:
-    if isinstance(patterns, StoredPatterns):
-        return patterns.at(indices, then)
+def _gathered(patterns: Tensor, indices: Tensor | slice) -> Tensor:
     return patterns.view(TRAVELS_AS.get(patterns.dtype, patterns.dtype))[indices].view(patterns.dtype)
+
+
+def _counts(patterns: Tensor, indices: Tensor | slice, mask: Tensor, count_scale: float | None) -> Tensor:
+    found = _gathered(patterns, indices).to(torch.float32)
+    counts = found if count_scale is None else (count_scale * found).square()
+    return torch.where(mask, counts, 0)
+
+
+@functools.cache
+def _kernels(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, float | None], Tensor]:
+    def make() -> Callable[[Tensor, Tensor, Tensor, float | None], Tensor]:
+        from ptycho_torch.data.kernels import counts
+
+        return counts
+
+    patterns = torch.zeros(1, 8, 8, dtype=torch.uint16, device=device)
+    first, mask = torch.zeros(1, dtype=torch.int64, device=device), torch.ones(8, 8, dtype=torch.bool, device=device)
+    return made(make, lambda counts: counts(patterns, first, mask, None), _counts, "patterns have")

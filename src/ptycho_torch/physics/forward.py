@@ -22,7 +22,7 @@ from ptycho_torch.physics.modulus import squared_modulus
 from ptycho_torch.physics.operator import Operator
 from ptycho_torch.physics.patches import PatchesAt
 from ptycho_torch.physics.per_pixel import per_pixel
-from ptycho_torch.physics.propagation import BareTransform, FarField, surrounding
+from ptycho_torch.physics.propagation import BareTransform, FarField
 from ptycho_torch.physics.subpixel import SubpixelShift
 
 # Below this fraction of the largest weight a canvas pixel has seen no light that could tell what is there.
@@ -109,14 +109,12 @@ def detector(probe: Complex64[Tensor, "_ mode y x"]) -> Operator:
     return Intensity() @ FarField() @ Illumination(probe)
 
 
-def forward_model(probe: Complex64[Tensor, "*patch mode y x"], placement: Placement) -> Operator:
+def forward_model(bare: Complex64[Tensor, "*patch mode y x"], look: PatchesAt, place: SubpixelShift) -> Operator:
     """Return object -> expected counts for one probe for all patches, or one for each: ``detect @ look``.
 
-    What surrounds the bare transform is in the probe before it is moved.
+    ``bare`` is the probe times what surrounds a bare transform (`surrounding`).
     """
-    place = SubpixelShift(placement.remainder, placement.size, zero=placement.size // 2)
-    waves = ExitWaves(place.spread(probe * surrounding(probe)), placement.look())
-    return Intensity() @ BareTransform() @ waves
+    return Intensity() @ BareTransform() @ ExitWaves(place.spread(bare, zero=place.size // 2), look)
 
 
 def probe_weight(probe: Complex64[Tensor, "*patch mode y x"]) -> Float32[Tensor, "*patch y x"]:

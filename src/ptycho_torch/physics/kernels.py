@@ -14,26 +14,28 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from ptycho_torch.physics.modulus import over_modes
 from ptycho_torch.physics.patches import PatchesAt
-from ptycho_torch.physics.per_pixel import Canvas, Fields, PerPixel
+from ptycho_torch.physics.per_pixel import PLAIN, Canvas, Fields, PerPixel
 from ptycho_torch.physics.subpixel import SubpixelShift
 
-# Pixels that a program of a kernel works on, and of a canvas whose regions it adds up.
-BLOCK, ON_CANVAS = 256, 128
-# Patches of a region up to which every pixel of its canvas asks each of them; of more, all patches go to the canvas.
+# Pixels that a program of a kernel works on, and of a canvas whose pixels ask all patches of their region.
+BLOCK, ON_CANVAS = 256, 512
+# Patches of a region up to which its pixels ask them all.
 MANY = 256
 
 
 class Kernels(PerPixel):
-    """`PerPixel` for a GPU, in single precision.
+    """`PerPixel` for a GPU, in single precision. Sums on a canvas are in any order, unless they shall be repeatable.
 
-    Patches of regions are added up in their order. Those of a canvas that more of them share are added in any order,
-    unless PyTorch is asked for sums that repeat themselves.
+    Then every pixel asks all patches of its region, in their order; where a region has more than MANY they are sorted.
     """
 
-    def turned(self, spectra: Complex[Tensor, "_ mode y x"], place: SubpixelShift, *, back: bool = False) -> Fields:
+    def turned(
+        self, spectra: Complex[Tensor, "_ mode y x"], place: SubpixelShift, *, back: bool = False, zero: int = 0
+    ) -> Fields:
         """Return spectra, those of each patch or one for all, times the factors of a shift, or those of its adjoint."""
-        return _Turned.apply(spectra, place, back)
+        return _Turned.apply(spectra, place, back, zero)
 
     def lit(
         self, patches: Complex[Tensor, "patch y x"], weight: Float[Tensor, "*patch y x"]
@@ -53,11 +55,7 @@ class Kernels(PerPixel):
         """Add patches to a canvas, in place, and return it."""
         if torch.are_deterministic_algorithms_enabled():
             return super().add_to(canvas, patches, look)
-        _add_to[_programs(patches)](
-            *(_parts(patches), look.first, torch.view_as_real(canvas), canvas.shape[1]),
-            *(patches.shape[-1], BLOCK),
-        )
-        return canvas
+        return _add_to_canvas(canvas, patches[:, None], None, look)
 
     def exit_waves(self, probes: Fields, canvas: Canvas, look: PatchesAt) -> Fields:
         """Return probes times the patches that lie on a canvas."""
@@ -89,23 +87,23 @@ class Kernels(PerPixel):
 
 class _Turned(Function):
     @staticmethod
-    def forward(ctx: Any, spectra: Tensor, place: SubpixelShift, back: bool) -> Tensor:
-        ctx.place, ctx.common, ctx.back = place, len(spectra) == 1, back
-        return _turned_by(spectra, place, back=back)
+    def forward(ctx: Any, spectra: Tensor, place: SubpixelShift, back: bool, zero: int) -> Tensor:
+        ctx.place, ctx.common, ctx.back, ctx.zero = place, len(spectra) == 1, back, zero
+        return _turned_by(spectra, place, back=back, zero=zero)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        back = _turned_by(slope, ctx.place, back=not ctx.back)
-        return back.sum(dim=0, keepdim=True) if ctx.common else back, None, None
+        back = _turned_by(slope, ctx.place, back=not ctx.back, zero=ctx.zero)
+        return back.sum(dim=0, keepdim=True) if ctx.common else back, None, None, None
 
 
-def _turned_by(spectra: Tensor, place: SubpixelShift, *, back: bool) -> Tensor:
+def _turned_by(spectra: Tensor, place: SubpixelShift, *, back: bool, zero: int) -> Tensor:
     modes, size = spectra.shape[1], spectra.shape[-1]
     found = torch.empty(len(place.ramp_y), modes, size, size, dtype=spectra.dtype, device=spectra.device)
     _turned[_programs(found)](
         *(_parts(spectra), _parts(place.ramp_y), _parts(place.ramp_x), _parts(found), 1 / size**2),
-        *(size, modes, len(spectra) > 1, back, BLOCK),
+        *(size, zero, modes, len(spectra) > 1, back, BLOCK),
     )
     return found
 
@@ -140,14 +138,14 @@ class _Cut(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        return _stitch(slope, ctx.look), None
+        return _stitch(slope[:, None], None, ctx.look), None
 
 
 class _Stitched(Function):
     @staticmethod
     def forward(ctx: Any, patches: Tensor, look: PatchesAt) -> Tensor:
         ctx.look = look
-        return _stitch(patches, look)
+        return _stitch(patches[:, None], None, look)
 
     @staticmethod
     @once_differentiable
@@ -171,7 +169,7 @@ class _ExitWaves(Function):
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor, None]:
         (probes,) = ctx.saved_tensors
-        return None, _stitch(slope, ctx.look, probes), None
+        return None, _stitch(slope, probes, ctx.look), None
 
 
 class _Intensity(Function):
@@ -201,21 +199,30 @@ def _cut_from(canvas: Tensor, look: PatchesAt) -> Tensor:
     return found
 
 
-def _stitch(patches: Tensor, look: PatchesAt, probes: Tensor | None = None) -> Tensor:
-    """Return patches, or the sum over modes of fields times conjugate probes, added up on an empty canvas."""
+def _stitch(fields: Tensor, probes: Tensor | None, look: PatchesAt) -> Tensor:
+    """Return fields, times conjugate probes where there are any, summed over modes and added up on an empty canvas."""
     height, width = look.object_shape
-    members = len(patches) // look.n_regions
+    if not torch.are_deterministic_algorithms_enabled():
+        return _add_to_canvas(fields.new_zeros(height, width), fields, probes, look)
+    members = len(fields) // look.n_regions
     if members > MANY:
-        if probes is not None:
-            patches = (probes.conj() * patches).sum(dim=1)
-        return Kernels().add_to(patches.new_zeros(height, width), patches, look)
-    found = torch.empty(height, width, dtype=patches.dtype, device=patches.device)
-    pixels = height // look.n_regions * width
-    _stitched[look.n_regions, triton.cdiv(pixels, ON_CANVAS)](
-        *(_parts(patches), _parts(patches if probes is None else probes), look.first, _parts(found)),
-        *(width, pixels, members, look.size, 1 if probes is None else probes.shape[1], probes is not None, ON_CANVAS),
+        patches = over_modes(fields if probes is None else probes.conj() * fields)
+        return PLAIN.stitched(patches, look)
+    found = torch.empty(height, width, dtype=fields.dtype, device=fields.device)
+    rows = height // look.n_regions
+    _stitched[look.n_regions, triton.cdiv(rows * width, ON_CANVAS)](
+        *(_parts(fields), _parts(fields if probes is None else probes), look.first, _parts(found)),
+        *(rows, width, members, look.size, fields.shape[1], probes is not None, ON_CANVAS),
     )
     return found
+
+
+def _add_to_canvas(canvas: Tensor, fields: Tensor, probes: Tensor | None, look: PatchesAt) -> Tensor:
+    _add_to[_programs(fields)](
+        *(_parts(fields), _parts(fields if probes is None else probes), look.first, torch.view_as_real(canvas)),
+        *(canvas.shape[1], look.size, fields.shape[1], probes is not None, BLOCK),
+    )
+    return canvas
 
 
 def _programs(fields: Tensor) -> tuple[int, int]:
@@ -261,14 +268,15 @@ def _turned(
     found,
     scale,
     SIZE: tl.constexpr,
+    ZERO: tl.constexpr,
     MODES: tl.constexpr,
     EACH: tl.constexpr,
     BACK: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     patch, pixel, inside = _pixels(SIZE * SIZE, BLOCK)
-    a, b = _load(ramp_y, patch * SIZE + pixel // SIZE, inside)
-    c, d = _load(ramp_x, patch * SIZE + pixel % SIZE, inside)
+    a, b = _load(ramp_y, patch * SIZE + (pixel // SIZE + SIZE - ZERO) % SIZE, inside)
+    c, d = _load(ramp_x, patch * SIZE + (pixel % SIZE + SIZE - ZERO) % SIZE, inside)
     cosine, sine = scale * (a * c - b * d), scale * (a * d + b * c)
     if BACK:
         sine = -sine
@@ -294,49 +302,73 @@ def _cut(canvas, first, found, width, SIZE: tl.constexpr, BLOCK: tl.constexpr):
     _store(found, patch * SIZE * SIZE + pixel, inside, real, imaginary)
 
 
+@triton.jit
+def _together(fields, probes, patch, pixel, inside, N_PIXELS: tl.constexpr, MODES: tl.constexpr, LIT: tl.constexpr):
+    """Return fields, times conjugate probes if these are lit, summed over modes."""
+    real, imaginary = _load(fields, patch * MODES * N_PIXELS + pixel, inside)
+    if LIT or MODES > 1:
+        a, b = tl.zeros_like(real), tl.zeros_like(real)
+        for mode in tl.static_range(MODES):
+            place = (patch * MODES + mode) * N_PIXELS + pixel
+            if mode > 0:
+                real, imaginary = _load(fields, place, inside)
+            if LIT:
+                c, d = _load(probes, place, inside)
+                a += c * real + d * imaginary
+                b += c * imaginary - d * real
+            else:
+                a += real
+                b += imaginary
+        real, imaginary = a, b
+    return real, imaginary
+
+
 @triton.jit(do_not_specialize=["width"])
-def _add_to(patches, first, canvas, width, SIZE: tl.constexpr, BLOCK: tl.constexpr):
-    patch, pixel, inside = _pixels(SIZE * SIZE, BLOCK)
-    real, imaginary = _load(patches, patch * SIZE * SIZE + pixel, inside)
-    target = canvas + 2 * _on_canvas(first, patch, pixel, width, SIZE)[:, None] + tl.arange(0, 2)[None, :]
-    tl.atomic_add(target, tl.join(real, imaginary), mask=inside[:, None], sem="relaxed")
-
-
-@triton.jit(do_not_specialize=["width", "pixels"])
-def _stitched(
-    patches,
+def _add_to(
+    fields,
     probes,
     first,
     canvas,
     width,
-    pixels,
+    SIZE: tl.constexpr,
+    MODES: tl.constexpr,
+    LIT: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    patch, pixel, inside = _pixels(SIZE * SIZE, BLOCK)
+    real, imaginary = _together(fields, probes, patch, pixel, inside, SIZE * SIZE, MODES, LIT)
+    target = canvas + 2 * _on_canvas(first, patch, pixel, width, SIZE)[:, None] + tl.arange(0, 2)[None, :]
+    tl.atomic_add(target, tl.join(real, imaginary), mask=inside[:, None], sem="relaxed")
+
+
+@triton.jit(do_not_specialize=["rows", "width"])
+def _stitched(
+    fields,
+    probes,
+    first,
+    canvas,
+    rows,
+    width,
     MEMBERS: tl.constexpr,
     SIZE: tl.constexpr,
     MODES: tl.constexpr,
     LIT: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    region, pixel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    place = region * pixels + pixel
-    x = pixel % width
+    region, place = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    y, x = place // width, place % width
+    within = y * SIZE + x
     real, imaginary = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
     for member in range(MEMBERS):
         patch = region * MEMBERS + member
         corner = tl.load(first + patch)
-        column = x - corner % width
-        row = (place // width - corner // width).to(tl.int32)
-        inside = (pixel < pixels) & (row >= 0) & (row < SIZE) & (column >= 0) & (column < SIZE)
-        for mode in tl.static_range(MODES):
-            within = (patch * MODES + mode) * SIZE * SIZE + row * SIZE + column
-            a, b = _load(patches, within, inside)
-            if LIT:
-                c, d = _load(probes, within, inside)
-                real += c * a + d * b
-                imaginary += c * b - d * a
-            else:
-                real += a
-                imaginary += b
-    _store(canvas, place, pixel < pixels, real, imaginary)
+        top, left = corner // width - region * rows, corner % width
+        inside = (y >= top) & (y < top + SIZE) & (x >= left) & (x < left + SIZE) & (y < rows)
+        pixel = within - (top * SIZE + left)
+        a, b = _together(fields, probes, patch.to(tl.int64), pixel, inside, SIZE * SIZE, MODES, LIT)
+        real += a
+        imaginary += b
+    _store(canvas, region.to(tl.int64) * rows * width + place, y < rows, real, imaginary)
 
 
 @triton.jit(do_not_specialize=["width"])

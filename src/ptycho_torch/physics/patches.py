@@ -29,24 +29,22 @@ class PatchesAt(LinearOperator):
     """
 
     first: Tensor
-    within: Tensor
 
     def __init__(
         self, corners: Int64[Tensor, "patch 2"], size: int, object_shape: tuple[int, int], n_regions: int = 1
     ) -> None:
         super().__init__()
         height, width = object_shape
-        axis = torch.arange(size, dtype=torch.int32, device=corners.device)
         first = (corners[:, 0] * width + corners[:, 1]).to(torch.int32)
         self.register_buffer("first", first[:, None, None], persistent=False)
-        self.register_buffer("within", axis[:, None] * width + axis, persistent=False)
         self.object_shape = (height, width)
         self.size, self.n_regions = size, n_regions
 
     @cached_property
     def index(self) -> Int32[Tensor, "patch y x"]:
         """Where every pixel of the patches lies in the object, row after row; made when it is needed."""
-        return self.first + self.within
+        axis = torch.arange(self.size, dtype=torch.int32, device=self.first.device)
+        return self.first + (axis[:, None] * self.object_shape[1] + axis)
 
     def forward(self, x: Shaped[Tensor, "height width"]) -> Shaped[Tensor, "patch y x"]:
         """Cut the patches from an object."""

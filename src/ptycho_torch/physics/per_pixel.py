@@ -21,9 +21,11 @@ Canvas = Complex[Tensor, "height width"]
 class PerPixel:
     """The things that are done with every pixel, by plain operations: each may be differentiated."""
 
-    def turned(self, spectra: Complex[Tensor, "_ mode y x"], place: "SubpixelShift", *, back: bool = False) -> Fields:
+    def turned(
+        self, spectra: Complex[Tensor, "_ mode y x"], place: "SubpixelShift", *, back: bool = False, zero: int = 0
+    ) -> Fields:
         """Return spectra, those of each patch or one for all, times the factors of a shift, or those of its adjoint."""
-        factors = place.factors[:, None]
+        factors = place.factors(zero)[:, None]
         return spectra * (factors.conj() if back else factors)
 
     def lit(

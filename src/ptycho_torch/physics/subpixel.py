@@ -19,16 +19,14 @@ class SubpixelShift(LinearOperator):
         (patch, 2) real, (y, x), px; usually in [0, 1).
     size
         Side N of a field, px.
-    zero
-        Index of frequency zero in the transform of the fields: 0, or what `surrounding` made of it.
     """
 
     ramp_y: Tensor
     ramp_x: Tensor
 
-    def __init__(self, remainder: Float[Tensor, "patch 2"], size: int, zero: int = 0) -> None:
+    def __init__(self, remainder: Float[Tensor, "patch 2"], size: int) -> None:
         super().__init__()
-        frequency = torch.fft.fftfreq(size, device=remainder.device, dtype=remainder.dtype).roll(zero)
+        frequency = torch.fft.fftfreq(size, device=remainder.device, dtype=remainder.dtype)
         turns = remainder[:, :, None] * frequency
         ramps = torch.polar(torch.ones_like(turns), -2 * torch.pi * turns).to(torch.complex64)
         self.register_buffer("ramp_y", ramps[:, 0, :, None], persistent=False)
@@ -41,9 +39,15 @@ class SubpixelShift(LinearOperator):
         return self.ramp_y * self.ramp_x
 
     @cached_property
-    def factors(self) -> Complex64[Tensor, "patch y x"]:
-        """The same over N^2, for a transform back that would otherwise divide in a pass of its own."""
+    def _factors(self) -> Complex64[Tensor, "patch y x"]:
         return (self.ramp_y / self.size**2) * self.ramp_x
+
+    def factors(self, zero: int = 0) -> Complex64[Tensor, "patch y x"]:
+        """Return the ramps over N^2, for a transform back that would otherwise divide in a pass of its own.
+
+        ``zero`` is the index of frequency zero.
+        """
+        return self._factors.roll((zero, zero), (1, 2)) if zero else self._factors
 
     def forward(self, x: Complex64[Tensor, "*patch y x"]) -> Complex64[Tensor, "shifted y x"]:
         """Shift field j by remainder j, or one field by each."""
@@ -54,11 +58,14 @@ class SubpixelShift(LinearOperator):
         spectra = torch.fft.fft2(y)[:, None]
         return torch.fft.ifft2(per_pixel(spectra).turned(spectra, self, back=True), norm="forward")[:, 0]
 
-    def spread(self, fields: Complex64[Tensor, "*patch mode y x"]) -> Complex64[Tensor, "patch mode y x"]:
+    def spread(
+        self, fields: Complex64[Tensor, "*patch mode y x"], zero: int = 0
+    ) -> Complex64[Tensor, "patch mode y x"]:
         """Return every field shifted to every remainder, or the fields of each patch to its own.
 
-        It is the probe as each frame sees it, from one probe for all or one for each.
+        It is the probe as each frame sees it, from one probe for all or one for each. ``zero`` is the index of
+        frequency zero in the transform of the fields: N // 2 where `surrounding` is part of them.
         """
         spectra = torch.fft.fft2(fields)
         spectra = spectra if spectra.ndim == 4 else spectra[None]
-        return torch.fft.ifft2(per_pixel(spectra).turned(spectra, self), norm="forward")
+        return torch.fft.ifft2(per_pixel(spectra).turned(spectra, self, zero=zero), norm="forward")

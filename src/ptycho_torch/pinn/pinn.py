@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ptycho_torch.data.batch import Batch
 from ptycho_torch.physics.backprojection import BackProjection
 from ptycho_torch.physics.forward import Placement, forward_model, merge, probe_weight, stack_regions
+from ptycho_torch.physics.propagation import surrounding
 from ptycho_torch.physics.scaling import flux_sums, input_scales
 from ptycho_torch.processes.world import ALONE
 
@@ -23,6 +24,19 @@ class Prediction:
     counts: Float32[Tensor, "patch y x"]
     canvas: Complex64[Tensor, "height width"]
     coverage: Float32[Tensor, "height width"]
+
+
+@dataclass(frozen=True)
+class Optics:
+    """What follows from a probe (mode, y, x), sqrt(counts), for every pattern behind it.
+
+    The probe times what surrounds a bare transform, its light on each pixel of a patch, and what a pattern says at
+    first sight, in the unit of the network, where it looks at that.
+    """
+
+    bare: Complex64[Tensor, "mode y x"]
+    weight: Float32[Tensor, "y x"]
+    project: BackProjection | None
 
 
 class PtychoPINN(nn.Module):
@@ -80,11 +94,29 @@ class PtychoPINN(nn.Module):
         self.register_buffer("probe_scale", scale)
         self.register_buffer("input_scale", torch.tensor(input_scale))
         self.register_buffer("flux_sums", torch.zeros(2))
+        # State of the probe -> what follows from it: all that there was, for a graph of a GPU may still read it.
+        self._optics: dict[object, Optics] = {}
 
     @property
     def probe(self) -> Complex64[Tensor, "mode y x"]:
         """The probe modes, sqrt(counts), before the flux."""
         return torch.view_as_complex(self.probe_parts) * self.probe_scale
+
+    @property
+    def optics(self) -> Optics:
+        """What follows from the probe: made once, unless training may change it."""
+        if self.probe_parts.requires_grad:
+            return self._followed()
+        made_of = self.probe_parts, self.probe_scale, self.input_scale
+        state = torch.is_inference_mode_enabled(), *((part._version, part.device, part.dtype) for part in made_of)
+        if state not in self._optics:
+            self._optics[state] = self._followed()
+        return self._optics[state]
+
+    def _followed(self) -> Optics:
+        probe = self.probe
+        project = BackProjection((probe * self.input_scale).detach()) if self.back_projected else None
+        return Optics(probe * surrounding(probe), probe_weight(probe), project)
 
     @property
     def sees_neighbours(self) -> bool:
@@ -107,13 +139,12 @@ class PtychoPINN(nn.Module):
         return self._patches(counts.sqrt() * self.input_scale)
 
     def _patches(self, amplitude: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
-        return self._patches_behind(self.probe * self.input_scale, amplitude)
+        return self._patches_behind(self.optics.project, amplitude)
 
     def _patches_behind(
-        self, probe: Complex64[Tensor, "*patch mode y x"], amplitude: Float32[Tensor, "patch y x"]
+        self, project: BackProjection | None, amplitude: Float32[Tensor, "patch y x"]
     ) -> Complex64[Tensor, "patch y x"]:
-        """Return the patches for a probe, or each pattern's own, and amplitudes, both in the unit of the network."""
-        project = BackProjection(probe.detach()) if self.back_projected else None
+        """Return the patches for amplitudes, and what brings them back to the sample, in the unit of the network."""
         return self.network(self.images(amplitude, project)).reshape(amplitude.shape)
 
     def images(
@@ -151,16 +182,18 @@ class PtychoPINN(nn.Module):
         placement, n_regions = self.placed(batch)
         look, place = placement.look(), placement.place()
         if probe is None:
-            lit, patches, weight = self.probe, self.predict(batch.counts), probe_weight(self.probe)
+            optics = self.optics
+            bare, patches, weight = optics.bare, self.predict(batch.counts), optics.weight
         else:
             lit = probe.repeat_interleave(batch.positions.shape[1], dim=0)
             scale = input_scales(lit)
-            seen = lit * scale[:, None]
-            patches = self._patches_behind(seen, batch.counts.sqrt() * scale)
+            seen, bare = lit * scale[:, None], lit * surrounding(lit)
+            project = BackProjection(seen.detach()) if self.back_projected else None
+            patches = self._patches_behind(project, batch.counts.sqrt() * scale)
             # Regions of any exposure lie on one canvas: their light is comparable in the unit of the network.
             weight = probe_weight(seen)
         canvas, coverage = merge(patches, weight, look, place, n_regions)
-        expected = forward_model(lit, placement)(canvas)
+        expected = forward_model(bare, look, place)(canvas)
         if self.flux_solved:
             self.remember_flux(batch.counts, expected)
             expected = self.flux.to(expected.dtype) * expected
