@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ptycho_torch.networks.attention import attended
 from ptycho_torch.networks.three_by_three import ThreeByThree
 
 Features = Float[Tensor, "batch channel y x"]
@@ -61,7 +62,5 @@ class GlobalMixing(nn.Module):
         """Mix the places."""
         batch, places, width = x.shape
         parts = self.query_key_value(self.norm_attention(x)).view(batch, places, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        x = x + self.project(mixed.transpose(1, 2).reshape(batch, places, width))
+        x = x + self.project(attended(parts))
         return x + self.contract(functional.gelu(self.expand(self.norm_perceptron(x))))
