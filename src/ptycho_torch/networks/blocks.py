@@ -2,12 +2,13 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ptycho_torch.networks.attention import attended
-from ptycho_torch.networks.three_by_three import ThreeByThree
+from ptycho_torch.networks.three_by_three import ThreeByThree, residual
 
 Features = Float[Tensor, "batch channel y x"]
 
@@ -23,8 +24,11 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.bias)
 
     def forward(self, x: Features) -> Features:
-        """Refine features of one scale."""
-        return x + self.second(functional.gelu(self.first(functional.gelu(x))))
+        """Refine features of one scale; few channels in bfloat16 have kernels on a GPU, for all of it."""
+        first, second = self.first, self.second
+        if x.dtype == torch.bfloat16 and first.by_kernels(x):
+            return residual(x, first.weight, first.bias, second.weight, second.bias)
+        return x + second(functional.gelu(first(functional.gelu(x))))
 
 
 class Upsample(nn.Module):

@@ -6,20 +6,31 @@ from torch.nn import functional
 
 
 class Convolution:
-    """The convolution and its gradients, the plain way, on any device: in the precision of the images."""
+    """The convolution, what surrounds it in residual blocks, and gradients: plain, in the precision of the images."""
 
-    def convolved(self, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return images convolved with a weight, plus a bias."""
-        return functional.conv2d(images, weight.to(images.dtype), bias.to(images.dtype), padding=1)
+    def convolved(self, images: Tensor, weight: Tensor, bias: Tensor, added: Tensor | None = None) -> Tensor:
+        """Return images convolved with a weight, plus a bias, plus what is added."""
+        found = functional.conv2d(images, weight.to(images.dtype), bias.to(images.dtype), padding=1)
+        return found if added is None else added + found
 
-    def image_slope(self, slope: Tensor, weight: Tensor) -> Tensor:
-        """Return the gradient with respect to the images."""
-        return functional.conv_transpose2d(slope, weight.to(slope.dtype), padding=1)
+    def activated(self, images: Tensor, weight: Tensor, bias: Tensor, *, kept: bool) -> tuple[Tensor | None, Tensor]:
+        """Return images convolved with a weight, plus a bias, where that shall be kept, and its gelu."""
+        found = self.convolved(images, weight, bias)
+        return found if kept else None, functional.gelu(found)
 
-    def weight_slope(self, slope: Tensor, images: Tensor, weight: Tensor) -> Tensor:
-        """Return the gradient with respect to the weight."""
+    def image_slope(
+        self, slope: Tensor, weight: Tensor, through: Tensor | None = None, added: Tensor | None = None
+    ) -> Tensor:
+        """Return the gradient with respect to the images, or to those whose gelu they are, plus what is added."""
+        found = functional.conv_transpose2d(slope, weight.to(slope.dtype), padding=1)
+        if through is not None:
+            found = torch.ops.aten.gelu_backward(found, through)
+        return found if added is None else added + found
+
+    def weight_slope(self, slope: Tensor, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients with respect to the weight and the bias."""
         found = torch.nn.grad.conv2d_weight(images, weight.shape, slope, padding=1)
-        return torch.empty_like(weight).copy_(found)
+        return torch.empty_like(weight).copy_(found), slope.sum(dim=(0, 2, 3), dtype=weight.dtype)
 
 
 def empty(images: Tensor, weight: Tensor) -> Tensor:
