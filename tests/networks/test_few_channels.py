@@ -84,7 +84,7 @@ for shape in ((3, 24, 24), (1, 5, 7)):
     assert torch.equal(inner.double(), whole) and torch.equal(active, inner), shape
     inner, active = kernels.activated(images, weight, low, kept=False)
     assert inner is None and not active.any(), shape
-    through = 20 * images - 10
+    through = 40 * images - 20
     one_by_one = torch.where(images > 0, back, 0)
     assert torch.equal(kernels.image_slope(slope, weight, through), one_by_one), shape
     assert torch.equal(kernels.image_slope(slope, weight, through, images), one_by_one + images), shape
@@ -163,8 +163,6 @@ step(compiled)
 times.clear()
 ways["compiled"] = step(compiled)
 assert len(times) == 19
-with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
-    assert torch.equal(network.said(images), ways["launched"][0])
 graphs = CudaGraphs(torch.device("cuda", 0))
 for name, said in (("recorded", network.said), ("compiled and recorded", compiled)):
     for _ in range(2):

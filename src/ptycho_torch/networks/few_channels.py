@@ -139,11 +139,11 @@ def _thirds(product, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr):
 def _beyond(x):
     """Return the share of a normal distribution above the size of x, and exp(-x^2 / 2).
 
-    To 3e-7, by equation 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964): the error function
+    To 3e-7, by equation 26.2.17 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964): the error function
     that a GPU brings along takes twice the arithmetic, which is longer than reading x takes.
     """
     bell = tl.exp2(-0.7213475204444817 * x * x)
-    # A division takes as many instructions as all the rest.
+    # A division is six instructions.
     root = tl.rsqrt(1 + 0.2316418882 * tl.abs(x))
     t = root * root
     series = 0.7107068705 + t * (-0.7265760135 + t * 0.5307027145)
@@ -198,16 +198,13 @@ def _convolved(
     here = tl.zeros([COLUMNS, CHANNELS_OUT], tl.float32)
     if bias is not None:
         constant = tl.load(bias + channel).to(tl.float32)[None, :]
+    if through is not None:
+        bent = tl.zeros([COLUMNS, CHANNELS_OUT], through.dtype.element_ty)
+    if added is not None:
+        more = tl.zeros([COLUMNS, CHANNELS_OUT], added.dtype.element_ty)
     for step in range(ROWS + 2):
         row = first - 1 + step
         seen = tl.load(seen_at + row * width * CHANNELS, mask=there & (row >= 0) & (row < height), other=0.0)
-        # Of the row above, which this one completes; read early, for it is long on its way.
-        known = inside[:, None] & (row > first) & (row <= height)
-        at = place + (row - 1) * width * CHANNELS_OUT
-        if through is not None:
-            bent = tl.load(through + at, mask=known, other=0.0)
-        if added is not None:
-            more = tl.load(added + at, mask=known, other=0.0)
         down, along, up = _thirds(tl.dot(seen, weight), COLUMNS, CHANNELS_OUT)
         done = above + up
         if bias is not None:
@@ -216,10 +213,19 @@ def _convolved(
             done *= _gelu_slope(bent.to(tl.float32))
         if added is not None:
             done += more.to(tl.float32)
+        at = place + (row - 1) * width * CHANNELS_OUT
+        known = inside[:, None] & (row > first) & (row <= height)
         if found is not None:
             tl.store(found + at, done.to(found.dtype.element_ty), mask=known)
         if active is not None:
             tl.store(active + at, _gelu(done).to(active.dtype.element_ty), mask=known)
+        # For this row, which the next step completes: it is long on its way.
+        at += width * CHANNELS_OUT
+        known = inside[:, None] & (row >= first) & (row < height)
+        if through is not None:
+            bent = tl.load(through + at, mask=known, other=0.0)
+        if added is not None:
+            more = tl.load(added + at, mask=known, other=0.0)
         above = here + along
         here = down
 
