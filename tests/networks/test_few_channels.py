@@ -1,7 +1,5 @@
 """Kernels convolve as plain operations do: in programs of their own, for what checks types is no kernel."""
 
-import os
-import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -15,6 +13,7 @@ from ptycho_torch.networks import three_by_three
 from ptycho_torch.networks.blocks import ResidualBlock
 from ptycho_torch.networks.convolution import Convolution
 from ptycho_torch.networks.three_by_three import FEW, ThreeByThree
+from tests.kernels import told
 
 # On the CPU an interpreter runs them, where it is installed.
 DEVICES = [
@@ -180,45 +179,38 @@ print("same")
 """
 
 
-def told(script, device="cuda", channels=()):
-    words = [sys.executable, "-c", script, device, *map(str, channels)]
-    environment = os.environ | ({"TRITON_INTERPRET": "1"} if device == "cpu" else {})
-    ran = subprocess.run(words, env=environment, capture_output=True, text=True)
-    assert ran.stdout == "same\n", ran.stderr
-
-
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("device", DEVICES)
 def test_of_whole_numbers_all_sums_are_exact(device, channels):
-    told(SETTING + EXACT, device, channels)
+    told(SETTING + EXACT, device, *channels)
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("device", DEVICES)
 def test_kernels_round_no_worse_than_plain_operations_and_repeat_themselves(device, channels):
-    told(SETTING + ROUNDED, device, channels)
+    told(SETTING + ROUNDED, device, *channels)
 
 
 @pytest.mark.parametrize("channels", [(8, 16), (32, 32)])
 @pytest.mark.parametrize("device", DEVICES)
 def test_what_happens_to_sums_before_they_are_written_is_exact_for_whole_numbers(device, channels):
-    told(SETTING + FUSED, device, channels)
+    told(SETTING + FUSED, device, *channels)
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_gelu_of_kernels_is_exact_to_what_16_bits_hold(device):
-    told(SETTING + GELU, device, (16, 16))
+    told(SETTING + GELU, device, 16, 16)
 
 
 @pytest.mark.parametrize("channels", [16, 32])
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_residual_branch_rounds_no_worse_than_plain_operations_and_repeats_itself(device, channels):
-    told(SETTING + RESIDUAL, device, (channels, channels))
+    told(SETTING + RESIDUAL, device, channels, channels)
 
 
 @pytest.mark.gpu
 def test_a_network_says_the_same_with_kernels_launched_compiled_and_recorded():
-    told(NETWORK)
+    told(NETWORK, "cuda")
 
 
 class Operations(TorchDispatchMode):

@@ -1,7 +1,6 @@
 """A convolution 3 x 3, a residual branch of two, and how a device does them."""
 
 import functools
-import logging
 from typing import Any
 
 import torch
@@ -9,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ptycho_torch.base.kernels import made
 from ptycho_torch.networks.convolution import Convolution, empty
-
-logger = logging.getLogger(__name__)
 
 # Numbers of channels for which the libraries of a GPU leave most of it idle, and kernels of our own do not.
 FEW = (8, 16, 32)
@@ -144,10 +142,13 @@ _residual.register_autograd(_residual_slopes, setup_context=_keep_residual)
 @functools.cache
 def _way(device: torch.device, channels_out: int, channels: int) -> Convolution:
     """Return how a device does it: by kernels where they can be made, which is tried once."""
-    try:
+
+    def make() -> Convolution:
         from ptycho_torch.networks.few_channels import FewChannels
 
-        way = FewChannels()
+        return FewChannels()
+
+    def trial(way: Convolution) -> None:
         images = torch.zeros(16, channels, 16, 16, dtype=torch.bfloat16, device=device)
         weight, bias = (
             torch.zeros(channels_out, channels, 3, 3, device=device),
@@ -162,9 +163,5 @@ def _way(device: torch.device, channels_out: int, channels: int) -> Convolution:
             way.image_slope(slope, weight, through=images, added=images)
             for kept in (False, True):
                 way.activated(images, weight, bias, kept=kept)
-    except Exception as error:  # a compiler fails in many ways, and none of them is worth a run
-        why = (str(error).strip() or repr(error)).splitlines()[0]
-        which = f"{channels} to {channels_out} channels"
-        logger.warning("convolutions of %s have no kernels of their own, which is slower: %s", which, why)
-        return Convolution()
-    return way
+
+    return made(make, trial, Convolution(), f"convolutions of {channels} to {channels_out} channels have")
