@@ -24,7 +24,7 @@ from ptycho_torch.inference.fused import FusedPages
 from ptycho_torch.inference.pages import Pages, Pixels
 from ptycho_torch.physics.patches import PatchesAt
 
-device, modes, dtype, scale, size = sys.argv[1], int(sys.argv[2]), getattr(torch, sys.argv[3]), float(sys.argv[4]), 24
+device, modes, dtype, scale, size = sys.argv[1], int(sys.argv[2]), getattr(torch, sys.argv[3]), float(sys.argv[4]), 40
 torch.manual_seed(0)
 
 def rand(*shape):
@@ -43,12 +43,17 @@ counts, mask = (part.mT.contiguous().mT for part in (counts.to(dtype).to(device)
 scan = Scan(counts, rand(7, 2).double(), mask, scale or None)
 frames, mask_of = torch.tensor([3, 0, 6, 2, 2], device=device), torch.tensor([0, 1, 0, 1, 1], device=device)
 pixels = Pixels(scan, frames, None, rand(2, size, size) < 0.1, mask_of)
-haze, object_ = torch.tensor(0.3, device=device), fields(50, 47)
-look = PatchesAt(torch.randint(0, 20, (5, 2)).to(device), size, (50, 47))
+haze, object_ = torch.tensor(0.3, device=device), fields(66, 63)
+look = PatchesAt(torch.randint(0, 20, (5, 2)).to(device), size, (66, 63))
 plain, fused = Pages(), FusedPages()
-for along, each in ((None, True), ((change, 0.4), False)):
-    found, expected = (pages.judged(field, along, haze, pixels, each=each) for pages in (fused, plain))
-    for name in ("field", "slope", "sums"):
+for along, each in ((None, True), ((change, torch.tensor(0.4, device=device)), False)):
+    fields_there = field.clone(), field.clone()
+    found, expected = (
+        pages.judged(there, along, haze, pixels, each=each) for pages, there in zip((fused, plain), fields_there)
+    )
+    same(*fields_there)
+    same(fields_there[0], field if along is None else field + 0.4 * change)
+    for name in ("slope", "sums"):
         same(getattr(found, name), getattr(expected, name))
     assert (found.deviance is not None) == each
     if each:

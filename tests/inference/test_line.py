@@ -50,6 +50,10 @@ def direction_of(at, seed):
     return dataclasses.replace(zero, object_=0.1 * along, haze=haze)
 
 
+def slope_of(at, slope):
+    return torch.tensor(slope, dtype=torch.float64, device=at.object_.device)
+
+
 def assert_same(found, expected):
     (at, value), (other_at, other) = found, expected
     torch.testing.assert_close(at.object_, other_at.object_)
@@ -72,12 +76,39 @@ def test_a_line_with_kept_fields_is_the_line_without(free, device):
         along = direction_of(at, seed)
         if "object_" not in free:
             along = dataclasses.replace(along, object_=torch.zeros_like(along.object_))
-        assert kept.curvature(along) == pytest.approx(plain.curvature(along), rel=1e-4)
+        slope = slope_of(at, -0.7 * law.curvature(at, along))
+        (length, *found), (other, *expected) = kept.first(along, slope), plain.first(along, slope)
+        assert length == pytest.approx(0.7, rel=1e-4)
+        assert other == pytest.approx(0.7, rel=1e-6)
+        assert_same(found, expected)
         for length in (1.0, 0.5):
             assert_same(kept.value(length), plain.value(length))
         at = at.plus(0.5, along)
         kept.go(at)
         plain.go(at)
+
+
+@pytest.mark.parametrize("lines", [Line, KeptLine])
+def test_a_line_says_where_it_leads_up(lines):
+    at, law = estimate(), likelihood()
+    line, along = lines(law, at), direction_of(at, 1)
+    for slope in (3.0, 0.0):
+        assert line.first(along, slope_of(at, slope))[0] <= 0
+        assert line.first(at.times(0.0), slope_of(at, slope))[0] <= 0
+    assert line.first(at.times(0.0), slope_of(at, -3.0))[0] == 1
+
+
+@pytest.mark.parametrize("far", [1e25, float("inf")])
+def test_a_line_that_led_nowhere_leaves_no_trace(far):
+    at, law = estimate(), likelihood()
+    kept, plain = KeptLine(law, at), Line(law, at)
+    kept.first(direction_of(at, 1), slope_of(at, -1.0))
+    kept.value(far)
+    along = direction_of(at, 2)
+    slope = slope_of(at, -law.curvature(at, along))
+    (length, *found), (other, *expected) = kept.first(along, slope), plain.first(along, slope)
+    assert length == pytest.approx(other, rel=1e-4)
+    assert_same(found, expected)
 
 
 def test_fields_are_kept_where_no_probe_changes_and_there_is_room(monkeypatch):
@@ -89,24 +120,34 @@ def test_fields_are_kept_where_no_probe_changes_and_there_is_room(monkeypatch):
 
 
 class Tape(TorchDispatchMode):
-    """Stands in for a graph: to replay is to do every operation again, on the very tensors that it read and wrote."""
+    """Stands in for a graph: to replay is to do every operation again, on the very tensors that it read and wrote.
+
+    Recording leaves everything as it was.
+    """
 
     replayed = 0
 
     def __init__(self, _device):
         super().__init__()
-        self._operations = []
+        self._operations, self._before = [], []
 
     def __torch_dispatch__(self, operation, _types, args=(), how=None):
         if operation is torch.ops.aten._local_scalar_dense.default:
             raise RuntimeError("operation not permitted when stream is capturing")
-        found = operation(*args, **(how or {}))
-        self._operations.append((operation, args, how or {}, found))
+        how = how or {}
+        for place, argument in enumerate(operation._schema.arguments):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                written = args[place] if place < len(args) else how[argument.name]
+                self._before.append((written, written.clone()))
+        found = operation(*args, **how)
+        self._operations.append((operation, args, how, found))
         return found
 
     def record(self, work):
         with self:
             result = work()
+        for written, before in reversed(self._before):
+            written.copy_(before)
 
         def again():
             Tape.replayed += 1
@@ -140,16 +181,21 @@ def test_a_recorded_line_is_the_line_with_kept_fields(monkeypatch, taped, streng
     law = expecting(likelihood(), at, strength)
     recorded, kept = RecordedLine(law, at), KeptLine(law, at)
     pairs = []
-    for seed in range(RECORDED_FROM + 4):
+    for seed in range(RECORDED_FROM + 5):
         along = direction_of(at, seed)
-        assert recorded.curvature(along) == pytest.approx(kept.curvature(along), rel=1e-4)
-        # Steps are halved at first: values are recorded before curvatures are.
-        for length in (1.0, 0.5) if seed < 2 else (0.5,):
-            pairs.append((recorded.value(length), kept.value(length)))
+        slope = slope_of(at, -0.5 * law.curvature(at, along))
+        (length, *found), (other, *expected) = recorded.first(along, slope), kept.first(along, slope)
+        assert length == pytest.approx(other, rel=1e-4)
+        pairs.append((found, expected))
+        if seed == RECORDED_FROM + 2:
+            # Nothing along this line is good enough.
+            continue
+        if seed % 2:
+            pairs.append((recorded.value(length / 2), kept.value(length / 2)))
         at = pairs[-1][0][0]
         recorded.go(at)
         kept.go(at)
-    assert Tape.replayed == 4 + 6
+    assert Tape.replayed == 5
     for found, expected in pairs:
         assert_same(found, expected)
 
@@ -181,21 +227,21 @@ def test_a_line_that_cannot_be_recorded_says_so_once_and_goes_on(monkeypatch, ca
     refusing, kept = RecordedLine(law, at), KeptLine(law, at)
     for seed in range(RECORDED_FROM + 2):
         along = direction_of(at, seed)
-        assert refusing.curvature(along) == pytest.approx(kept.curvature(along), rel=1e-4)
-        found = refusing.value(0.5)
-        assert_same(found, kept.value(0.5))
+        slope = slope_of(at, -0.5 * law.curvature(at, along))
+        (length, *found), (other, *expected) = refusing.first(along, slope), kept.first(along, slope)
+        assert length == pytest.approx(other, rel=1e-4)
+        assert_same(found, expected)
         at = found[0]
         refusing.go(at)
         kept.go(at)
-    for what in ("the curvature along a line", "the value along a line"):
-        assert caplog.text.count(f"{what} runs kernel by kernel") == 1
+    assert caplog.text.count("the likelihood along a line runs kernel by kernel") == 1
 
 
 def test_a_line_that_is_done_with_is_gone_at_once(taped):
     law, at = likelihood(), estimate()
     line = RecordedLine(law, at)
     for seed in range(RECORDED_FROM + 1):
-        line.curvature(direction_of(at, seed))
+        line.first(direction_of(at, seed), slope_of(at, -1.0))
         line.value(0.5)
     gone = weakref.ref(line)
     gc.disable()
@@ -211,12 +257,15 @@ def test_a_processor_records_nothing():
 
 
 @pytest.mark.gpu
-def test_a_gpu_records_lines_of_few_frames_in_the_object_alone(monkeypatch):
+def test_a_gpu_records_lines_in_the_object_alone_where_there_is_room(monkeypatch):
     at, law = estimate("cuda"), likelihood("cuda")
     assert type(line_from(law, at)) is RecordedLine
     assert type(line_from(law.freeing(("object_", "haze")), at)) is KeptLine
-    monkeypatch.setattr(line_module, "MOST_FIELDS", 12 * 2 * 32**2 - 1)
-    assert type(line_from(law, at)) is KeptLine
+    kept, held = 12 * 32**2 * (4 * 8 * 2 + 4), line_module.HELD * 12 * 32**2 * 8 * 2
+    monkeypatch.setattr(line_module, "SHARE_KEPT", 1)
+    for free, lines in ((kept + held, RecordedLine), (kept + held - 1, KeptLine), (kept - 1, Line)):
+        monkeypatch.setattr(line_module, "free_memory", lambda _device, free=free: free)
+        assert type(line_from(law, at)) is lines
 
 
 @pytest.mark.gpu
@@ -233,7 +282,7 @@ def test_a_gpu_that_replays_iterations_goes_where_it_went_and_frees_its_memory(
             return refine(start, law.scan, law.placement, Refinement(iterations=12), prior=prior, held_out_fraction=0.1)
 
     with monkeypatch.context() as patch:
-        patch.setattr(line_module, "MOST_FIELDS", 0)
+        patch.setattr(line_module, "HELD", 2**40)
         expected = refined().history
     recorded = []
     record = RecordedLine.__init__
@@ -259,8 +308,7 @@ def test_an_iteration_of_the_object_needs_one_transform_there_and_one_back(monke
             return plain(x, *args, **how)
 
         monkeypatch.setattr(torch.fft, name, count)
-    line.curvature(direction_of(at, 1))
-    moved, _ = line.value(0.5)
+    _, moved, _ = line.first(direction_of(at, 1), slope_of(at, -1.0))
     line.go(moved)
     assert counted == [("fft2", 12), ("ifft2", 12)]
 

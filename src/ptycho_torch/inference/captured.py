@@ -9,13 +9,11 @@ from jaxtyping import Complex64, Float, Int64
 from torch import Tensor, nn
 
 from ptycho_torch.base.recording import REHEARSALS, CudaGraphs, why_not
-from ptycho_torch.inference.pages import Canvas
 
 logger = logging.getLogger(__name__)
 
-# Calls after which it pays to record a function of canvases; pixels of a canvas, and of fields on the detector, that
-# keep a GPU busy in any case.
-RECORDED_FROM, MOST_RECORDED, MOST_FIELDS = 4, 2**20, 2**22
+# Calls after which it pays to record a function.
+RECORDED_FROM = 4
 
 Pass = Callable[[Int64[Tensor, "group member"]], None]
 Images = Float[Tensor, "group seen y x"]
@@ -56,15 +54,15 @@ class Captured:
 
 
 class Replayed(Generic[Found]):
-    """A function of canvases that is asked again and again: a GPU records it, and replays it as one launch.
+    """A function of tensors that is asked again and again: a GPU records it, and replays it as one launch.
 
-    Recording costs as much as a few calls: the graph is made when the function has been asked some times. Many pixels
-    keep a GPU busy without. What is returned holds until the next call.
+    Recording costs as much as a few calls: the graph is made when the function has been asked some times. What is
+    returned holds until the next call.
 
     Parameters
     ----------
     function
-        All on the GPU, without reading anything back; what it needs beside its canvases stays where it is.
+        All on the GPU, without reading anything back; what it needs beside what it is given stays where it is.
     what
         Its name in the warning where it can't be recorded.
     """
@@ -73,23 +71,23 @@ class Replayed(Generic[Found]):
         self._function = function
         self._what = what
         self._left = RECORDED_FROM
-        self._given: list[Canvas]
+        self._given: list[Tensor]
         self._again: Callable[[], Found] | None = None
 
-    def __call__(self, *given: Canvas) -> Found:
-        """Return the function of canvases."""
+    def __call__(self, *given: Tensor) -> Found:
+        """Return the function of some tensors."""
         if self._left == 0:
             self._record(given)
         self._left -= 1
         if self._again is None:
             return self._function(*given)
-        for fixed, canvas in zip(self._given, given, strict=True):
-            fixed.copy_(canvas)
+        for fixed, tensor in zip(self._given, given, strict=True):
+            fixed.copy_(tensor)
         return self._again()
 
-    def _record(self, like: Sequence[Canvas]) -> None:
+    def _record(self, like: Sequence[Tensor]) -> None:
         """Record the function, or say why it can't be."""
-        self._given = fixed = [canvas.clone() for canvas in like]
+        self._given = fixed = [tensor.clone() for tensor in like]
         try:
             self._again = CudaGraphs(like[0].device).record(lambda: self._function(*fixed))
         except torch.OutOfMemoryError:

@@ -7,7 +7,7 @@ from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
 from ptycho.metrics.region import typical_light
-from ptycho_torch.inference.captured import MOST_RECORDED, Replayed
+from ptycho_torch.inference.captured import Replayed
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.held_pixels import HeldPixels
 from ptycho_torch.inference.likelihood import Likelihood
@@ -45,8 +45,7 @@ class FirstGuess:
             def guess(slope: Complex64[Tensor, "height width"]) -> Complex64[Tensor, "height width"]:
                 return pixels(slope) + phases(slope)
 
-            records = at.object_.is_cuda and at.object_.numel() <= MOST_RECORDED
-            self._of["object_"] = Replayed(guess, "a first guess") if records else guess
+            self._of["object_"] = Replayed(guess, "a first guess") if at.object_.is_cuda else guess
 
     def __call__(self, gradient: Estimate) -> Estimate:
         """Return the inverse times a gradient; it holds until the next is asked for."""

@@ -43,25 +43,24 @@ class FusedPages(Pages):
         )
 
     def judged(
-        self, field: Fields, along: tuple[Fields, float] | None, haze: Number, pixels: Pixels, *, each: bool
+        self, field: Fields, along: tuple[Fields, Number] | None, haze: Number, pixels: Pixels, *, each: bool
     ) -> Judged:
         """Judge fields on the detector, as `Pages.judged` does."""
         frames, modes, size, _ = field.shape
         scan, programs = pixels.scan, _programs(field)
         patterns, rows = scan.stored(pixels.frames, pixels.then)
-        change, length = along or (field, 0.0)
-        there = field if along is None else torch.empty_like(field)
+        change, length = along or (field, haze)
         sums = torch.empty(programs[0] * programs[1], N_SUMS.value, device=field.device)
         deviance = torch.empty((frames, size, size) if each else (0,), device=field.device)
         slope = torch.empty_like(field)
         scale = scan.count_scale
         _judged[programs](
-            *(_parts(field), _parts(change), float(length), _parts(there), haze),
+            *(torch.view_as_real(field), _parts(change), length, haze),
             *(patterns.contiguous(), rows, scale or 1.0, *_masks(pixels)),
             *(sums, deviance, _parts(slope)),
             *(size**2, modes, along is not None, scale is not None, each, BLOCK),
         )
-        return Judged(there, sums.sum(dim=0, dtype=torch.float64), slope, deviance if each else None)
+        return Judged(sums.sum(dim=0, dtype=torch.float64), slope, deviance if each else None)
 
     def bent(self, field: Fields, change: Fields, haze: Number, haze_change: Number, pixels: Pixels) -> Tensor:
         """Return the Fisher curvature sum (d lambda)^2 / lambda of fields that change, over pixels that take part."""
@@ -166,7 +165,6 @@ def _judged(
     field,
     change,
     length,
-    there,
     haze,
     patterns,
     rows,
@@ -186,15 +184,16 @@ def _judged(
 ):
     frame, pixel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = pixel < n_pixels
+    further = tl.load(length)
     expected = tl.zeros([BLOCK], tl.float32) + tl.load(haze)
     for mode in tl.static_range(MODES):
         place = (frame * MODES + mode) * n_pixels + pixel
         real, imaginary = _load(field, place, inside)
         if ALONG:
             a, b = _load(change, place, inside)
-            real += length * a
-            imaginary += length * b
-            _store(there, place, inside, real, imaginary)
+            real += further * a
+            imaginary += further * b
+            _store(field, place, inside, real, imaginary)
         expected += real * real + imaginary * imaginary
     trusted, used = _used(mask, held, mask_of, frame, pixel, inside, n_pixels)
     expected *= trusted
@@ -220,14 +219,13 @@ def _judged(
     tl.store(told + 4, tl.sum(residual))
     if EACH:
         tl.store(deviance + frame * n_pixels + pixel, here, mask=inside)
+    if MODES > 1:
+        # Others of the program may have stored what is read here.
+        tl.debug_barrier()
     for mode in tl.static_range(MODES):
         place = (frame * MODES + mode) * n_pixels + pixel
         if MODES > 1:
             real, imaginary = _load(field, place, inside)
-            if ALONG:
-                c, d = _load(change, place, inside)
-                real += length * c
-                imaginary += length * d
         _store(slope, place, inside, 2 * residual * real, 2 * residual * imaginary)
 
 

@@ -1,7 +1,7 @@
 """The Poisson likelihood of a whole scan, with what is expected of the object beforehand, in chunks of frames."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -77,8 +77,8 @@ class Chunk:
 
 
 # Some frames, their fields on the detector (frame, mode, y, x), how these change along a line and how far along it they
-# are wanted, and what adds to a gradient what is judged of them.
-Seen = tuple[Chunk, Tensor, tuple[Tensor, float] | None, Callable[[Estimate, Judged], None]]
+# go before they are judged, and what adds to a gradient what is judged of them.
+Seen = tuple[Chunk, Tensor, tuple[Tensor, Tensor] | None, Callable[[Estimate, Judged], None]]
 # Some frames, their fields, and how these change.
 Changed = tuple[Chunk, Tensor, Tensor]
 
@@ -254,7 +254,8 @@ class Likelihood:
 
     def value(self, at: Estimate, seen: Iterable[Seen]) -> Value:
         """Return what the likelihood says of an estimate whose fields on the detector are ``seen``, chunk by chunk."""
-        return self.read(*self.told(at, seen))
+        sums, outside, gradient = self.told(at, seen)
+        return self.read(sums.tolist(), outside, gradient)
 
     def told(
         self, at: Estimate, seen: Iterable[Seen]
@@ -293,9 +294,9 @@ class Likelihood:
                 gradient.object_.add_(slope_of_prior)
         return sums, outside, gradient
 
-    def read(self, sums: Float64[Tensor, "6"], outside: Float32[Tensor, " pixel"], gradient: Estimate) -> Value:
-        """Return as numbers what the likelihood has `told`: a device is waited for, once."""
-        used_sum, difference, total, twice_objective, of_held, n_held = sums.tolist()
+    def read(self, sums: Sequence[float], outside: Float32[Tensor, " pixel"], gradient: Estimate) -> Value:
+        """Return as a value what the likelihood has `told`, the sums brought from the device."""
+        used_sum, difference, total, twice_objective, of_held, n_held = sums
         return Value(
             used_sum / self.n_used,
             outside,

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from jaxtyping import Complex64, Float64
+from jaxtyping import Complex64, Float32, Float64
 from torch import Tensor
 
 from ptycho_torch.base.devices import free_memory
-from ptycho_torch.inference.captured import MOST_FIELDS, Replayed
+from ptycho_torch.inference.captured import Replayed
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS
 from ptycho_torch.inference.likelihood import Changed, Chunk, Likelihood, Seen, Value
@@ -19,8 +19,12 @@ from ptycho_torch.physics.propagation import surrounding
 
 # Bytes of fields that are kept from one iteration to the next, and on a GPU the share of its free memory.
 MOST_KEPT, SHARE_KEPT = 2**29, 0.5
+# Arrays of the size of a chunk's fields that a graph holds in between, at most.
+HELD = 8
 
 Fields = Complex64[Tensor, "frame mode y x"]
+# How far to go; the sums that the likelihood has told there, the deviance of pixels held out, and the gradient.
+Told = tuple[Float64[Tensor, ""], Float64[Tensor, "6"], Float32[Tensor, " pixel"], Estimate]
 
 
 class Line:
@@ -35,10 +39,17 @@ class Line:
     def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
         self._likelihood, self._at = likelihood, at
 
-    def curvature(self, along: Estimate) -> float:
-        """Return the curvature along a direction: that of the line from now on."""
+    def first(self, along: Estimate, slope: Float64[Tensor, ""]) -> tuple[float, Estimate, Value]:
+        """Go along a direction, that of the line from now on, to where a parabola has its vertex.
+
+        The parabola has the ``slope`` that the objective has along the direction, and the Fisher curvature. Returned
+        are the length, negative where the objective rises, the estimate so far along, and what the likelihood says of
+        it.
+        """
         self._along = along
-        return self._likelihood.curvature(self._at, along)
+        curvature = self._likelihood.curvature(self._at, along)
+        length = float(_vertex(slope, torch.full_like(slope, curvature)))
+        return length, *self.value(length)
 
     def value(self, length: float) -> tuple[Estimate, Value]:
         """Return the estimate so far along, and what the likelihood says of it."""
@@ -54,7 +65,7 @@ class Line:
 class _Kept:
     """Of a chunk: where it is cut, the probe with all that surrounds a bare transform, fields on the detector.
 
-    ``change`` is that of the fields along the line, ``there`` the fields where the value was asked for last.
+    ``field`` is where the value was asked for last, and ``change`` how it changes along the line.
     """
 
     chunk: Chunk
@@ -62,136 +73,123 @@ class _Kept:
     lit: Fields
     field: Fields
     change: Fields
-    there: Fields
 
 
 class KeptLine(Line):
     """The likelihood along a line on which no probe changes: fields on the detector go along straight lines too.
 
-    psi(t) = psi + t F[P d]: one transform of a frame a line, and one back for the gradient of every step.
+    psi(t) = psi + t F[P d]: one transform of a frame a line, and one back for the gradient of every step. Fields move
+    in place, from where a value was asked for to where the next one is.
     """
 
     def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
         super().__init__(likelihood, at)
         around = surrounding(at.probe)
         self._kept = [
-            _Kept(chunk, chunk.look, probes.fields * around, field, field, field)
+            _Kept(chunk, chunk.look, probes.fields * around, field, field)
             for chunk, probes, _, field in likelihood.fields(at)
         ]
+        # How far along the line fields are.
+        self._gone = 0.0
 
-    def curvature(self, along: Estimate) -> float:
-        """Return the curvature along a direction: that of the line from now on."""
+    def first(self, along: Estimate, slope: Float64[Tensor, ""]) -> tuple[float, Estimate, Value]:
+        """Go along a direction as `Line.first` does: a device is waited for once."""
+        if self._gone:
+            self._return()
         self._along = along
-        return float(self._likelihood.bend(self._at, along, self._changes(along)))
+        length, sums, outside, gradient = self._told(slope)
+        self._gone, *numbers = torch.cat([length[None], sums]).tolist()
+        return self._gone, self._at.plus(self._gone, along), self._likelihood.read(numbers, outside, gradient)
 
-    def _changes(self, along: Estimate) -> Iterator[Changed]:
-        for kept in self._kept:
-            kept.change = torch.fft.fft2(self._likelihood.pages.exit_waves(kept.lit, kept.look, along.object_))
-            yield kept.chunk, kept.field, kept.change
+    def _told(self, slope: Float64[Tensor, ""]) -> Told:
+        return _told(self._likelihood, self._kept, slope, self._at, self._along)
 
     def value(self, length: float) -> tuple[Estimate, Value]:
         """Return the estimate so far along, and what the likelihood says of it."""
         at = self._at.plus(length, self._along)
-        return at, self._likelihood.value(at, self._seen(length))
-
-    def _seen(self, length: float) -> Iterator[Seen]:
-        for kept in self._kept:
-            yield kept.chunk, kept.field, (kept.change, length), partial(_add_back, self._likelihood, kept)
+        further = torch.full((), length - self._gone, device=at.object_.device)
+        self._gone = length
+        return at, self._likelihood.value(at, _seen(self._likelihood, self._kept, further))
 
     def go(self, at: Estimate) -> None:
         """Let lines begin at the estimate whose value was asked for last."""
         super().go(at)
-        for kept in self._kept:
-            kept.field = kept.there
+        self._gone = 0.0
+
+    def _return(self) -> None:
+        """Bring fields back to where the line began: they are made anew, for from afar they would not come exactly."""
+        for kept, (*_, field) in zip(self._kept, self._likelihood.fields(self._at), strict=True):
+            kept.field.copy_(field)
 
 
 class RecordedLine(KeptLine):
-    """`KeptLine` over few frames on a GPU, where the object alone is free: a curvature and a value are a launch each.
-
-    Fields stay where they are, for a graph finds them by their place.
-    """
+    """`KeptLine` on a GPU where the object alone is free: to the vertex and back to the gradient is one launch."""
 
     def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
         super().__init__(likelihood, at)
-        for kept in self._kept:
-            kept.change = torch.empty_like(kept.field)
-        self._length = torch.zeros((), device=at.object_.device)
-        self._still = at.times(0.0)
-        # No method of its own: a line that holds itself would keep its memory when it is done with.
-        bend = partial(_bend, likelihood, self._kept, at, self._still)
-        told = partial(_told, likelihood, self._kept, at, self._length)
-        self._bend = Replayed(bend, "the curvature along a line")
-        self._told = Replayed(told, "the value along a line")
+        self._still = still = at.times(0.0)
+        kept = self._kept
 
-    def curvature(self, along: Estimate) -> float:
-        """Return the curvature along a direction: that of the line from now on."""
-        self._along = along
-        return float(self._bend(self._at.object_, along.object_))
+        # No method: a line that holds itself would keep its memory when it is done with.
+        def told(slope: Float64[Tensor, ""], object_: Canvas, along: Canvas) -> Told:
+            here, direction = replace(at, object_=object_), replace(still, object_=along)
+            return _told(likelihood, kept, slope, here, direction)
 
-    def value(self, length: float) -> tuple[Estimate, Value]:
-        """Return the estimate so far along, and what the likelihood says of it."""
-        at = self._at.plus(length, self._along)
-        self._length.fill_(length)
-        sums, outside, slope = self._told(at.object_)
-        return at, self._likelihood.read(sums, outside.clone(), replace(self._still, object_=slope.clone()))
+        self._replayed = Replayed(told, "the likelihood along a line")
 
-    def go(self, at: Estimate) -> None:
-        """Let lines begin at the estimate whose value was asked for last."""
-        self._at = at
-        for kept in self._kept:
-            kept.field.copy_(kept.there)
+    def _told(self, slope: Float64[Tensor, ""]) -> Told:
+        length, sums, outside, gradient = self._replayed(slope, self._at.object_, self._along.object_)
+        return length, sums, outside.clone(), replace(self._still, object_=gradient.object_.clone())
+
+
+def _told(likelihood: Likelihood, kept: list[_Kept], slope: Float64[Tensor, ""], at: Estimate, along: Estimate) -> Told:
+    """Return the length of a direction to the vertex, and what the likelihood has told there: nothing is waited for."""
+    length = _vertex(slope, likelihood.bend(at, along, _changes(likelihood, kept, along)))
+    # As single precision has it, which fields have: the object goes no other way.
+    further = length.to(torch.float32)
+    there = {name: torch.addcmul(at.parts[name], along.parts[name], further) for name in likelihood.free}
+    return length, *likelihood.told(replace(at, **there), _seen(likelihood, kept, further))
+
+
+def _vertex(slope: Float64[Tensor, ""], curvature: Float64[Tensor, ""]) -> Float64[Tensor, ""]:
+    """Return where a parabola has its vertex, 1 down the slope where it has none."""
+    return torch.where(curvature > 0, -slope / curvature, -slope.sign())
+
+
+def _changes(likelihood: Likelihood, kept: list[_Kept], along: Estimate) -> Iterator[Changed]:
+    for each in kept:
+        each.change = torch.fft.fft2(likelihood.pages.exit_waves(each.lit, each.look, along.object_))
+        yield each.chunk, each.field, each.change
+
+
+def _seen(likelihood: Likelihood, kept: list[_Kept], further: Float32[Tensor, ""]) -> Iterator[Seen]:
+    for each in kept:
+        yield each.chunk, each.field, (each.change, further), partial(_add_back, likelihood, each)
 
 
 def _add_back(likelihood: Likelihood, kept: _Kept, gradient: Estimate, judged: Judged) -> None:
-    kept.there = judged.field
     if "object_" in likelihood.free:
         back = torch.fft.ifft2(judged.slope, norm="forward")
         likelihood.pages.add_back(gradient.object_, kept.look, kept.lit, back)
 
 
-def _bend(
-    likelihood: Likelihood, kept: list[_Kept], at: Estimate, still: Estimate, object_: Canvas, along: Canvas
-) -> Float64[Tensor, ""]:
-    """Return the curvature at an object along a direction, and write down how fields change."""
-
-    def changes() -> Iterator[Changed]:
-        for each in kept:
-            torch.fft.fft2(likelihood.pages.exit_waves(each.lit, each.look, along), out=each.change)
-            yield each.chunk, each.field, each.change
-
-    return likelihood.bend(replace(at, object_=object_), replace(still, object_=along), changes())
-
-
-def _told(
-    likelihood: Likelihood, kept: list[_Kept], at: Estimate, length: Tensor, object_: Canvas
-) -> tuple[Tensor, Tensor, Canvas]:
-    """Return what the likelihood has told of an object so far along, its gradient last."""
-
-    def seen() -> Iterator[Seen]:
-        for each in kept:
-            there = torch.addcmul(each.field, each.change, length)
-            yield each.chunk, there, None, partial(_add_back, likelihood, each)
-
-    sums, outside, gradient = likelihood.told(replace(at, object_=object_), seen())
-    return sums, outside, gradient.object_
-
-
 def line_from(likelihood: Likelihood, at: Estimate) -> Line:
     """Return the lines that begin at an estimate; fields are kept where the probe is fixed and there is room.
 
-    What one GPU is asked is recorded where the object alone is free and frames are so few that they leave it idle.
+    On one GPU, where the object alone is free, what it is asked is recorded.
     """
     device = at.object_.device
     most = MOST_KEPT
     if device.type == "cuda":
         most = int(SHARE_KEPT * free_memory(device))
     own = likelihood.world.share(len(likelihood.frames))
-    # Probe and three fields of every mode, and where each pixel lies.
-    needed = (own.stop - own.start) * likelihood.scan.size**2 * (4 * 8 * len(at.probe) + 4)
+    frame = likelihood.scan.size**2 * 8 * len(at.probe)
+    # Probe and three fields of every mode, for while a change is made the last one is there; where each pixel lies.
+    needed = (own.stop - own.start) * (4 * frame + 4 * likelihood.scan.size**2)
     if likelihood.free & PARTS or needed > most:
         return Line(likelihood, at)
-    n_fields = len(likelihood.frames) * at.probe.numel()
+    held = HELD * frame * max((len(chunk.frames) for chunk in likelihood.chunks), default=0)
     alone = likelihood.world.size == 1 and likelihood.free == {"object_"}
     # Patterns that are larger than the GPU are brought there step by step, which no graph does.
     stays = device.type == "cuda" and isinstance(likelihood.scan.patterns, Tensor)
-    return RecordedLine(likelihood, at) if alone and stays and n_fields <= MOST_FIELDS else KeptLine(likelihood, at)
+    return RecordedLine(likelihood, at) if alone and stays and needed + held <= most else KeptLine(likelihood, at)

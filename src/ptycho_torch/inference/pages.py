@@ -46,8 +46,6 @@ class Judged:
 
     Attributes
     ----------
-    field
-        The fields that were judged.
     sums
         Deviance of the pixels that take part, sum |sqrt(lambda) - sqrt(n)|, sum sqrt(n), the tempered deviance
         (`ptycho_torch.objectives.poisson.tempered_deviance`), and half its slope in a light that falls on all pixels.
@@ -57,7 +55,6 @@ class Judged:
         That of every pixel, where it was wanted.
     """
 
-    field: Fields
     sums: Float64[Tensor, "5"]
     slope: Fields
     deviance: Float32[Tensor, "frame y x"] | None
@@ -75,7 +72,7 @@ class Pages:
         look.add_to(canvas, over_modes(probes.conj() * back))
 
     def judged(
-        self, field: Fields, along: tuple[Fields, float] | None, haze: Number, pixels: Pixels, *, each: bool
+        self, field: Fields, along: tuple[Fields, Number] | None, haze: Number, pixels: Pixels, *, each: bool
     ) -> Judged:
         """Judge fields on the detector.
 
@@ -84,7 +81,8 @@ class Pages:
         field
             Fields, sqrt(counts).
         along
-            How they change along a line, and how far along it they are judged; where they are when None.
+            How they change along a line, and how far along it they go, in place, before they are judged; they stay
+            where they are when None.
         haze
             Counts that every pixel gets without the sample.
         pixels
@@ -93,8 +91,7 @@ class Pages:
             Whether the deviance of every pixel is wanted.
         """
         if along is not None:
-            change, length = along
-            field = torch.add(field, change, alpha=length)
+            field.addcmul_(*along)
         mask, used = pixels.scan.mask.to(torch.float32), pixels.used
         measured = pixels.scan.counts(pixels.frames, pixels.then)
         expected = _expected(field, haze) * mask
@@ -103,7 +100,7 @@ class Pages:
         root = measured.sqrt()
         parts = (deviance * used, (expected.sqrt() - root).abs(), root, tempered, residual)
         sums = torch.stack([part.sum(dtype=torch.float64) for part in parts])
-        return Judged(field, sums, (2 * residual)[:, None] * field, deviance if each else None)
+        return Judged(sums, (2 * residual)[:, None] * field, deviance if each else None)
 
     def bent(
         self, field: Fields, change: Fields, haze: Number, haze_change: Number, pixels: Pixels

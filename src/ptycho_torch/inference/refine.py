@@ -26,7 +26,7 @@ from ptycho_torch.processes.world import ALONE, World
 
 logger = logging.getLogger(__name__)
 
-MAX_HALVINGS = 8
+MAX_HALVINGS = 7
 # Share of the pixels that take no part in the fit.
 HELD_OUT = 0.02
 # Iterations before which values are scaled anew: a prior is soft at edges, and these appear by then. Before the last of
@@ -226,19 +226,18 @@ class _Walk:
         for name in sorted(self.likelihood.free):
             self.likelihood.world.agree(direction.parts[name])
         line = self._line = self._line or line_from(self.likelihood, self.at)
-        # Both are on their way before the first of them is waited for.
-        slope, curvature = self.value.gradient.dot(direction), line.curvature(direction)
-        slope = float(slope)
-        if slope >= 0:
+        length, at, value = line.first(direction, self.value.gradient.dot(direction))
+        if length <= 0:
             return None
-        length = -slope / curvature if curvature > 0 else 1.0
-        for _ in range(MAX_HALVINGS):
+        halvings = 0
+        # Not "larger than": what is no number is no less.
+        while not value.objective <= self.value.objective:
+            if halvings == MAX_HALVINGS:
+                return None
+            halvings, length = halvings + 1, length / 2
             at, value = line.value(length)
-            if value.objective <= self.value.objective:
-                line.go(at)
-                return at, value
-            length /= 2
-        return None
+        line.go(at)
+        return at, value
 
 
 def free_in(refinement: Refinement, iteration: int) -> frozenset[str]:
