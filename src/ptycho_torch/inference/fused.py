@@ -13,10 +13,10 @@ from ptycho_torch.inference.pages import Canvas, Fields, Judged, Number, Pages, 
 from ptycho_torch.objectives.poisson import FLOOR, LEAST, REACH
 from ptycho_torch.physics.patches import PatchesAt
 
-# Pixels that a program of a kernel works on.
-BLOCK = 256
-# Sums that every program makes, each of so few numbers that single precision does.
-N_SUMS = tl.constexpr(5)
+# Pixels that a program of a kernel works on at once, two a thread, and how often it does where it makes sums.
+BLOCK, ROUNDS = 256, 4
+# Sums that a program makes, each of so few numbers that single precision does.
+N_SUMS = 5
 
 _FLOOR, _REACH, _LEAST = tl.constexpr(FLOOR), tl.constexpr(REACH), tl.constexpr(LEAST)
 # Least of (n - lambda) / lambda: the logarithm of nothing is not asked for.
@@ -29,7 +29,7 @@ class FusedPages(Pages):
     def exit_waves(self, probes: Fields, look: PatchesAt, object_: Canvas) -> Fields:
         """Return probes times the patches that are cut from an object."""
         found = torch.empty_like(probes)
-        _exit_waves[_programs(probes)](
+        _exit_waves[_programs(probes, 1)](
             *(_parts(probes), look.first, _parts(object_), _parts(found)),
             *_sizes(probes, look.object_shape[1]),
         )
@@ -37,7 +37,7 @@ class FusedPages(Pages):
 
     def add_back(self, canvas: Canvas, look: PatchesAt, probes: Fields, back: Fields) -> None:
         """Add the adjoint of `exit_waves` to a canvas."""
-        _add_back[_programs(probes)](
+        _add_back[_programs(probes, 1)](
             *(_parts(probes), look.first, _parts(back), torch.view_as_real(canvas)),
             *_sizes(probes, look.object_shape[1]),
         )
@@ -47,35 +47,35 @@ class FusedPages(Pages):
     ) -> Judged:
         """Judge fields on the detector, as `Pages.judged` does."""
         frames, modes, size, _ = field.shape
-        scan, programs = pixels.scan, _programs(field)
+        scan, programs = pixels.scan, _programs(field, ROUNDS)
         patterns, rows = scan.stored(pixels.frames, pixels.then)
         change, length = along or (field, haze)
-        sums = torch.empty(programs[0] * programs[1], N_SUMS.value, device=field.device)
+        sums = torch.empty(N_SUMS, programs[0] * programs[1], device=field.device)
         deviance = torch.empty((frames, size, size) if each else (0,), device=field.device)
         slope = torch.empty_like(field)
         scale = scan.count_scale
         _judged[programs](
-            *(torch.view_as_real(field), _parts(change), length, haze),
+            *(_parts(field), _parts(change), length, haze),
             *(patterns.contiguous(), rows, scale or 1.0, *_masks(pixels)),
             *(sums, deviance, _parts(slope)),
-            *(size**2, modes, along is not None, scale is not None, each, BLOCK),
+            *(size**2, modes, along is not None, scale is not None, each, BLOCK, ROUNDS),
         )
-        return Judged(sums.sum(dim=0, dtype=torch.float64), slope, deviance if each else None)
+        return Judged(sums.sum(dim=1, dtype=torch.float64), slope, deviance if each else None)
 
     def bent(self, field: Fields, change: Fields, haze: Number, haze_change: Number, pixels: Pixels) -> Tensor:
         """Return the Fisher curvature sum (d lambda)^2 / lambda of fields that change, over pixels that take part."""
-        programs = _programs(field)
+        programs = _programs(field, ROUNDS)
         sums = torch.empty(programs[0] * programs[1], device=field.device)
         _bent[programs](
             *(_parts(field), _parts(change), haze, haze_change, *_masks(pixels), sums),
-            *(field.shape[-1] ** 2, field.shape[1], BLOCK),
+            *(field.shape[-1] ** 2, field.shape[1], BLOCK, ROUNDS),
         )
         return sums.sum(dtype=torch.float64)
 
 
-def _programs(field: Fields) -> tuple[int, int]:
-    """Return how many frames there are, and into how many blocks of pixels each is cut."""
-    return len(field), triton.cdiv(field.shape[-1] ** 2, BLOCK)
+def _programs(field: Fields, rounds: int) -> tuple[int, int]:
+    """Return how many frames there are, and into how many parts each is cut for so many rounds."""
+    return len(field), triton.cdiv(field.shape[-1] ** 2, BLOCK * rounds)
 
 
 def _parts(field: Tensor) -> Tensor:
@@ -88,76 +88,91 @@ def _masks(pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _sizes(probes: Fields, width: int) -> tuple[int, int, int, int]:
-    return probes.shape[-1], width, probes.shape[1], BLOCK
+    return width, probes.shape[-1], probes.shape[1], BLOCK
 
 
 @triton.jit
-def _load(pointer, offset, inside):
-    """Return real and imaginary parts of complex numbers."""
-    part = tl.arange(0, 2)
-    return tl.split(tl.load(pointer + 2 * offset[:, None] + part[None, :], mask=inside[:, None], other=0.0))
+def _load(pointer, frame, start, n_pixels, BLOCK: tl.constexpr):
+    """Return real and imaginary parts of the complex numbers of a frame from some pixel on.
+
+    They are read as a row: two numbers of a pixel, and then two of the next, are what a thread reads at once.
+    """
+    number = 2 * start + tl.arange(0, 2 * BLOCK)
+    both = tl.load(pointer + 2 * frame * n_pixels + number, mask=number < 2 * n_pixels, other=0.0)
+    return tl.split(tl.reshape(both, [BLOCK, 2]))
 
 
 @triton.jit
-def _store(pointer, offset, inside, real, imaginary):
-    part = tl.arange(0, 2)
-    tl.store(pointer + 2 * offset[:, None] + part[None, :], tl.join(real, imaginary), mask=inside[:, None])
+def _store(pointer, frame, start, n_pixels, real, imaginary, BLOCK: tl.constexpr):
+    number = 2 * start + tl.arange(0, 2 * BLOCK)
+    both = tl.reshape(tl.join(real, imaginary), [2 * BLOCK])
+    tl.store(pointer + 2 * frame * n_pixels + number, both, mask=number < 2 * n_pixels)
 
 
 @triton.jit
-def _on_canvas(first, frame, pixel, size, width):
+def _pairs(pointer, place):
+    """Return where real and imaginary parts of complex numbers at some places are."""
+    return pointer + 2 * place[:, None] + tl.arange(0, 2)[None, :]
+
+
+@triton.jit
+def _on_canvas(first, frame, pixel, width, SIZE: tl.constexpr):
     """Return where pixels of a frame lie on the canvas, row after row."""
-    return (tl.load(first + frame) + (pixel // size) * width + pixel % size).to(tl.int64)
+    return (tl.load(first + frame) + (pixel // SIZE) * width + pixel % SIZE).to(tl.int64)
 
 
 @triton.jit
-def _exit_waves(probes, first, canvas, found, size, width, MODES: tl.constexpr, BLOCK: tl.constexpr):
+def _exit_waves(probes, first, canvas, found, width, SIZE: tl.constexpr, MODES: tl.constexpr, BLOCK: tl.constexpr):
     frame, pixel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = pixel < size * size
-    real, imaginary = _load(canvas, _on_canvas(first, frame, pixel, size, width), inside)
+    inside = (pixel < SIZE * SIZE)[:, None]
+    seen = _pairs(canvas, _on_canvas(first, frame, pixel, width, SIZE))
+    real, imaginary = tl.split(tl.load(seen, mask=inside, other=0.0))
     for mode in tl.static_range(MODES):
-        place = (frame * MODES + mode) * size * size + pixel
-        a, b = _load(probes, place, inside)
-        _store(found, place, inside, a * real - b * imaginary, a * imaginary + b * real)
+        place = (frame * MODES + mode) * SIZE * SIZE + pixel
+        a, b = tl.split(tl.load(_pairs(probes, place), mask=inside, other=0.0))
+        tl.store(_pairs(found, place), tl.join(a * real - b * imaginary, a * imaginary + b * real), mask=inside)
 
 
 @triton.jit
-def _add_back(probes, first, back, canvas, size, width, MODES: tl.constexpr, BLOCK: tl.constexpr):
+def _add_back(probes, first, back, canvas, width, SIZE: tl.constexpr, MODES: tl.constexpr, BLOCK: tl.constexpr):
     frame, pixel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = pixel < size * size
+    inside = (pixel < SIZE * SIZE)[:, None]
     real = tl.zeros([BLOCK], tl.float32)
     imaginary = tl.zeros([BLOCK], tl.float32)
     for mode in tl.static_range(MODES):
-        place = (frame * MODES + mode) * size * size + pixel
-        a, b = _load(probes, place, inside)
-        c, d = _load(back, place, inside)
+        place = (frame * MODES + mode) * SIZE * SIZE + pixel
+        a, b = tl.split(tl.load(_pairs(probes, place), mask=inside, other=0.0))
+        c, d = tl.split(tl.load(_pairs(back, place), mask=inside, other=0.0))
         real += a * c + b * d
         imaginary += a * d - b * c
-    place = _on_canvas(first, frame, pixel, size, width)
-    target = canvas + 2 * place[:, None] + tl.arange(0, 2)[None, :]
-    tl.atomic_add(target, tl.join(real, imaginary), mask=inside[:, None], sem="relaxed")
+    target = _pairs(canvas, _on_canvas(first, frame, pixel, width, SIZE))
+    tl.atomic_add(target, tl.join(real, imaginary), mask=inside, sem="relaxed")
 
 
 @triton.jit
-def _used(mask, held, mask_of, frame, pixel, inside, n_pixels):
+def _used(mask, held, pixel, inside):
     """Return 1 for trusted pixels and 0 for others, and the same for those that take part."""
     trusted = tl.load(mask + pixel, mask=inside, other=0).to(tl.float32)
-    out = tl.load(held + tl.load(mask_of + frame) * n_pixels + pixel, mask=inside, other=0).to(tl.float32)
+    out = tl.load(held + pixel, mask=inside, other=0).to(tl.float32)
     return trusted, trusted * (1 - out)
 
 
 @triton.jit
 def _log1p(x):
-    """Return log(1 + x), right to rounding also where x is small (W. Kahan)."""
+    """Return log(1 + x), right to rounding also where x is small: what 1 + x loses is added to first order."""
     u = 1 + x
-    return tl.where(u == 1, x, tl.log(u) * x / tl.where(u == 1, 1.0, u - 1))
+    return tl.log(u) + (x - (u - 1)) * tl.maximum(2 - u, 0.0)
 
 
 @triton.jit
-def _poisson_deviance(expected, measured):
-    known = tl.maximum(expected, _FLOOR)
-    excess = tl.maximum((measured - known) / known, _LOWEST)
-    return 2 * (measured * _log1p(excess) - (measured - expected))
+def _deviance(excess, measured, more):
+    """Return the Poisson deviance of counts that are larger than expected by ``more``, and by a factor 1 + excess."""
+    return 2 * (measured * _log1p(tl.maximum(excess, _LOWEST)) - more)
+
+
+@triton.jit
+def _added(a, b, c, d, e, f, g, h, i, j):
+    return a + f, b + g, c + h, d + i, e + j
 
 
 @triton.jit
@@ -181,52 +196,75 @@ def _judged(
     SCALED: tl.constexpr,
     EACH: tl.constexpr,
     BLOCK: tl.constexpr,
+    ROUNDS: tl.constexpr,
 ):
-    frame, pixel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = pixel < n_pixels
+    frame, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    patterns += tl.load(rows + frame) * n_pixels
+    held += tl.load(mask_of + frame) * n_pixels
+    light = tl.load(haze)
     further = tl.load(length)
-    expected = tl.zeros([BLOCK], tl.float32) + tl.load(haze)
-    for mode in tl.static_range(MODES):
-        place = (frame * MODES + mode) * n_pixels + pixel
-        real, imaginary = _load(field, place, inside)
-        if ALONG:
-            a, b = _load(change, place, inside)
-            real += further * a
-            imaginary += further * b
-            _store(field, place, inside, real, imaginary)
-        expected += real * real + imaginary * imaginary
-    trusted, used = _used(mask, held, mask_of, frame, pixel, inside, n_pixels)
-    expected *= trusted
-    measured = tl.load(patterns + tl.load(rows + frame) * n_pixels + pixel, mask=inside, other=0).to(tl.float32)
-    if SCALED:
-        measured = scale * measured
-        measured = measured * measured
-    measured = tl.where(trusted > 0, measured, 0.0)
+    deviances = tl.zeros([BLOCK], tl.float32)
+    differences = tl.zeros([BLOCK], tl.float32)
+    roots = tl.zeros([BLOCK], tl.float32)
+    tempered = tl.zeros([BLOCK], tl.float32)
+    residuals = tl.zeros([BLOCK], tl.float32)
+    for turn in range(ROUNDS):
+        start = (part * ROUNDS + turn) * BLOCK
+        pixel = start + tl.arange(0, BLOCK)
+        inside = pixel < n_pixels
+        expected = tl.zeros([BLOCK], tl.float32) + light
+        for mode in tl.static_range(MODES):
+            real, imaginary = _load(field, frame * MODES + mode, start, n_pixels, BLOCK)
+            if ALONG:
+                a, b = _load(change, frame * MODES + mode, start, n_pixels, BLOCK)
+                real += further * a
+                imaginary += further * b
+                _store(field, frame * MODES + mode, start, n_pixels, real, imaginary, BLOCK)
+            expected += real * real + imaginary * imaginary
+        trusted, used = _used(mask, held, pixel, inside)
+        expected *= trusted
+        measured = tl.load(patterns + pixel, mask=inside, other=0).to(tl.float32)
+        if SCALED:
+            measured = scale * measured
+            measured = measured * measured
+        measured = tl.where(trusted > 0, measured, 0.0)
 
-    here = _poisson_deviance(expected, measured)
-    a, root = tl.sqrt(tl.maximum(expected, _FLOOR)), tl.sqrt(measured)
-    b = tl.minimum(tl.maximum(a, tl.maximum(root - _REACH, _LEAST * root)), root + _REACH)
-    near = tl.where(a == b, expected, b * b)
-    lean, beyond = b - measured / b, a - b
-    tempered = _poisson_deviance(near, measured) + 4 * beyond * (lean + beyond)
-    residual = used * (lean + 2 * beyond) / a
+        known = tl.maximum(expected, _FLOOR)
+        over_a, root = tl.rsqrt(known), tl.sqrt(measured)
+        here = _deviance((measured - known) / known, measured, measured - expected)
+        a = known * over_a
+        b = tl.minimum(tl.maximum(a, tl.maximum(root - _REACH, _LEAST * root)), root + _REACH)
+        credible = a == b
+        near, over_b = tl.where(credible, known, b * b), tl.where(credible, over_a, 1 / b)
+        more = measured - near
+        lean, beyond = -more * over_b, a - b
+        far = _deviance(more * over_b * over_b, measured, more) + 4 * beyond * (lean + beyond)
+        residual = used * (lean + 2 * beyond) * over_a
 
-    told = sums + (frame * tl.num_programs(1) + tl.program_id(1)) * N_SUMS
-    tl.store(told, tl.sum(used * here))
-    tl.store(told + 1, tl.sum(tl.where(inside, tl.abs(tl.sqrt(expected) - root), 0.0)))
-    tl.store(told + 2, tl.sum(root))
-    tl.store(told + 3, tl.sum(used * tempered))
-    tl.store(told + 4, tl.sum(residual))
-    if EACH:
-        tl.store(deviance + frame * n_pixels + pixel, here, mask=inside)
-    if MODES > 1:
-        # Others of the program may have stored what is read here.
-        tl.debug_barrier()
-    for mode in tl.static_range(MODES):
-        place = (frame * MODES + mode) * n_pixels + pixel
+        deviances += used * here
+        differences += tl.where(inside, tl.abs(tl.sqrt(expected) - root), 0.0)
+        roots += root
+        tempered += used * tl.where(credible, here, far)
+        residuals += residual
+        if EACH:
+            tl.store(deviance + frame * n_pixels + pixel, here, mask=inside)
         if MODES > 1:
-            real, imaginary = _load(field, place, inside)
-        _store(slope, place, inside, 2 * residual * real, 2 * residual * imaginary)
+            # Others of the program may have stored what is read here.
+            tl.debug_barrier()
+        for mode in tl.static_range(MODES):
+            if MODES > 1:
+                real, imaginary = _load(field, frame * MODES + mode, start, n_pixels, BLOCK)
+            c, d = 2 * residual * real, 2 * residual * imaginary
+            _store(slope, frame * MODES + mode, start, n_pixels, c, d, BLOCK)
+
+    a, b, c, d, e = tl.reduce((deviances, differences, roots, tempered, residuals), 0, _added)
+    n_programs = tl.num_programs(0) * tl.num_programs(1)
+    told = sums + frame * tl.num_programs(1) + part
+    tl.store(told, a)
+    tl.store(told + n_programs, b)
+    tl.store(told + 2 * n_programs, c)
+    tl.store(told + 3 * n_programs, d)
+    tl.store(told + 4 * n_programs, e)
 
 
 @triton.jit
@@ -242,17 +280,23 @@ def _bent(
     n_pixels,
     MODES: tl.constexpr,
     BLOCK: tl.constexpr,
+    ROUNDS: tl.constexpr,
 ):
-    frame, pixel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = pixel < n_pixels
-    expected = tl.zeros([BLOCK], tl.float32) + tl.load(haze)
-    change_in_counts = tl.zeros([BLOCK], tl.float32) + tl.load(haze_change)
-    for mode in tl.static_range(MODES):
-        place = (frame * MODES + mode) * n_pixels + pixel
-        a, b = _load(field, place, inside)
-        c, d = _load(change, place, inside)
-        expected += a * a + b * b
-        change_in_counts += 2 * (a * c + b * d)
-    _, used = _used(mask, held, mask_of, frame, pixel, inside, n_pixels)
-    bend = used * change_in_counts * change_in_counts / tl.maximum(expected, _FLOOR)
-    tl.store(sums + frame * tl.num_programs(1) + tl.program_id(1), tl.sum(bend))
+    frame, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    held += tl.load(mask_of + frame) * n_pixels
+    light = tl.load(haze)
+    light_change = tl.load(haze_change)
+    bends = tl.zeros([BLOCK], tl.float32)
+    for turn in range(ROUNDS):
+        start = (part * ROUNDS + turn) * BLOCK
+        pixel = start + tl.arange(0, BLOCK)
+        expected = tl.zeros([BLOCK], tl.float32) + light
+        change_in_counts = tl.zeros([BLOCK], tl.float32) + light_change
+        for mode in tl.static_range(MODES):
+            a, b = _load(field, frame * MODES + mode, start, n_pixels, BLOCK)
+            c, d = _load(change, frame * MODES + mode, start, n_pixels, BLOCK)
+            expected += a * a + b * b
+            change_in_counts += 2 * (a * c + b * d)
+        _, used = _used(mask, held, pixel, pixel < n_pixels)
+        bends += used * change_in_counts * change_in_counts / tl.maximum(expected, _FLOOR)
+    tl.store(sums + frame * tl.num_programs(1) + part, tl.sum(bends))
