@@ -50,8 +50,9 @@ def direction_of(at, seed):
     return dataclasses.replace(zero, object_=0.1 * along, haze=haze)
 
 
-def slope_of(at, slope):
-    return torch.tensor(slope, dtype=torch.float64, device=at.object_.device)
+def rising(along, slope):
+    """A gradient that has a slope along a direction."""
+    return along.times(slope / float(along.dot(along)))
 
 
 def assert_same(found, expected):
@@ -76,8 +77,8 @@ def test_a_line_with_kept_fields_is_the_line_without(free, device):
         along = direction_of(at, seed)
         if "object_" not in free:
             along = dataclasses.replace(along, object_=torch.zeros_like(along.object_))
-        slope = slope_of(at, -0.7 * law.curvature(at, along))
-        (length, *found), (other, *expected) = kept.first(along, slope), plain.first(along, slope)
+        gradient = rising(along, -0.7 * law.curvature(at, along))
+        (length, *found), (other, *expected) = kept.first(along, gradient), plain.first(along, gradient)
         assert length == pytest.approx(0.7, rel=1e-4)
         assert other == pytest.approx(0.7, rel=1e-6)
         assert_same(found, expected)
@@ -89,24 +90,25 @@ def test_a_line_with_kept_fields_is_the_line_without(free, device):
 
 
 @pytest.mark.parametrize("lines", [Line, KeptLine])
-def test_a_line_says_where_it_leads_up(lines):
+def test_a_line_says_where_it_leads_up(lines, monkeypatch):
     at, law = estimate(), likelihood()
     line, along = lines(law, at), direction_of(at, 1)
     for slope in (3.0, 0.0):
-        assert line.first(along, slope_of(at, slope))[0] <= 0
-        assert line.first(at.times(0.0), slope_of(at, slope))[0] <= 0
-    assert line.first(at.times(0.0), slope_of(at, -3.0))[0] == 1
+        assert line.first(along, rising(along, slope))[0] <= 0
+    # Where nothing bends.
+    monkeypatch.setattr(law, "bend", lambda *_: torch.zeros((), dtype=torch.float64))
+    assert [line.first(along, rising(along, slope))[0] for slope in (-3.0, 0.0, 3.0)] == [1, 0, -1]
 
 
 @pytest.mark.parametrize("far", [1e25, float("inf")])
 def test_a_line_that_led_nowhere_leaves_no_trace(far):
     at, law = estimate(), likelihood()
     kept, plain = KeptLine(law, at), Line(law, at)
-    kept.first(direction_of(at, 1), slope_of(at, -1.0))
+    kept.first(direction_of(at, 1), rising(direction_of(at, 1), -1.0))
     kept.value(far)
     along = direction_of(at, 2)
-    slope = slope_of(at, -law.curvature(at, along))
-    (length, *found), (other, *expected) = kept.first(along, slope), plain.first(along, slope)
+    gradient = rising(along, -law.curvature(at, along))
+    (length, *found), (other, *expected) = kept.first(along, gradient), plain.first(along, gradient)
     assert length == pytest.approx(other, rel=1e-4)
     assert_same(found, expected)
 
@@ -183,8 +185,8 @@ def test_a_recorded_line_is_the_line_with_kept_fields(monkeypatch, taped, streng
     pairs = []
     for seed in range(RECORDED_FROM + 5):
         along = direction_of(at, seed)
-        slope = slope_of(at, -0.5 * law.curvature(at, along))
-        (length, *found), (other, *expected) = recorded.first(along, slope), kept.first(along, slope)
+        gradient = rising(along, -0.5 * law.curvature(at, along))
+        (length, *found), (other, *expected) = recorded.first(along, gradient), kept.first(along, gradient)
         assert length == pytest.approx(other, rel=1e-4)
         pairs.append((found, expected))
         if seed == RECORDED_FROM + 2:
@@ -227,8 +229,8 @@ def test_a_line_that_cannot_be_recorded_says_so_once_and_goes_on(monkeypatch, ca
     refusing, kept = RecordedLine(law, at), KeptLine(law, at)
     for seed in range(RECORDED_FROM + 2):
         along = direction_of(at, seed)
-        slope = slope_of(at, -0.5 * law.curvature(at, along))
-        (length, *found), (other, *expected) = refusing.first(along, slope), kept.first(along, slope)
+        gradient = rising(along, -0.5 * law.curvature(at, along))
+        (length, *found), (other, *expected) = refusing.first(along, gradient), kept.first(along, gradient)
         assert length == pytest.approx(other, rel=1e-4)
         assert_same(found, expected)
         at = found[0]
@@ -241,7 +243,7 @@ def test_a_line_that_is_done_with_is_gone_at_once(taped):
     law, at = likelihood(), estimate()
     line = RecordedLine(law, at)
     for seed in range(RECORDED_FROM + 1):
-        line.first(direction_of(at, seed), slope_of(at, -1.0))
+        line.first(direction_of(at, seed), rising(direction_of(at, seed), -1.0))
         line.value(0.5)
     gone = weakref.ref(line)
     gc.disable()
@@ -308,7 +310,7 @@ def test_an_iteration_of_the_object_needs_one_transform_there_and_one_back(monke
             return plain(x, *args, **how)
 
         monkeypatch.setattr(torch.fft, name, count)
-    _, moved, _ = line.first(direction_of(at, 1), slope_of(at, -1.0))
+    _, moved, _ = line.first(direction_of(at, 1), rising(direction_of(at, 1), -1.0))
     line.go(moved)
     assert counted == [("fft2", 12), ("ifft2", 12)]
 

@@ -39,16 +39,16 @@ class Line:
     def __init__(self, likelihood: Likelihood, at: Estimate) -> None:
         self._likelihood, self._at = likelihood, at
 
-    def first(self, along: Estimate, slope: Float64[Tensor, ""]) -> tuple[float, Estimate, Value]:
+    def first(self, along: Estimate, gradient: Estimate) -> tuple[float, Estimate, Value]:
         """Go along a direction, that of the line from now on, to where a parabola has its vertex.
 
-        The parabola has the ``slope`` that the objective has along the direction, and the Fisher curvature. Returned
-        are the length, negative where the objective rises, the estimate so far along, and what the likelihood says of
-        it.
+        The parabola has the slope of the objective, whose ``gradient`` where lines begin is given, and the Fisher
+        curvature. Returned are the length, negative where the objective rises, the estimate so far along, and what the
+        likelihood says of it.
         """
         self._along = along
-        curvature = self._likelihood.curvature(self._at, along)
-        length = float(_vertex(slope, torch.full_like(slope, curvature)))
+        slope = gradient.dot(along)
+        length = float(_vertex(slope, torch.full_like(slope, self._likelihood.curvature(self._at, along))))
         return length, *self.value(length)
 
     def value(self, length: float) -> tuple[Estimate, Value]:
@@ -92,17 +92,17 @@ class KeptLine(Line):
         # How far along the line fields are.
         self._gone = 0.0
 
-    def first(self, along: Estimate, slope: Float64[Tensor, ""]) -> tuple[float, Estimate, Value]:
+    def first(self, along: Estimate, gradient: Estimate) -> tuple[float, Estimate, Value]:
         """Go along a direction as `Line.first` does: a device is waited for once."""
         if self._gone:
             self._return()
         self._along = along
-        length, sums, outside, gradient = self._told(slope)
+        length, sums, outside, there = self._told(gradient)
         self._gone, *numbers = torch.cat([length[None], sums]).tolist()
-        return self._gone, self._at.plus(self._gone, along), self._likelihood.read(numbers, outside, gradient)
+        return self._gone, self._at.plus(self._gone, along), self._likelihood.read(numbers, outside, there)
 
-    def _told(self, slope: Float64[Tensor, ""]) -> Told:
-        return _told(self._likelihood, self._kept, slope, self._at, self._along)
+    def _told(self, gradient: Estimate) -> Told:
+        return _told(self._likelihood, self._kept, gradient, self._at, self._along)
 
     def value(self, length: float) -> tuple[Estimate, Value]:
         """Return the estimate so far along, and what the likelihood says of it."""
@@ -131,20 +131,20 @@ class RecordedLine(KeptLine):
         kept = self._kept
 
         # No method: a line that holds itself would keep its memory when it is done with.
-        def told(slope: Float64[Tensor, ""], object_: Canvas, along: Canvas) -> Told:
-            here, direction = replace(at, object_=object_), replace(still, object_=along)
-            return _told(likelihood, kept, slope, here, direction)
+        def told(gradient: Canvas, object_: Canvas, along: Canvas) -> Told:
+            slope, direction = (replace(still, object_=part) for part in (gradient, along))
+            return _told(likelihood, kept, slope, replace(at, object_=object_), direction)
 
         self._replayed = Replayed(told, "the likelihood along a line")
 
-    def _told(self, slope: Float64[Tensor, ""]) -> Told:
-        length, sums, outside, gradient = self._replayed(slope, self._at.object_, self._along.object_)
-        return length, sums, outside.clone(), replace(self._still, object_=gradient.object_.clone())
+    def _told(self, gradient: Estimate) -> Told:
+        length, sums, outside, there = self._replayed(gradient.object_, self._at.object_, self._along.object_)
+        return length, sums, outside.clone(), replace(self._still, object_=there.object_.clone())
 
 
-def _told(likelihood: Likelihood, kept: list[_Kept], slope: Float64[Tensor, ""], at: Estimate, along: Estimate) -> Told:
+def _told(likelihood: Likelihood, kept: list[_Kept], gradient: Estimate, at: Estimate, along: Estimate) -> Told:
     """Return the length of a direction to the vertex, and what the likelihood has told there: nothing is waited for."""
-    length = _vertex(slope, likelihood.bend(at, along, _changes(likelihood, kept, along)))
+    length = _vertex(gradient.dot(along), likelihood.bend(at, along, _changes(likelihood, kept, along)))
     # As single precision has it, which fields have: the object goes no other way.
     further = length.to(torch.float32)
     there = {name: torch.addcmul(at.parts[name], along.parts[name], further) for name in likelihood.free}

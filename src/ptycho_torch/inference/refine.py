@@ -226,7 +226,7 @@ class _Walk:
         for name in sorted(self.likelihood.free):
             self.likelihood.world.agree(direction.parts[name])
         line = self._line = self._line or line_from(self.likelihood, self.at)
-        length, at, value = line.first(direction, self.value.gradient.dot(direction))
+        length, at, value = line.first(direction, self.value.gradient)
         if length <= 0:
             return None
         halvings = 0
