@@ -91,7 +91,9 @@ class Pages:
             Whether the deviance of every pixel is wanted.
         """
         if along is not None:
-            field.addcmul_(*along)
+            change, length = along
+            # Of real numbers, for it is twice as fast.
+            torch.view_as_real(field).addcmul_(torch.view_as_real(change), length)
         mask, used = pixels.scan.mask.to(torch.float32), pixels.used
         measured = pixels.scan.counts(pixels.frames, pixels.then)
         expected = _expected(field, haze) * mask

@@ -47,10 +47,10 @@ class QuasiNewton:
 
     def forget(self) -> None:
         """Begin anew from the first guess."""
-        # Rows of the pairs that are remembered, the oldest first; S^T Y, of which the upper triangle counts, and
-        # Y^T H0 Y.
+        # Rows of the pairs that are remembered, the oldest first; row by row S^T Y, of which counts what an older step
+        # and a newer change make, and Y^T H0 Y.
         self._pairs: list[int] = []
-        self._products = self._squares = np.empty((0, 0))
+        self._products, self._squares = np.zeros((2, MEMORY, MEMORY))
         # A step to learn from, and the gradient where it began with what H0 made of it.
         self._step: Estimate | None = None
         # Rows that no pair has are multiplied by zero, which what is not finite survives.
@@ -69,11 +69,12 @@ class QuasiNewton:
         self._step, self._before = None, (here, guessed)
         if not self._pairs:
             return gradient.of_numbers(-guessed)
-        known = self._products.diagonal()
-        scale = known[-1] / self._squares[-1, -1]
-        triangle = np.triu(self._products)
+        remembered = np.ix_(self._pairs, self._pairs)
+        triangle, squares = np.triu(self._products[remembered]), self._squares[remembered]
+        known = triangle.diagonal()
+        scale = known[-1] / squares[-1, -1]
         inner = np.linalg.solve(triangle, with_steps)
-        outer = np.linalg.solve(triangle.T, known * inner + scale * (self._squares @ inner - with_guessed))
+        outer = np.linalg.solve(triangle.T, known * inner + scale * (squares @ inner - with_guessed))
         of_rows = np.zeros((2, MEMORY), np.float32)
         of_rows[:, self._pairs] = -outer, scale * inner
         weights = torch.from_numpy(of_rows.ravel()).to(here.device, non_blocking=True)
@@ -107,14 +108,12 @@ class QuasiNewton:
 
     def _remember(self, products: NDArray[np.float64], squares: NDArray[np.float64]) -> None:
         """Keep the products of the newest pair with all; forget that pair where the objective is not convex."""
-        n = len(self._pairs) - 1
-        old = [known[len(known) - n :, len(known) - n :] for known in (self._products, self._squares)]
+        newest = self._pairs[-1]
         if products[-1] > 0:
-            old[0] = np.block([[old[0], products[:-1, None]], [np.zeros(n), products[-1:]]])
-            old[1] = np.block([[old[1], squares[:-1, None]], [squares[None]]])
+            self._products[self._pairs, newest] = products
+            self._squares[self._pairs, newest] = self._squares[newest, self._pairs] = squares
         else:
             self._pairs.pop()
-        self._products, self._squares = old
 
 
 def _products(
