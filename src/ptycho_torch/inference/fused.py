@@ -60,17 +60,17 @@ class FusedPages(Pages):
             *(sums, deviance, _parts(slope)),
             *(size**2, modes, along is not None, scale is not None, each, BLOCK, ROUNDS),
         )
-        return Judged(sums.sum(dim=1, dtype=torch.float64), slope, deviance if each else None)
+        return Judged(sums, slope, deviance if each else None)
 
     def bent(self, field: Fields, change: Fields, haze: Number, haze_change: Number, pixels: Pixels) -> Tensor:
-        """Return the Fisher curvature sum (d lambda)^2 / lambda of fields that change, over pixels that take part."""
+        """Return the Fisher curvature of fields that change, as `Pages.bent` does."""
         programs = _programs(field, ROUNDS)
         sums = torch.empty(programs[0] * programs[1], device=field.device)
         _bent[programs](
             *(_parts(field), _parts(change), haze, haze_change, *_masks(pixels), sums),
             *(field.shape[-1] ** 2, field.shape[1], BLOCK, ROUNDS),
         )
-        return sums.sum(dtype=torch.float64)
+        return sums
 
 
 def _programs(field: Fields, rounds: int) -> tuple[int, int]:

@@ -262,7 +262,7 @@ class Likelihood:
     ) -> tuple[Float64[Tensor, "6"], Float32[Tensor, " pixel"], Estimate]:
         """Return the same as `value` while it is still on the device: sums, deviance of pixels held out, gradient."""
         device = self.frames.device
-        sums = torch.zeros(6, dtype=torch.float64, device=device)
+        parts = [torch.zeros(5, 1, device=device)]
         # What is kept of every chunk goes to one place: between large tensors that come and go it would scatter them.
         n_outside = sum(len(where) for where in self._outside.values())
         outside, begin = torch.empty(n_outside, device=device), 0
@@ -271,15 +271,17 @@ class Likelihood:
         for chunk, field, along, add_back in seen:
             pixels = self.pixels(chunk.rows, chunk.then)
             judged = self.pages.judged(field, along, haze, pixels, each=n_outside > 0)
-            sums[:4] += judged.sums[:4]
+            parts.append(judged.sums)
             if judged.deviance is not None:
                 where = self._outside[chunk.rows.start]
                 torch.index_select(judged.deviance.view(-1), 0, where, out=outside[begin : begin + len(where)])
                 begin += len(where)
             if self.free & FROM_FIELDS:
                 add_back(gradient, judged)
-            if "haze" in self.free:
-                gradient.haze.add_(2 * at.haze * judged.sums[4])
+        sums = torch.zeros(6, dtype=torch.float64, device=device)
+        torch.sum(torch.cat(parts, dim=1), dim=1, dtype=torch.float64, out=sums[:5])
+        if "haze" in self.free:
+            gradient.haze.add_(2 * at.haze * sums[4])
         sums[4] = outside.sum(dtype=torch.float64)
         # Not `sums[5] = `, which would bring the number from the processor in a copy of its own.
         sums[5].fill_(n_outside)
@@ -330,13 +332,13 @@ class Likelihood:
 
     def bend(self, at: Estimate, along: Estimate, changes: Iterable[Changed]) -> Float64[Tensor, ""]:
         """Return the curvature along a direction, for fields and their ``changes`` to first order, chunk by chunk."""
-        total = torch.zeros((), dtype=torch.float64, device=self.frames.device)
+        parts = [torch.zeros(1, device=self.frames.device)]
         haze, haze_change = self._haze(at), torch.zeros((), device=self.frames.device)
         if "haze" in self.free:
             haze_change = 2 * at.haze * along.haze
         for chunk, field, change in changes:
-            total += self.pages.bent(field, change, haze, haze_change, self.pixels(chunk.rows))
-        self.world.sum(total)
+            parts.append(self.pages.bent(field, change, haze, haze_change, self.pixels(chunk.rows)))
+        total = self.world.sum(torch.cat(parts).sum(dtype=torch.float64))
         return total if self.prior is None else total + self.prior.curvature(at.object_, along.object_)
 
     def frame_deviances(self, at: Estimate) -> Float64[Tensor, " frame"]:

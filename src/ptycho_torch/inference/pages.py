@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Complex64, Float32, Float64, Int64
+from jaxtyping import Bool, Complex64, Float, Float32, Int64
 from torch import Tensor
 
 from ptycho_torch.data.scan import Scan
@@ -48,14 +48,15 @@ class Judged:
     ----------
     sums
         Deviance of the pixels that take part, sum |sqrt(lambda) - sqrt(n)|, sum sqrt(n), the tempered deviance
-        (`ptycho_torch.objectives.poisson.tempered_deviance`), and half its slope in a light that falls on all pixels.
+        (`ptycho_torch.objectives.poisson.tempered_deviance`), and half its slope in a light that falls on all pixels:
+        those of some parts, which are still to be added up.
     slope
         Gradient of half the tempered deviance with respect to the fields.
     deviance
         That of every pixel, where it was wanted.
     """
 
-    sums: Float64[Tensor, "5"]
+    sums: Float[Tensor, "5 part"]
     slope: Fields
     deviance: Float32[Tensor, "frame y x"] | None
 
@@ -102,19 +103,19 @@ class Pages:
         root = measured.sqrt()
         parts = (deviance * used, (expected.sqrt() - root).abs(), root, tempered, residual)
         sums = torch.stack([part.sum(dtype=torch.float64) for part in parts])
-        return Judged(sums, (2 * residual)[:, None] * field, deviance if each else None)
+        return Judged(sums[:, None], (2 * residual)[:, None] * field, deviance if each else None)
 
     def bent(
         self, field: Fields, change: Fields, haze: Number, haze_change: Number, pixels: Pixels
-    ) -> Float64[Tensor, ""]:
+    ) -> Float[Tensor, " part"]:
         """Return the Fisher curvature sum (d lambda)^2 / lambda of fields that change, over the pixels that take part.
 
-        ``change`` and ``haze_change`` are to first order.
+        ``change`` and ``haze_change`` are to first order. The sums of some parts are still to be added up.
         """
         together = over_modes(field.real * change.real + field.imag * change.imag)
         change_in_counts = 2 * together + haze_change
         known = _expected(field, haze).clamp_min(FLOOR)
-        return (pixels.used * change_in_counts.square() / known).sum(dtype=torch.float64)
+        return (pixels.used * change_in_counts.square() / known).sum(dtype=torch.float64)[None]
 
 
 def _expected(field: Fields, haze: Number) -> Float32[Tensor, "frame y x"]:
