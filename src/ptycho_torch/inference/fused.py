@@ -229,15 +229,17 @@ def _judged(
             measured = measured * measured
         measured = tl.where(trusted > 0, measured, 0.0)
 
+        # Without a division: a GPU has the inverse of a root at once.
         known = tl.maximum(expected, _FLOOR)
         over_a, root = tl.rsqrt(known), tl.sqrt(measured)
-        here = _deviance((measured - known) / known, measured, measured - expected)
+        here = _deviance((measured - known) * over_a * over_a, measured, measured - expected)
         a = known * over_a
         b = tl.minimum(tl.maximum(a, tl.maximum(root - _REACH, _LEAST * root)), root + _REACH)
         credible = a == b
-        near, over_b = tl.where(credible, known, b * b), tl.where(credible, over_a, 1 / b)
-        more = measured - near
-        lean, beyond = -more * over_b, a - b
+        near = tl.where(credible, known, b * b)
+        more, over_b = measured - near, tl.rsqrt(near)
+        # Exactly nothing where it is credible: a compiler may subtract from a product that it does not round.
+        lean, beyond = -more * over_b, tl.where(credible, 0.0, a - b)
         far = _deviance(more * over_b * over_b, measured, more) + 4 * beyond * (lean + beyond)
         residual = used * (lean + 2 * beyond) * over_a
 
