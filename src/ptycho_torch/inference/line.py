@@ -97,11 +97,11 @@ class KeptLine(Line):
         if self._gone:
             self._return()
         self._along = along
-        length, sums, outside, there = self._told(gradient)
+        length, sums, outside, there = self._ask(gradient)
         self._gone, *numbers = torch.cat([length[None], sums]).tolist()
         return self._gone, self._at.plus(self._gone, along), self._likelihood.read(numbers, outside, there)
 
-    def _told(self, gradient: Estimate) -> Told:
+    def _ask(self, gradient: Estimate) -> Told:
         return _told(self._likelihood, self._kept, gradient, self._at, self._along)
 
     def value(self, length: float) -> tuple[Estimate, Value]:
@@ -137,7 +137,7 @@ class RecordedLine(KeptLine):
 
         self._replayed = Replayed(told, "the likelihood along a line")
 
-    def _told(self, gradient: Estimate) -> Told:
+    def _ask(self, gradient: Estimate) -> Told:
         length, sums, outside, there = self._replayed(gradient.object_, self._at.object_, self._along.object_)
         return length, sums, outside.clone(), replace(self._still, object_=there.object_.clone())
 
