@@ -67,8 +67,10 @@ for repeats, many in ((False, kernels.MANY), (True, kernels.MANY), (True, 2)):
         same(lambda way, x: way.exit_waves(probes, x, look), fields(*look.object_shape))
         same(lambda way, x, probes: way.exit_waves(probes, x, look), fields(*look.object_shape), probes)
         canvas, added = fields(*look.object_shape), fields(patches, size, size)
-        sums = [way.add_to(canvas.clone(), added, look) for way in (ours, PLAIN)]
-        torch.testing.assert_close(*sums, rtol=1e-5, atol=1e-5)
+        for add in ("add_to", "add_back"):
+            given = (added,) if add == "add_to" else (probes, fields(patches, modes, size, size))
+            sums = [getattr(way, add)(canvas.clone(), *given, look) for way in (ours, PLAIN)]
+            torch.testing.assert_close(*sums, rtol=1e-5, atol=1e-5)
 same(lambda way, x: way.intensity(x), fields(patches, modes, size, size))
 for shape in ((), (patches,)):
     given = rand(patches, size, size), rand(*shape, size, size), fields(*shape, modes, size, size)

@@ -1,14 +1,12 @@
 """Which pages a GPU gets: kernels of its own where they can be made and pay."""
 
 import functools
-import logging
 
 import torch
 
-from ptycho_torch.inference.pages import Pages
-from ptycho_torch.physics.patches import PatchesAt
-
-logger = logging.getLogger(__name__)
+from ptycho_torch.base.kernels import made
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.inference.pages import Pages, Pixels
 
 # Pixels, times the iterations over them, from which kernels are worth the seconds that it takes to make them.
 FUSED_FROM = 2**32
@@ -23,15 +21,13 @@ def pages_for(device: torch.device, n_pixels: int) -> Pages:
 
 @functools.cache
 def _fused(device: torch.device) -> Pages:
-    try:
+    def make() -> Pages:
         from ptycho_torch.inference.fused import FusedPages
 
-        pages = FusedPages()
-        probes = torch.zeros(1, 1, 8, 8, dtype=torch.complex64, device=device)
-        look = PatchesAt(torch.zeros(1, 2, dtype=torch.int64, device=device), 8, (8, 8))
-        pages.exit_waves(probes, look, probes[0, 0])
-    except Exception as error:  # a compiler fails in many ways, and none of them is worth a run
-        why = (str(error).strip() or repr(error)).splitlines()[0]
-        logger.warning("iterations have no kernels of their own, which is slower: %s", why)
-        return Pages()
-    return pages
+        return FusedPages()
+
+    fields, nothing = torch.zeros(1, 1, 8, 8, dtype=torch.complex64, device=device), torch.zeros((), device=device)
+    first, trusted = torch.zeros(1, dtype=torch.int64, device=device), fields[0] == 0
+    scan = Scan(fields[0].real, torch.zeros(1, 2, dtype=torch.float64, device=device), trusted[0], None)
+    pixels = Pixels(scan, first, None, ~trusted, first)
+    return made(make, lambda pages: pages.bent(fields, fields, nothing, nothing, pixels), Pages(), "iterations have")

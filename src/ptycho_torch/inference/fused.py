@@ -1,4 +1,4 @@
-"""What an iteration does with every pixel between two transforms, as one kernel each for a GPU.
+"""What the counts say of every pixel of fields on the detector, as one kernel each for a GPU.
 
 Every array is read or written once. The compiler that PyTorch brings along for GPUs makes the kernels when
 they are first launched, and keeps them for programs to come.
@@ -9,9 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ptycho_torch.inference.pages import Canvas, Fields, Judged, Number, Pages, Pixels
+from ptycho_torch.inference.pages import Fields, Judged, Number, Pages, Pixels
 from ptycho_torch.objectives.poisson import FLOOR, LEAST, REACH
-from ptycho_torch.physics.patches import PatchesAt
 
 # Pixels that a program of a kernel works on at once, two a thread, and how often it does where it makes sums.
 BLOCK, ROUNDS = 256, 4
@@ -24,23 +23,7 @@ _LOWEST = tl.constexpr(torch.finfo(torch.float32).eps - 1)
 
 
 class FusedPages(Pages):
-    """`Pages` for a GPU; sums on a canvas are in no fixed order."""
-
-    def exit_waves(self, probes: Fields, look: PatchesAt, object_: Canvas) -> Fields:
-        """Return probes times the patches that are cut from an object."""
-        found = torch.empty_like(probes)
-        _exit_waves[_programs(probes, 1)](
-            *(_parts(probes), look.first, _parts(object_), _parts(found)),
-            *_sizes(probes, look.object_shape[1]),
-        )
-        return found
-
-    def add_back(self, canvas: Canvas, look: PatchesAt, probes: Fields, back: Fields) -> None:
-        """Add the adjoint of `exit_waves` to a canvas."""
-        _add_back[_programs(probes, 1)](
-            *(_parts(probes), look.first, _parts(back), torch.view_as_real(canvas)),
-            *_sizes(probes, look.object_shape[1]),
-        )
+    """`Pages` for a GPU."""
 
     def judged(
         self, field: Fields, along: tuple[Fields, Number] | None, haze: Number, pixels: Pixels, *, each: bool
@@ -87,10 +70,6 @@ def _masks(pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
     return pixels.scan.mask.contiguous(), pixels.held.contiguous(), pixels.mask_of
 
 
-def _sizes(probes: Fields, width: int) -> tuple[int, int, int, int]:
-    return width, probes.shape[-1], probes.shape[1], BLOCK
-
-
 @triton.jit
 def _load(pointer, frame, start, n_pixels, BLOCK: tl.constexpr):
     """Return real and imaginary parts of the complex numbers of a frame from some pixel on.
@@ -107,46 +86,6 @@ def _store(pointer, frame, start, n_pixels, real, imaginary, BLOCK: tl.constexpr
     number = 2 * start + tl.arange(0, 2 * BLOCK)
     both = tl.reshape(tl.join(real, imaginary), [2 * BLOCK])
     tl.store(pointer + 2 * frame * n_pixels + number, both, mask=number < 2 * n_pixels)
-
-
-@triton.jit
-def _pairs(pointer, place):
-    """Return where real and imaginary parts of complex numbers at some places are."""
-    return pointer + 2 * place[:, None] + tl.arange(0, 2)[None, :]
-
-
-@triton.jit
-def _on_canvas(first, frame, pixel, width, SIZE: tl.constexpr):
-    """Return where pixels of a frame lie on the canvas, row after row."""
-    return (tl.load(first + frame) + (pixel // SIZE) * width + pixel % SIZE).to(tl.int64)
-
-
-@triton.jit
-def _exit_waves(probes, first, canvas, found, width, SIZE: tl.constexpr, MODES: tl.constexpr, BLOCK: tl.constexpr):
-    frame, pixel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = (pixel < SIZE * SIZE)[:, None]
-    seen = _pairs(canvas, _on_canvas(first, frame, pixel, width, SIZE))
-    real, imaginary = tl.split(tl.load(seen, mask=inside, other=0.0))
-    for mode in tl.static_range(MODES):
-        place = (frame * MODES + mode) * SIZE * SIZE + pixel
-        a, b = tl.split(tl.load(_pairs(probes, place), mask=inside, other=0.0))
-        tl.store(_pairs(found, place), tl.join(a * real - b * imaginary, a * imaginary + b * real), mask=inside)
-
-
-@triton.jit
-def _add_back(probes, first, back, canvas, width, SIZE: tl.constexpr, MODES: tl.constexpr, BLOCK: tl.constexpr):
-    frame, pixel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = (pixel < SIZE * SIZE)[:, None]
-    real = tl.zeros([BLOCK], tl.float32)
-    imaginary = tl.zeros([BLOCK], tl.float32)
-    for mode in tl.static_range(MODES):
-        place = (frame * MODES + mode) * SIZE * SIZE + pixel
-        a, b = tl.split(tl.load(_pairs(probes, place), mask=inside, other=0.0))
-        c, d = tl.split(tl.load(_pairs(back, place), mask=inside, other=0.0))
-        real += a * c + b * d
-        imaginary += a * d - b * c
-    target = _pairs(canvas, _on_canvas(first, frame, pixel, width, SIZE))
-    tl.atomic_add(target, tl.join(real, imaginary), mask=inside, sem="relaxed")
 
 
 @triton.jit

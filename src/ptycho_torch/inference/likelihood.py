@@ -18,6 +18,7 @@ from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_de
 from ptycho_torch.physics.forward import Placement
 from ptycho_torch.physics.modulus import over_modes, squared_modulus
 from ptycho_torch.physics.patches import PatchesAt
+from ptycho_torch.physics.per_pixel import per_pixel
 from ptycho_torch.physics.propagation import FarField
 from ptycho_torch.physics.scaling import flux_ratio, flux_sums
 from ptycho_torch.physics.subpixel import SubpixelShift
@@ -248,7 +249,7 @@ class Likelihood:
         """Add to a gradient what follows from that with respect to the fields on the detector."""
         back = self.far_field.adjoint(judged.slope)
         if "object_" in self.free:
-            self.pages.add_back(gradient.object_, chunk.look, probes.fields, back)
+            per_pixel(back).add_back(gradient.object_, probes.fields, back, chunk.look)
         if self.free & PARTS:
             probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
 

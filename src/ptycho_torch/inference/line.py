@@ -15,6 +15,7 @@ from ptycho_torch.inference.frame_probes import PARTS
 from ptycho_torch.inference.likelihood import Changed, Chunk, Likelihood, Seen, Value
 from ptycho_torch.inference.pages import Canvas, Judged
 from ptycho_torch.physics.patches import PatchesAt
+from ptycho_torch.physics.per_pixel import per_pixel
 from ptycho_torch.physics.propagation import surrounding
 
 # Bytes of fields that are kept from one iteration to the next, and on a GPU the share of its free memory.
@@ -158,7 +159,7 @@ def _vertex(slope: Float64[Tensor, ""], curvature: Float64[Tensor, ""]) -> Float
 
 def _changes(likelihood: Likelihood, kept: list[_Kept], along: Estimate) -> Iterator[Changed]:
     for each in kept:
-        each.change = torch.fft.fft2(likelihood.pages.exit_waves(each.lit, each.look, along.object_))
+        each.change = torch.fft.fft2(per_pixel(each.lit).exit_waves(each.lit, along.object_, each.look))
         yield each.chunk, each.field, each.change
 
 
@@ -170,7 +171,7 @@ def _seen(likelihood: Likelihood, kept: list[_Kept], further: Float32[Tensor, ""
 def _add_back(likelihood: Likelihood, kept: _Kept, gradient: Estimate, judged: Judged) -> None:
     if "object_" in likelihood.free:
         back = torch.fft.ifft2(judged.slope, norm="forward")
-        likelihood.pages.add_back(gradient.object_, kept.look, kept.lit, back)
+        per_pixel(back).add_back(gradient.object_, kept.lit, back, kept.look)
 
 
 def line_from(likelihood: Likelihood, at: Estimate) -> Line:

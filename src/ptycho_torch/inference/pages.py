@@ -1,4 +1,4 @@
-"""What an iteration does with every pixel between two transforms: the plain way, on any device."""
+"""What the counts say of every pixel of fields on the detector: the plain way, on any device."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,6 @@ from torch import Tensor
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
 from ptycho_torch.physics.modulus import over_modes, squared_modulus
-from ptycho_torch.physics.patches import PatchesAt
 
 Fields = Complex64[Tensor, "frame mode y x"]
 Canvas = Complex64[Tensor, "height width"]
@@ -62,15 +61,7 @@ class Judged:
 
 
 class Pages:
-    """The four things that are done with every pixel."""
-
-    def exit_waves(self, probes: Fields, look: PatchesAt, object_: Canvas) -> Fields:
-        """Return probes times the patches that are cut from an object."""
-        return probes * look(object_)[:, None]
-
-    def add_back(self, canvas: Canvas, look: PatchesAt, probes: Fields, back: Fields) -> None:
-        """Add the adjoint of `exit_waves` to a canvas."""
-        look.add_to(canvas, over_modes(probes.conj() * back))
+    """What is done with every pixel of fields on the detector."""
 
     def judged(
         self, field: Fields, along: tuple[Fields, Number] | None, haze: Number, pixels: Pixels, *, each: bool

@@ -53,7 +53,7 @@ class ExitWaves(LinearOperator):
 
     def adjoint(self, y: Complex64[Tensor, "patch mode y x"]) -> Complex64[Tensor, "height width"]:
         """Multiply by the conjugate probe, add the modes, and add all patches up."""
-        return self.look.adjoint(over_modes(self.probe.conj() * y))
+        return per_pixel(y).add_back(y.new_zeros(self.look.object_shape), self.probe, y, self.look)
 
 
 def soft_disk(size: int, diameter: float, edge: float) -> Float32[Tensor, "y x"]:

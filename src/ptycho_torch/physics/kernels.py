@@ -63,6 +63,12 @@ class Kernels(PerPixel):
             return super().exit_waves(probes, canvas, look)
         return _ExitWaves.apply(probes, canvas, look)
 
+    def add_back(self, canvas: Canvas, probes: Fields, waves: Fields, look: PatchesAt) -> Canvas:
+        """Add waves times conjugate probes, summed over modes, to a canvas, in place: the adjoint of `exit_waves`."""
+        if torch.are_deterministic_algorithms_enabled():
+            return super().add_back(canvas, probes, waves, look)
+        return _add_to_canvas(canvas, waves, probes, look)
+
     def intensity(self, fields: Fields) -> Float[Tensor, "patch y x"]:
         """Return sum_m |Psi_m|^2."""
         return _Intensity.apply(fields)
@@ -206,8 +212,7 @@ def _stitch(fields: Tensor, probes: Tensor | None, look: PatchesAt) -> Tensor:
         return _add_to_canvas(fields.new_zeros(height, width), fields, probes, look)
     members = len(fields) // look.n_regions
     if members > MANY:
-        patches = over_modes(fields if probes is None else probes.conj() * fields)
-        return PLAIN.stitched(patches, look)
+        return PLAIN.stitched(over_modes(fields if probes is None else probes.conj() * fields), look)
     found = torch.empty(height, width, dtype=fields.dtype, device=fields.device)
     rows = height // look.n_regions
     _stitched[look.n_regions, triton.cdiv(rows * width, ON_CANVAS)](

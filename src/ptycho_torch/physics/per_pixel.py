@@ -53,6 +53,10 @@ class PerPixel:
         """Return probes times the patches that lie on a canvas."""
         return probes * self.cut(canvas, look)[:, None]
 
+    def add_back(self, canvas: Canvas, probes: Fields, waves: Fields, look: "PatchesAt") -> Canvas:
+        """Add waves times conjugate probes, summed over modes, to a canvas, in place: the adjoint of `exit_waves`."""
+        return self.add_to(canvas, over_modes(probes.conj() * waves), look)
+
     def intensity(self, fields: Fields) -> Float[Tensor, "patch y x"]:
         """Return sum_m |Psi_m|^2."""
         return over_modes(squared_modulus(fields))
