@@ -65,9 +65,9 @@ def test_an_unrolled_network_is_refused(tmp_path):
 def test_the_back_projection_in_real_numbers_is_the_complex_one(n_modes):
     generator = torch.Generator().manual_seed(n_modes)
     probe = torch.randn(n_modes, 32, 32, dtype=torch.complex64, generator=generator)
-    amplitude = 6 * torch.rand(5, 32, 32, generator=generator)
-    expected = BackProjection(probe)(amplitude)
-    torch.testing.assert_close(torch.complex(*RealBackProjection(BackProjection(probe))(amplitude)), expected)
+    counts = 6 * torch.rand(5, 32, 32, generator=generator)
+    expected = BackProjection(probe)(counts)
+    torch.testing.assert_close(torch.complex(*RealBackProjection(BackProjection(probe))(counts)), expected)
 
 
 def test_onnxruntime_gives_the_patches_of_the_network(tmp_path, without_shape_checks):

@@ -40,7 +40,7 @@ Run = Callable[[Float32[Tensor, "group member y x"]], list[Tensor]]
 
 
 class RealBackProjection(nn.Module):
-    """Amplitudes (patch, y, x) to real and imaginary parts of their `BackProjection`, in real arithmetic throughout."""
+    """Counts (patch, y, x) to real and imaginary parts of their `BackProjection`, in real arithmetic throughout."""
 
     def __init__(self, projection: BackProjection) -> None:
         super().__init__()
@@ -51,8 +51,8 @@ class RealBackProjection(nn.Module):
             self.register_buffer(name, torch.view_as_real(values).movedim(-1, 0).contiguous())
 
     def forward(self, x: Float32[Tensor, "patch y x"]) -> Pair:
-        """Bring amplitudes back to the sample."""
-        residual = (x - self.modulus)[:, None]
+        """Bring counts back to the sample."""
+        residual = (x.sqrt() - self.modulus)[:, None]
         field = (residual * self.direction[0], residual * self.direction[1])
         field = _product(self.inverse, field, torch.matmul)
         field = _product(field, self.inverse.mT, torch.matmul)
@@ -76,15 +76,16 @@ class CountsToPatches(nn.Module):
         # Stored in the order of their axes: the writer of PyTorch programs takes any other for a part of a larger one.
         self.network = copy.deepcopy(pinn.network).to(memory_format=torch.contiguous_format)
         probe = pinn.probe.detach()
-        self.back = RealBackProjection(BackProjection(probe * pinn.input_scale)) if pinn.back_projected else None
+        self.back = RealBackProjection(BackProjection(probe)) if pinn.back_projected else None
         self.register_buffer("input_scale", pinn.input_scale)
         self.register_buffer("light", probe_weight(probe))  # not as an output is called: ONNX knows one name once
 
     def forward(self, counts: Float32[Tensor, "group member y x"]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the patches of every group."""
-        images = counts.sqrt() * self.input_scale
-        if self.back is not None:
-            images = torch.cat([part.view(counts.shape) for part in self.back(images.flatten(0, 1))], dim=1)
+        if self.back is None:
+            images = counts.sqrt() * self.input_scale
+        else:
+            images = torch.cat([part.view(counts.shape) for part in self.back(counts.flatten(0, 1))], dim=1)
         amplitude, phase = self.network.amplitude_and_phase(images)
         return amplitude * phase.cos(), amplitude * phase.sin(), self.light.clone()
 

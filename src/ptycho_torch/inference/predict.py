@@ -150,7 +150,8 @@ class Pass:
         self._autocast = partial(autocast, scan.positions.device, precision)
         self._scale = pinn.input_scale / flux**0.5
         probe = pinn.probe.detach()
-        self._project = BackProjection(probe * pinn.input_scale) if pinn.back_projected else None
+        # As bright as this scan: a back projection has no unit.
+        self._project = BackProjection(probe * flux**0.5) if pinn.back_projected else None
         light = probe_weight(probe)
         seen = functional.pad(times_seen, (0, 1), value=1)
         self._weight = light / seen[:, None, None] if pinn.channels > 1 else light
@@ -180,10 +181,10 @@ class Pass:
         """Add what the network says of groups; patterns of those that come next are read meanwhile."""
         members = groups.reshape(-1)
         coming = None if then is None else then.reshape(-1)
-        amplitude = self.scan.counts(members.clamp_max(self.nobody - 1), coming).sqrt() * self._scale
-        images = self._pinn.images(amplitude, self._project)
+        counts = self.scan.counts(members.clamp_max(self.nobody - 1), coming)
+        images = self._pinn.images(counts, self._project, self._scale)
         with self._autocast():
-            patches = self._network(images).reshape(amplitude.shape)
+            patches = self._network(images).reshape(counts.shape)
         part = self._placement.part(members)
         look = part.look()
         weight = self._weight[members] if self._pinn.channels > 1 else self._weight

@@ -1,4 +1,7 @@
-"""Complex patches from the two real images that a network says of each, as kernels for a GPU."""
+"""Complex patches from the two real images that a network says of each, as kernels for a GPU.
+
+A network says the 2 x 2 pixels of a square as four channels, as `torch.nn.functional.pixel_shuffle` takes them apart.
+"""
 
 import math
 from typing import Any
@@ -18,27 +21,28 @@ BLOCK = 512
 _UNIT, _PI = tl.constexpr(UNIT), tl.constexpr(math.pi)
 
 
-def patches_of(logits: Tensor) -> Tensor:
+def patches_of(squares: Tensor) -> Tensor:
     """Return what `ptycho_torch.networks.heads.patches_of` returns."""
-    return _Patches.apply(logits)
+    return _Patches.apply(squares)
 
 
 class _Patches(Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor) -> Tensor:
-        ctx.save_for_backward(logits)
-        batch, twice, height, width = logits.shape
-        found = torch.empty(batch, twice // 2, height, width, dtype=torch.complex64, device=logits.device)
-        _patches[_programs(found)](logits, torch.view_as_real(found), *_lies(logits))
+    def forward(ctx: Any, squares: Tensor) -> Tensor:
+        ctx.save_for_backward(squares)
+        batch, channels, height, width = squares.shape
+        size = batch, channels // 8, 2 * height, 2 * width
+        found = torch.empty(size, dtype=torch.complex64, device=squares.device)
+        _patches[_programs(found)](squares, torch.view_as_real(found), *_lies(squares))
         return found
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> Tensor:
-        (logits,) = ctx.saved_tensors
-        found = torch.empty_like(logits)
+        (squares,) = ctx.saved_tensors
+        found = torch.empty_like(squares)
         slope = torch.view_as_real(slope.resolve_conj().contiguous())
-        _slope[_programs(slope[..., 0])](logits, slope, found, *_lies(logits), *found.stride())
+        _slope[_programs(slope[..., 0])](squares, slope, found, *_lies(squares), *found.stride())
         return found
 
 
@@ -47,18 +51,20 @@ def _programs(patches: Tensor) -> tuple[int, int]:
     return batch * channels, triton.cdiv(height * width, BLOCK)
 
 
-def _lies(logits: Tensor) -> tuple[int, ...]:
-    """Return channels, sides and block, and how the axes are stored."""
-    _, twice, height, width = logits.shape
-    return twice // 2, height, width, BLOCK, *logits.stride()
+def _lies(squares: Tensor) -> tuple[int, ...]:
+    """Return channels and sides of patches, the block, and how the axes of squares are stored."""
+    _, channels, height, width = squares.shape
+    return channels // 8, 2 * height, 2 * width, BLOCK, *squares.stride()
 
 
 @triton.jit
 def _pixels(CHANNELS: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
-    """Return an image of the batch, a channel, and y, x of some pixels with which of them are there."""
+    """Return an image, channel, y and x of some pixels among squares, which of them there are, and where in patches."""
     patch, pixel = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    image = (patch // CHANNELS).to(tl.int64)
-    return image, patch % CHANNELS, pixel // WIDTH, pixel % WIDTH, pixel, pixel < HEIGHT * WIDTH
+    y, x = pixel // WIDTH, pixel % WIDTH
+    channel = 4 * (patch % CHANNELS) + 2 * (y % 2) + x % 2
+    place = (patch.to(tl.int64) * HEIGHT * WIDTH + pixel)[:, None] * 2 + tl.arange(0, 2)[None, :]
+    return (patch // CHANNELS).to(tl.int64), channel, y // 2, x // 2, pixel < HEIGHT * WIDTH, place
 
 
 @triton.jit
@@ -74,7 +80,7 @@ def _amplitude(logit):
 
 @triton.jit
 def _patches(
-    logits,
+    squares,
     found,
     CHANNELS: tl.constexpr,
     HEIGHT: tl.constexpr,
@@ -85,17 +91,16 @@ def _patches(
     by_y,
     by_x,
 ):
-    image, channel, y, x, pixel, inside = _pixels(CHANNELS, HEIGHT, WIDTH, BLOCK)
-    seen = logits + image * by_image + channel * by_channel + y * by_y + x * by_x
+    image, channel, y, x, inside, place = _pixels(CHANNELS, HEIGHT, WIDTH, BLOCK)
+    seen = squares + image * by_image + channel * by_channel + y * by_y + x * by_x
     modulus, _ = _amplitude(tl.load(seen, mask=inside, other=0.0).to(tl.float32))
-    phase = _PI * tl.load(seen + CHANNELS * by_channel, mask=inside, other=0.0).to(tl.float32)
-    place = (tl.program_id(0).to(tl.int64) * HEIGHT * WIDTH + pixel)[:, None] * 2 + tl.arange(0, 2)[None, :]
+    phase = _PI * tl.load(seen + 4 * CHANNELS * by_channel, mask=inside, other=0.0).to(tl.float32)
     tl.store(found + place, tl.join(modulus * tl.cos(phase), modulus * tl.sin(phase)), mask=inside[:, None])
 
 
 @triton.jit
 def _slope(
-    logits,
+    squares,
     slope,
     found,
     CHANNELS: tl.constexpr,
@@ -111,15 +116,14 @@ def _slope(
     of_y,
     of_x,
 ):
-    image, channel, y, x, pixel, inside = _pixels(CHANNELS, HEIGHT, WIDTH, BLOCK)
-    seen = logits + image * by_image + channel * by_channel + y * by_y + x * by_x
+    image, channel, y, x, inside, place = _pixels(CHANNELS, HEIGHT, WIDTH, BLOCK)
+    seen = squares + image * by_image + channel * by_channel + y * by_y + x * by_x
     modulus, steepness = _amplitude(tl.load(seen, mask=inside, other=0.0).to(tl.float32))
-    phase = _PI * tl.load(seen + CHANNELS * by_channel, mask=inside, other=0.0).to(tl.float32)
-    place = (tl.program_id(0).to(tl.int64) * HEIGHT * WIDTH + pixel)[:, None] * 2 + tl.arange(0, 2)[None, :]
+    phase = _PI * tl.load(seen + 4 * CHANNELS * by_channel, mask=inside, other=0.0).to(tl.float32)
     real, imaginary = tl.split(tl.load(slope + place, mask=inside[:, None], other=0.0))
     cosine, sine = tl.cos(phase), tl.sin(phase)
     of_modulus = steepness * (cosine * real + sine * imaginary)
     of_phase = _PI * modulus * (cosine * imaginary - sine * real)
     target = found + image * of_image + channel * of_channel + y * of_y + x * of_x
     tl.store(target, of_modulus.to(found.dtype.element_ty), mask=inside)
-    tl.store(target + CHANNELS * of_channel, of_phase.to(found.dtype.element_ty), mask=inside)
+    tl.store(target + 4 * CHANNELS * of_channel, of_phase.to(found.dtype.element_ty), mask=inside)

@@ -39,13 +39,13 @@ def amplitude_and_phase(
     return functional.softplus(amplitude + UNIT), math.pi * phase
 
 
-def patches_of(logits: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
-    """Return the patches of `amplitude_and_phase`."""
-    return _by_kernels(logits.device)(logits) if logits.is_cuda else _plainly(logits)
+def patches_of(squares: Float[Tensor, "batch eight_channels half_y half_x"]) -> Complex64[Tensor, "batch channel y x"]:
+    """Return the patches of `amplitude_and_phase`, for logits whose squares of 2 x 2 pixels are channels."""
+    return _by_kernels(squares.device)(squares) if squares.is_cuda else _plainly(squares)
 
 
-def _plainly(logits: Tensor) -> Tensor:
-    return polar(*amplitude_and_phase(logits))
+def _plainly(squares: Tensor) -> Tensor:
+    return polar(*amplitude_and_phase(functional.pixel_shuffle(squares, 2)))
 
 
 @functools.cache
@@ -55,5 +55,5 @@ def _by_kernels(device: torch.device) -> Callable[[Tensor], Tensor]:
 
         return patches_of
 
-    logits = torch.zeros(1, 2, 8, 8, device=device)
-    return made(make, lambda patches: patches(logits), _plainly, "patches of the network have")
+    squares = torch.zeros(1, 8, 4, 4, device=device)
+    return made(make, lambda patches: patches(squares), _plainly, "patches of the network have")

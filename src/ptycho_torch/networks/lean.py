@@ -2,6 +2,7 @@
 
 from jaxtyping import Complex64, Float
 from torch import Tensor
+from torch.nn import functional
 
 from ptycho_torch.networks.heads import amplitude_and_phase, patches_of
 from ptycho_torch.networks.unet import ResidualUNet, Widths
@@ -28,12 +29,14 @@ class Lean(ResidualUNet):
         """Return one complex patch for every pattern."""
         return self.patches(self.said(x))
 
-    def patches(self, said: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
-        """Return the complex patches of images that the body said."""
+    def patches(
+        self, said: Float[Tensor, "batch eight_channels half_y half_x"]
+    ) -> Complex64[Tensor, "batch channel y x"]:
+        """Return the complex patches of what the body said."""
         return patches_of(said)
 
     def amplitude_and_phase(
         self, x: Float[Tensor, "batch two_channels y x"]
     ) -> tuple[Float[Tensor, "batch channel y x"], Float[Tensor, "batch channel y x"]]:
         """Return amplitude and phase (rad) of the patches."""
-        return amplitude_and_phase(self.said(x))
+        return amplitude_and_phase(functional.pixel_shuffle(self.said(x), 2))

@@ -71,8 +71,11 @@ class ResidualUNet(nn.Module, ABC):
     def forward(self, x: Float[Tensor, "batch seen y x"]) -> Complex64[Tensor, "batch channel y x"]:
         """Return complex patches."""
 
-    def said(self, x: Float[Tensor, "batch seen y x"]) -> Float[Tensor, "batch said y x"]:
-        """Return the images that the body makes of those that it sees."""
+    def said(self, x: Float[Tensor, "batch seen y x"]) -> Float[Tensor, "batch four_said half_y half_x"]:
+        """Return the images that the body makes of those that it sees: squares of 2 x 2 pixels are channels.
+
+        `torch.nn.functional.pixel_shuffle` takes them apart.
+        """
         fine = self.fine(self.stem(functional.pixel_unshuffle(x, 2)))
         middle = self.middle(self.down_middle(functional.gelu(fine)))
         coarse = self.down_coarse(functional.gelu(middle))
@@ -81,4 +84,4 @@ class ResidualUNet(nn.Module, ABC):
         coarse = mixed.transpose(1, 2).reshape(batch, width, rows, columns)
         middle = self.middle_up(self.up_middle(coarse) + middle)
         fine = self.fine_up(self.up_fine(middle) + fine)
-        return self.head(functional.gelu(fine))
+        return self.head.spread(functional.gelu(fine))

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Complex64, Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ptycho_torch.networks.unet import ResidualUNet, Widths
 
@@ -31,5 +32,5 @@ class Unrolled(ResidualUNet):
     def forward(self, x: Float[Tensor, "batch seen y x"]) -> Complex64[Tensor, "batch 1 y x"]:
         """Return the better patch of every pattern."""
         patch, step = (torch.complex(part[:, :1], part[:, 1:]) for part in (x[:, :2].float(), x[:, 2:4].float()))
-        real, imaginary = self.said(x).float().chunk(2, dim=1)
+        real, imaginary = functional.pixel_shuffle(self.said(x), 2).float().chunk(2, dim=1)
         return patch + self.step * step + torch.complex(real, imaginary)

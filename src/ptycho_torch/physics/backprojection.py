@@ -16,9 +16,9 @@ FAINT = 1e-3
 
 
 class BackProjection(Operator):
-    """Measured amplitudes to a first estimate of O - 1.
+    """Measured counts n to a first estimate of O - 1.
 
-    b = sum_m P_m^* F^-1[ (a - |Psi|) Psi_m / |Psi| ] / (|P|^2 + 0.3 max |P|^2), with Psi_m = F[P_m] the field behind
+    b = sum_m P_m^* F^-1[ (sqrt(n) - |Psi|) Psi_m / |Psi| ] / (|P|^2 + 0.3 max |P|^2), with Psi_m = F[P_m] the field behind
     nothing, |Psi|^2 and |P|^2 summed over modes: the first step of an iterative engine (DOI 10.1063/1.1823034) from a
     transparent object. It lies in the pixels of the patch, holds the probe, and is zero where nothing stands in the
     beam.
@@ -26,7 +26,7 @@ class BackProjection(Operator):
     Parameters
     ----------
     probe
-        (mode, y, x), or (patch, mode, y, x) where every pattern has its own; in the unit of the amplitudes.
+        (mode, y, x), or (patch, mode, y, x) where every pattern has its own; sqrt(counts).
     """
 
     def __init__(self, probe: Complex64[Tensor, "*patch mode y x"]) -> None:
@@ -41,7 +41,7 @@ class BackProjection(Operator):
         self._after_transform = self.back * surrounding(probe).conj()
 
     def forward(self, x: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
-        """Bring amplitudes (patch, y, x) back to the sample."""
+        """Bring counts (patch, y, x) back to the sample."""
         residual = per_pixel(self.direction).missing(x, self.modulus, self.direction)
         return over_modes(self._after_transform * torch.fft.ifft2(residual, norm="forward"))
 

@@ -75,17 +75,17 @@ class Kernels(PerPixel):
 
     def missing(
         self,
-        amplitude: Float[Tensor, "patch y x"],
+        counts: Float[Tensor, "patch y x"],
         modulus: Float[Tensor, "*patch y x"],
         direction: Complex[Tensor, "*patch mode y x"],
     ) -> Fields:
-        """Return what amplitudes have more than a modulus, along a direction."""
-        if amplitude.requires_grad:
-            return super().missing(amplitude, modulus, direction)
-        modes, size = direction.shape[-3], amplitude.shape[-1]
-        found = torch.empty(len(amplitude), modes, size, size, dtype=direction.dtype, device=direction.device)
-        _missing[_programs(amplitude)](
-            *(amplitude.contiguous(), modulus.contiguous(), _parts(direction), _parts(found)),
+        """Return what the roots of counts have more than a modulus, along a direction."""
+        if counts.requires_grad:
+            return super().missing(counts, modulus, direction)
+        modes, size = direction.shape[-3], counts.shape[-1]
+        found = torch.empty(len(counts), modes, size, size, dtype=direction.dtype, device=direction.device)
+        _missing[_programs(counts)](
+            *(counts.contiguous(), modulus.contiguous(), _parts(direction), _parts(found)),
             *(size**2, modes, modulus.ndim == 3, BLOCK),
         )
         return found
@@ -408,7 +408,7 @@ def _intensity_slope(fields, slope, found, N_PIXELS: tl.constexpr, MODES: tl.con
 
 @triton.jit
 def _missing(
-    amplitude,
+    counts,
     modulus,
     direction,
     found,
@@ -420,7 +420,7 @@ def _missing(
     patch, pixel, inside = _pixels(N_PIXELS, BLOCK)
     own = patch if EACH else 0
     there = tl.load(modulus + own * N_PIXELS + pixel, mask=inside, other=0.0)
-    more = tl.load(amplitude + patch * N_PIXELS + pixel, mask=inside, other=0.0) - there
+    more = tl.sqrt(tl.load(counts + patch * N_PIXELS + pixel, mask=inside, other=0.0)) - there
     for mode in tl.static_range(MODES):
         real, imaginary = _load(direction, (own * MODES + mode) * N_PIXELS + pixel, inside)
         _store(found, (patch * MODES + mode) * N_PIXELS + pixel, inside, more * real, more * imaginary)

@@ -63,12 +63,12 @@ class PerPixel:
 
     def missing(
         self,
-        amplitude: Float[Tensor, "patch y x"],
+        counts: Float[Tensor, "patch y x"],
         modulus: Float[Tensor, "*patch y x"],
         direction: Complex[Tensor, "*patch mode y x"],
     ) -> Fields:
-        """Return what amplitudes have more than a modulus, along a direction."""
-        return (amplitude - modulus)[:, None] * direction
+        """Return what the roots of counts have more than a modulus, along a direction."""
+        return (counts.sqrt() - modulus)[:, None] * direction
 
 
 PLAIN = PerPixel()

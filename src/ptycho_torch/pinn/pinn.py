@@ -31,7 +31,7 @@ class Optics:
     """What follows from a probe (mode, y, x), sqrt(counts), for every pattern behind it.
 
     The probe times what surrounds a bare transform, its light on each pixel of a patch, and what a pattern says at
-    first sight, in the unit of the network, where it looks at that.
+    first sight, where the network looks at that.
     """
 
     bare: Complex64[Tensor, "mode y x"]
@@ -115,7 +115,7 @@ class PtychoPINN(nn.Module):
 
     def _followed(self) -> Optics:
         probe = self.probe
-        project = BackProjection((probe * self.input_scale).detach()) if self.back_projected else None
+        project = BackProjection(probe.detach()) if self.back_projected else None
         return Optics(probe * surrounding(probe), probe_weight(probe), project)
 
     @property
@@ -136,27 +136,26 @@ class PtychoPINN(nn.Module):
 
     def predict(self, counts: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Return one complex patch for every pattern; patterns of one group follow each other."""
-        return self._patches(counts.sqrt() * self.input_scale)
+        return self._patches(counts, self.optics.project, self.input_scale)
 
-    def _patches(self, amplitude: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
-        return self._patches_behind(self.optics.project, amplitude)
-
-    def _patches_behind(
-        self, project: BackProjection | None, amplitude: Float32[Tensor, "patch y x"]
+    def _patches(
+        self, counts: Float32[Tensor, "patch y x"], project: BackProjection | None, scale: Tensor
     ) -> Complex64[Tensor, "patch y x"]:
-        """Return the patches for amplitudes, and what brings them back to the sample, in the unit of the network."""
-        return self.network(self.images(amplitude, project)).reshape(amplitude.shape)
+        return self.network(self.images(counts, project, scale)).reshape(counts.shape)
 
     def images(
-        self, amplitude: Float32[Tensor, "patch y x"], project: BackProjection | None
+        self, counts: Float32[Tensor, "patch y x"], project: BackProjection | None, scale: Tensor
     ) -> Float32[Tensor, "group seen y x"]:
-        """Return what the network looks at: amplitudes, or real and then imaginary parts of their projections."""
-        grouped = (-1, self.channels, *amplitude.shape[1:])
+        """Return what the network looks at: amplitudes, or real and then imaginary parts of back projections.
+
+        ``scale`` brings sqrt(counts) to the unit of the network.
+        """
+        grouped = (-1, self.channels, *counts.shape[1:])
         if project is None:
-            images = amplitude.view(grouped)
+            images = (counts.sqrt() * scale).view(grouped)
         else:
             # Of one pattern alone the parts lie next to each other already, as the network wants its channels.
-            images = torch.view_as_real(project(amplitude).view(grouped)).movedim(-1, 1).flatten(1, 2)
+            images = torch.view_as_real(project(counts).view(grouped)).movedim(-1, 1).flatten(1, 2)
         return images.contiguous(memory_format=torch.channels_last)
 
     def forward_predict(
@@ -171,7 +170,7 @@ class PtychoPINN(nn.Module):
         ``positions`` and ``probe`` are accepted for those clients: the network uses neither positions nor any probe but
         its own.
         """
-        return self._patches((x * input_scale_factor).flatten(0, 1)).view(x.shape)
+        return self.predict((x * input_scale_factor / self.input_scale).square().flatten(0, 1)).view(x.shape)
 
     def forward(self, batch: Batch, probe: Complex64[Tensor, "region mode y x"] | None = None) -> Prediction:
         """Return what the merged object of a batch makes the detector expect.
@@ -187,11 +186,10 @@ class PtychoPINN(nn.Module):
         else:
             lit = probe.repeat_interleave(batch.positions.shape[1], dim=0)
             scale = input_scales(lit)
-            seen, bare = lit * scale[:, None], lit * surrounding(lit)
-            project = BackProjection(seen.detach()) if self.back_projected else None
-            patches = self._patches_behind(project, batch.counts.sqrt() * scale)
+            project = BackProjection(lit.detach()) if self.back_projected else None
+            bare, patches = lit * surrounding(lit), self._patches(batch.counts, project, scale)
             # Regions of any exposure lie on one canvas: their light is comparable in the unit of the network.
-            weight = probe_weight(seen)
+            weight = probe_weight(lit * scale[:, None])
         canvas, coverage = merge(patches, weight, look, place, n_regions)
         expected = forward_model(bare, look, place)(canvas)
         if self.flux_solved:

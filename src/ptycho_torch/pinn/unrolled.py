@@ -137,10 +137,10 @@ class UnrolledPINN(PtychoPINN):
         seen = torch.cat([*images, (own_light / peak)[..., None], dose.expand(own_light.shape)[..., None]], dim=-1)
         return own_light * self.network(seen.movedim(-1, 1))[:, 0]
 
-    def _patches(self, amplitude: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
+    def predict(self, counts: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Return the patches of patterns whose positions nobody knows: each on a canvas of its own."""
-        nowhere = torch.zeros(len(amplitude), 1, 2, dtype=torch.float64, device=amplitude.device)
-        size = amplitude.shape[-1]
+        nowhere = torch.zeros(len(counts), 1, 2, dtype=torch.float64, device=counts.device)
+        size = counts.shape[-1]
         placement = stack_regions(nowhere, size, (size, size))
-        frames = Frames.of((amplitude / self.input_scale).square(), placement, self.probe)
-        return frames.look(self.canvas(frames, len(amplitude))[0])
+        frames = Frames.of(counts, placement, self.probe)
+        return frames.look(self.canvas(frames, len(counts))[0])
