@@ -7,11 +7,10 @@ import signal
 # Small tensors gain nothing from threads, and threads of two test workers on two cores wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import jaxtyping
 
-import tests.type_checks  # noqa: F401  # the hook finds it as an attribute of tests
+from tests import type_checks
 
-jaxtyping.install_import_hook(["ptycho", "ptycho_torch"], "tests.type_checks.checked")
+type_checks.install()
 
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402

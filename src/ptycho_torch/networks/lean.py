@@ -29,9 +29,7 @@ class Lean(ResidualUNet):
         """Return one complex patch for every pattern."""
         return self.patches(self.said(x))
 
-    def patches(
-        self, said: Float[Tensor, "batch eight_channels half_y half_x"]
-    ) -> Complex64[Tensor, "batch channel y x"]:
+    def patches(self, said: Float[Tensor, "batch said half_y half_x"]) -> Complex64[Tensor, "batch channel y x"]:
         """Return the complex patches of what the body said."""
         return patches_of(said)
 

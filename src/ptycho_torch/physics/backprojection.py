@@ -18,10 +18,10 @@ FAINT = 1e-3
 class BackProjection(Operator):
     """Measured counts n to a first estimate of O - 1.
 
-    b = sum_m P_m^* F^-1[ (sqrt(n) - |Psi|) Psi_m / |Psi| ] / (|P|^2 + 0.3 max |P|^2), with Psi_m = F[P_m] the field behind
-    nothing, |Psi|^2 and |P|^2 summed over modes: the first step of an iterative engine (DOI 10.1063/1.1823034) from a
-    transparent object. It lies in the pixels of the patch, holds the probe, and is zero where nothing stands in the
-    beam.
+    b = sum_m P_m^* F^-1[ (sqrt(n) - |Psi|) Psi_m / |Psi| ] / (|P|^2 + 0.3 max |P|^2), with Psi_m = F[P_m] the field
+    behind nothing, |Psi|^2 and |P|^2 summed over modes: the first step of an iterative engine (DOI 10.1063/1.1823034)
+    from a transparent object. It lies in the pixels of the patch, holds the probe, and is zero where nothing stands in
+    the beam.
 
     Parameters
     ----------
