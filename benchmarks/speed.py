@@ -109,7 +109,8 @@ GOALS = {64: (1e6, "1 M"), 128: (2.5e5, "250 k"), 256: (5e4, "50 k")}
 # Patterns that are timed together: a GPU has always the next pass to do, as in a long scan.
 ENOUGH_PATTERNS = 16384
 ENOUGH_PASSES = {"eager": 32, "captured": 1024, "compiled": 1024}
-ITERATIONS = 20
+# Iterations that are timed, and those before them.
+BEFORE, ITERATIONS = 10, 20
 # Frames of an iteration on a GPU.
 ITERATED = 10_000
 EPOCHS = 30
@@ -462,13 +463,13 @@ def iterations(asked: Asked) -> Iterator[Row]:
 def iteration_of(
     asked: Asked, scan: Scan, placement: Placement, probe: torch.Tensor, what: str = "likelihood iteration"
 ) -> Row:
-    """Return the time of an iteration that follows others, from a transparent object."""
+    """Return the time of an iteration that follows others: a GPU has recorded by then what it does in each."""
     start = Estimate(torch.ones(placement.object_shape, dtype=torch.complex64, device=asked.device), probe)
 
     def iterate(n: int) -> None:
         refine(start, scan, placement, Refinement(n), held_out_fraction=0.0)
 
-    few, many = (asked.time(partial(iterate, n), least=1) for n in (1, 1 + ITERATIONS))
+    few, many = (asked.time(partial(iterate, n), least=1) for n in (BEFORE, BEFORE + ITERATIONS))
     one = Timed(((many.seconds - few.seconds) / ITERATIONS,), ((many.cpu_seconds - few.cpu_seconds) / ITERATIONS,))
     # Once each, transforms within a cache: probe, field and change for the curvature; for the value probe, field, and
     # change again, the field once more as it is kept, and the counts; both times which pixels take part.

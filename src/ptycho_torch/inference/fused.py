@@ -13,7 +13,7 @@ from ptycho_torch.inference.pages import Fields, Judged, Number, Pages, Pixels
 from ptycho_torch.objectives.poisson import FLOOR, LEAST, REACH
 
 # Pixels that a program of a kernel works on at once, two a thread, and how often it does where it makes sums.
-BLOCK, ROUNDS = 256, 4
+BLOCK, ROUNDS = 256, 16
 # Sums that a program makes, each of so few numbers that single precision does.
 N_SUMS = 5
 
