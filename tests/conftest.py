@@ -8,6 +8,8 @@ import signal
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+import jaxtyping
+
 from tests import type_checks
 
 type_checks.install()
