@@ -1,6 +1,6 @@
 """What choices of training do to the image: each question is some variants that differ in one choice, over seeds.
 
-    python benchmarks/training.py [--questions dose size batch levels] [--seeds 3] [--workers 1] [--out FILE]
+    python benchmarks/training.py [--questions dose size batch levels arithmetic] [--seeds 3] [--workers 1] [--out FILE]
 
 The network learns from one simulated object and is scored alone, without iterations, on it and on another that it has
 not seen; beside it stands the likelihood solution that starts from the truth. Medians over seeds, and the worst seed.
@@ -14,11 +14,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -33,7 +35,11 @@ from ptycho.metrics.summary import compare
 from ptycho.report.tables import text_table
 from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
+from ptycho_torch.data import scan as data_scan
 from ptycho_torch.inference.reconstruct import maximum_likelihood, reconstruct
+from ptycho_torch.networks import attention, heads, three_by_three
+from ptycho_torch.objectives import poisson
+from ptycho_torch.physics import per_pixel
 from ptycho_torch.training.fit import fit
 
 HEADERS = ["scan", "training", "trained on dB", "phase dB", "worst", "worst phase", "unseen dB", "phase dB ", "s"]
@@ -49,6 +55,7 @@ class Variant:
     model: dict[str, Any] = dataclasses.field(default_factory=dict)
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     execution: dict[str, Any] = dataclasses.field(default_factory=dict)
+    by_kernels: bool = True
 
     @property
     def scan_name(self) -> str:
@@ -96,7 +103,46 @@ def levels() -> list[Variant]:
     ]
 
 
-QUESTIONS: dict[str, Callable[[], list[Variant]]] = {"dose": dose, "size": size, "batch": batch, "levels": levels}
+def arithmetic() -> list[Variant]:
+    """What short numbers, and on a GPU kernels of our own, do to the image after as many steps."""
+    ways = {"32-true": ("32-true", True), "bf16-mixed": ("bf16-mixed", True), "no kernels": ("bf16-mixed", False)}
+    scans = (Simulation(), Simulation(N=128, n_positions=256))
+    return [
+        Variant(name, scan, training={"nepochs": 150}, execution={"precision": precision}, by_kernels=by_kernels)
+        for scan in scans
+        for name, (precision, by_kernels) in ways.items()
+    ]
+
+
+QUESTIONS: dict[str, Callable[[], list[Variant]]] = {
+    "dose": dose,
+    "size": size,
+    "batch": batch,
+    "levels": levels,
+    "arithmetic": arithmetic,
+}
+# Where kernels of our own are asked for.
+ASKED = (
+    (three_by_three, "_way"),
+    (attention, "_way"),
+    (heads, "_by_kernels"),
+    (per_pixel, "_kernels"),
+    (poisson, "_sums"),
+    (data_scan, "_kernels"),
+)
+
+
+@contextmanager
+def kernels(*, wanted: bool) -> Iterator[None]:
+    """Let a GPU have its kernels in the block, or plain operations."""
+    with ExitStack() as stack:
+        for module, name in ASKED:
+            cached = getattr(module, name)
+            cached.cache_clear()
+            stack.callback(cached.cache_clear)
+            if not wanted:
+                stack.enter_context(mock.patch.object(module, "made", lambda make, trial, plain, what: plain))
+        yield
 
 
 def scans_of(choices: Simulation) -> tuple[Acquisition, Acquisition]:
@@ -115,13 +161,13 @@ def trained(variant: Variant, seed: int) -> list[float]:
     """Return the scores of a network on the object that it learnt from and on the other, and the seconds it took."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     scans, device = scans_of(variant.scan), resolve_device("auto")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, kernels(wanted=variant.by_kernels):
         choices = {"nepochs": 50} | variant.training
         model = ModelConfig(N=variant.scan.N, **variant.model)
         config = TrainingConfig(model, **choices, subsample_seed=seed, output_dir=Path(folder))
         execution = PyTorchExecutionConfig(**{"learning_rate": 1e-3, "enable_checkpointing": False} | variant.execution)
         done = fit(config, execution, scans[0])
-    results = [reconstruct(done.pinn, scan, device=device).stitched for scan in scans]
+        results = [reconstruct(done.pinn, scan, device=device).stitched for scan in scans]
     found = [*scores(results, scans), done.seconds]
     sys.stderr.write(f"{variant.scan_name}, {variant.name}, seed {seed}: {[round(value, 2) for value in found]}\n")
     return found
