@@ -1,76 +1,32 @@
 """Kernels convolve as plain operations do: in programs of their own, for what checks types is no kernel."""
 
 import sys
-from importlib.util import find_spec
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ptycho_torch.networks import three_by_three
 from ptycho_torch.networks.blocks import ResidualBlock
 from ptycho_torch.networks.convolution import Convolution
 from ptycho_torch.networks.three_by_three import FEW, ThreeByThree
 from tests.kernels import told
+from tests.networks.convolutions import BLOCKS, DEVICES, DRAWN, EXACT, ROUNDED, Operations
 
-# On the CPU an interpreter runs them, where it is installed.
-DEVICES = [
-    pytest.param("cpu", marks=pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")),
-    pytest.param("cuda", marks=pytest.mark.gpu),
-]
 # In and out: of a stem, of residual blocks, of a head.
 CHANNELS = [(8, 16), (16, 16), (32, 32), (16, 8)]
-SETTING = """
-import sys, torch
-from torch.nn import functional
+SETTING = (
+    DRAWN
+    + """
 from ptycho_torch.networks import few_channels, three_by_three
 
-device, channels, channels_out = sys.argv[1], *map(int, sys.argv[2:])
-# So few that each has several blocks.
-few_channels.PROGRAMS = 3
-# The interpreter multiplies the bits of bfloat16 as if they were whole numbers.
-short = torch.float16 if device == "cpu" else torch.bfloat16
-torch.manual_seed(0)
+stride, convolve = 1, three_by_three.convolved
 kernels = three_by_three._way(torch.empty(0, device=device).device, channels_out, channels)
 assert type(kernels) is few_channels.FewChannels
-
-def drawn(whole, *shape):
-    # Images, the slope of something in what they become, a weight and a bias: whole numbers, or what 8 bits hold.
-    seen, found = ((shape[0], number, *shape[1:]) for number in (channels, channels_out))
-    sizes = seen, found, (channels_out, channels, 3, 3), (channels_out,)
-    parts = [torch.randint(-1, 2, size).float() if whole else torch.randn(size) for size in sizes]
-    parts[2] /= 1 if whole else 3 * channels**0.5
-    parts = [part.to(torch.bfloat16).to(device) for part in parts]
-    images, slope = (part.to(short, memory_format=torch.channels_last) for part in parts[:2])
-    return images, slope, parts[2].float(), parts[3].float()
-
-def plain(images, weight, bias):
-    return functional.conv2d(images, weight.to(images.dtype), bias.to(images.dtype), padding=1)
-
-def results(convolve, images, slope, *weights):
-    leaves = [part.detach().requires_grad_() for part in (images, *weights)]
-    found = convolve(*leaves)
-    found.backward(slope)
-    return [part.detach().double() for part in (found, *(leaf.grad for leaf in leaves))]
-
-def doubled(parts):
-    return [part.double() for part in parts]
+SHAPES = (3, 24, 24), (17, 32, 32), (1, 5, 7), (2, 40, 64)
 """
-EXACT = """
-# Borders in the middle of a block, rows that fill none, an image alone, and many.
-for shape in ((3, 24, 24), (17, 32, 32), (1, 5, 7), (2, 40, 64)):
-    given = images, slope, weight, bias = drawn(True, *shape)
-    exact = [part.round() for part in results(plain, *doubled(given))]
-    assert all(torch.equal(*pair) for pair in zip(results(three_by_three.convolved, *given), exact)), shape
-    # However the axes are stored.
-    others = images.contiguous(), slope.contiguous(), weight, bias
-    assert all(torch.equal(*pair) for pair in zip(results(three_by_three.convolved, *others), exact)), shape
-    forth, back = kernels.convolved(images, weight, 0 * bias), kernels.image_slope(slope, weight)
-    assert (forth.double() * slope.double()).sum() == (images.double() * back.double()).sum(), shape
-print("same")
-"""
+)
 FUSED = """
 # What happens to sums before they are written. Far from zero a gelu is nothing, or what it is of.
 for shape in ((3, 24, 24), (1, 5, 7)):
@@ -118,15 +74,6 @@ for mine, same, other, true in zip(ours, again, theirs, exact):
     assert (mine - true).abs().max() <= 2 * (other - true).abs().max() + 1e-6 * true.abs().max()
 with torch.no_grad():
     assert torch.equal(three_by_three.residual(images, *given[2:]).double(), ours[0])
-print("same")
-"""
-ROUNDED = """
-given = drawn(False, 3, 24, 24)
-exact, theirs = results(plain, *doubled(given)), results(plain, *given)
-ours, again = (results(three_by_three.convolved, *given) for _ in range(2))
-for mine, same, other, true in zip(ours, again, theirs, exact):
-    assert torch.equal(mine, same)
-    assert (mine - true).abs().max() <= 2 * (other - true).abs().max() + 1e-6 * true.abs().max()
 print("same")
 """
 NETWORK = """
@@ -191,6 +138,11 @@ def test_kernels_round_no_worse_than_plain_operations_and_repeat_themselves(devi
     told(SETTING + ROUNDED, device, *channels)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_results_do_not_depend_on_how_rows_are_split(device):
+    told(SETTING + BLOCKS, device, 16, 16)
+
+
 @pytest.mark.parametrize("channels", [(8, 16), (32, 32)])
 @pytest.mark.parametrize("device", DEVICES)
 def test_what_happens_to_sums_before_they_are_written_is_exact_for_whole_numbers(device, channels):
@@ -211,18 +163,6 @@ def test_a_residual_branch_rounds_no_worse_than_plain_operations_and_repeats_its
 @pytest.mark.gpu
 def test_a_network_says_the_same_with_kernels_launched_compiled_and_recorded():
     told(NETWORK, "cuda")
-
-
-class Operations(TorchDispatchMode):
-    """Keeps the names of the operations that are done."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.names.append(function.name())
-        return function(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize(

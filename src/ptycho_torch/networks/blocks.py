@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptycho_torch.networks.attention import attended
-from ptycho_torch.networks.three_by_three import ThreeByThree, residual
+from ptycho_torch.networks.three_by_three import ThreeByThree, by_kernels, residual
 
 Features = Float[Tensor, "batch channel y x"]
 
@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Features) -> Features:
         """Refine features of one scale; few channels in bfloat16 have kernels on a GPU, for all of it."""
         first, second = self.first, self.second
-        if x.dtype == torch.bfloat16 and first.by_kernels(x):
+        if x.dtype == torch.bfloat16 and by_kernels(first, x):
             return residual(x, first.weight, first.bias, second.weight, second.bias)
         return x + second(functional.gelu(first(functional.gelu(x))))
 

@@ -7,7 +7,7 @@ adds to the row above, to itself and to the row below. The compiler that PyTorch
 when they are first launched, and keeps them for programs to come.
 """
 
-from typing import NamedTuple
+import math
 
 import torch
 import triton
@@ -15,21 +15,11 @@ import triton.language as tl
 from torch import Tensor
 
 from ptycho_torch.networks.convolution import Convolution, empty
+from ptycho_torch.networks.tiles import Launch, columns_of, pixels, split, sums_of_programs, values_beside
 
-
-class Launch(NamedTuple):
-    """How a kernel is launched: values (pixels times channels) and rows of a block, warps of a program, loads ahead."""
-
-    values: int
-    rows: int
-    warps: int
-    stages: int
-
-
-CONVOLVED = Launch(values=2048, rows=16, warps=4, stages=4)
-WEIGHT_SLOPE = Launch(values=2048, rows=16, warps=4, stages=3)
-# Programs that share the sums over pixels: as many on every GPU, so that all round alike.
-PROGRAMS = 264
+CONVOLVED = Launch(columns=64, warps=4, stages=4)
+# Columns of 16 channels; of 32 half as many.
+WEIGHT_SLOPE = Launch(columns=128, warps=4, stages=3)
 
 
 class FewChannels(Convolution):
@@ -63,13 +53,13 @@ class FewChannels(Convolution):
         """Return the gradients with respect to the weight and the bias."""
         batch, _, height, width = images.shape
         channels_out, channels, _, _ = weight.shape
-        columns = WEIGHT_SLOPE.values // max(channels, channels_out)
-        blocks = triton.cdiv(batch * width, columns) * triton.cdiv(height, WEIGHT_SLOPE.rows)
+        columns = 16 * WEIGHT_SLOPE.columns // max(channels, channels_out)
+        blocks, rows = split(batch, height, width, columns)
         # Of every program, those of the weight as (x, channel, y, channel out), then those of the bias.
-        sums = torch.empty((min(blocks, PROGRAMS), (9 * channels + 1) * channels_out), device=images.device)
+        sums = sums_of_programs(blocks, (9 * channels + 1) * channels_out, images.device)
         _weight_slope[(len(sums),)](
-            *(_pixels(images), _pixels(slope), sums),
-            *(blocks, batch, height, width, channels, channels_out, columns, WEIGHT_SLOPE.rows),
+            *(pixels(images), pixels(slope), sums),
+            *(math.prod(blocks), batch, height, width, channels, channels_out, columns, rows),
             num_warps=WEIGHT_SLOPE.warps,
             num_stages=WEIGHT_SLOPE.stages,
         )
@@ -93,36 +83,13 @@ def _convolve(
     channels_out, channels, _, _ = weight.shape
     # (x and channel, y and channel out)
     matrix = weight.permute(3, 1, 2, 0).to(images.dtype).contiguous()
-    columns = CONVOLVED.values // max(channels, channels_out)
-    _convolved[(triton.cdiv(batch * width, columns), triton.cdiv(height, CONVOLVED.rows))](
-        *(_pixels(images), matrix, bias, _pixels(through), _pixels(added), found, active),
-        *(batch, height, width, channels, channels_out, columns, CONVOLVED.rows),
+    blocks, rows = split(batch, height, width, CONVOLVED.columns)
+    _convolved[blocks](
+        *(pixels(images), matrix, bias, pixels(through), pixels(added), found, active),
+        *(batch, height, width, channels, channels_out, CONVOLVED.columns, rows),
         num_warps=CONVOLVED.warps,
         num_stages=CONVOLVED.stages,
     )
-
-
-def _pixels(images: Tensor | None) -> Tensor | None:
-    """Return images, if there are any, as kernels read them: the channels of a pixel side by side."""
-    return None if images is None else images.contiguous(memory_format=torch.channels_last)
-
-
-@triton.jit
-def _columns(block, batch, height, width, COLUMNS: tl.constexpr):
-    """Return the first pixels of columns, their x, and which of them are in an image."""
-    column = block * COLUMNS + tl.arange(0, COLUMNS)
-    image, x = column // width, column % width
-    return image.to(tl.int64) * height * width + x, x, column < batch * width
-
-
-@triton.jit
-def _beside(x, inside, width, CHANNELS: tl.constexpr):
-    """Return where values of three pixels lie, seen from the middle one, and which of them are there."""
-    value = tl.arange(0, 4 * CHANNELS)
-    shift = value // CHANNELS - 1
-    neighbour = x[:, None] + shift[None, :]
-    there = inside[:, None] & (shift < 2)[None, :] & (neighbour >= 0) & (neighbour < width)
-    return value - CHANNELS, there
 
 
 @triton.jit
@@ -183,8 +150,8 @@ def _convolved(
 
     What is None is left out.
     """
-    pixel, x, inside = _columns(tl.program_id(0), batch, height, width, COLUMNS)
-    beside, there = _beside(x, inside, width, CHANNELS)
+    pixel, x, inside = columns_of(tl.program_id(0), batch, height, width, COLUMNS)
+    beside, there = values_beside(x, inside, width, CHANNELS)
     channel, value = tl.arange(0, CHANNELS_OUT), tl.arange(0, 4 * CHANNELS_OUT)
     seen_at = images + pixel[:, None] * CHANNELS + beside[None, :]
     place = pixel[:, None] * CHANNELS_OUT + channel[None, :]
@@ -253,8 +220,8 @@ def _weight_slope(
     parts = tl.cdiv(height, ROWS)
     block = tl.program_id(0)
     while block < blocks:
-        pixel, x, inside = _columns(block // parts, batch, height, width, COLUMNS)
-        beside, there = _beside(x, inside, width, CHANNELS)
+        pixel, x, inside = columns_of(block // parts, batch, height, width, COLUMNS)
+        beside, there = values_beside(x, inside, width, CHANNELS)
         seen_at = images + pixel[:, None] * CHANNELS + beside[None, :]
         slopes_of = shift * width * CHANNELS_OUT + value % CHANNELS_OUT
         slopes_at = slope + pixel[:, None] * CHANNELS_OUT + slopes_of[None, :]

@@ -23,13 +23,14 @@ class ThreeByThree(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel_out y x"]:
         """Convolve features; few channels in bfloat16 have kernels on a GPU."""
-        if self.by_kernels(x):
+        if by_kernels(self, x):
             return convolved(x.to(torch.bfloat16), self.weight, self.bias)
         return super().forward(x)
 
-    def by_kernels(self, x: Float[Tensor, "batch channel y x"]) -> bool:
-        """Return whether kernels of few channels convolve these features."""
-        return x.is_cuda and _short(x) and self.in_channels in FEW and self.out_channels in FEW
+
+def by_kernels(layer: nn.Conv2d, x: Float[Tensor, "batch channel y x"]) -> bool:
+    """Return whether kernels of few channels convolve these features."""
+    return x.is_cuda and _short(x) and layer.in_channels in FEW and layer.out_channels in FEW
 
 
 def _short(x: Tensor) -> bool:

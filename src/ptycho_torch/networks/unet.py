@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptycho_torch.networks.blocks import GlobalMixing, ResidualBlock, Upsample
+from ptycho_torch.networks.halving import Halving
 from ptycho_torch.networks.three_by_three import ThreeByThree
 
 Widths = tuple[int, int, int]
@@ -52,9 +53,9 @@ class ResidualUNet(nn.Module, ABC):
         fine, middle, coarse = widths
         self.stem = ThreeByThree(4 * n_seen, fine)
         self.fine = ResidualBlock(fine)
-        self.down_middle = nn.Conv2d(fine, middle, 3, stride=2, padding=1)
+        self.down_middle = Halving(fine, middle)
         self.middle = ResidualBlock(middle)
-        self.down_coarse = nn.Conv2d(middle, coarse, 3, stride=2, padding=1)
+        self.down_coarse = Halving(middle, coarse)
         self.places = nn.Parameter(torch.empty(1, (size // 8) ** 2, coarse))
         self.mixing = nn.Sequential(*(GlobalMixing(coarse, heads=4) for _ in range(mixers)))
         self.up_middle = Upsample(coarse, middle)
