@@ -37,7 +37,7 @@ from ptycho.simulation.simulate import Simulation, simulate
 from ptycho_torch.base.devices import resolve_device
 from ptycho_torch.data import scan as data_scan
 from ptycho_torch.inference.reconstruct import maximum_likelihood, reconstruct
-from ptycho_torch.networks import attention, halving, heads, three_by_three
+from ptycho_torch.networks import attention, gelu, halving, heads, three_by_three
 from ptycho_torch.objectives import poisson
 from ptycho_torch.physics import per_pixel
 from ptycho_torch.training.fit import fit
@@ -126,6 +126,7 @@ ASKED = (
     (three_by_three, "_way"),
     (halving, "_way"),
     (attention, "_way"),
+    (gelu, "_way"),
     (heads, "_by_kernels"),
     (per_pixel, "_kernels"),
     (poisson, "_sums"),

@@ -21,7 +21,7 @@ from ptycho_torch.data.batch import Step
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference import predict
 from ptycho_torch.inference.arithmetic import autocast
-from ptycho_torch.inference.captured import Captured, compiled_network
+from ptycho_torch.inference.captured import Captured, by_compiler
 from ptycho_torch.inference.predict import Pass, summed_patches
 from ptycho_torch.inference.reconstruct import reconstruct
 from ptycho_torch.physics.forward import divide, place_on_canvas
@@ -147,10 +147,10 @@ def test_without_a_compiler_the_network_runs_as_it_is_and_says_so_once(pinn, mon
         return call
 
     monkeypatch.setattr(torch, "compile", missing)
-    compiled, images = compiled_network(pinn.network), torch.randn(3, 2, 32, 32)
+    compiled, images = by_compiler(pinn.network.said, "the network"), torch.randn(3, 2, 32, 32)
     with caplog.at_level(logging.WARNING), torch.no_grad():
         for _ in range(2):
-            torch.testing.assert_close(compiled(images), pinn.network(images))
+            torch.testing.assert_close(compiled(images), pinn.network.said(images))
     assert [r.getMessage() for r in caplog.records] == [
         "the network runs without being compiled, which is slower: no compiler here"
     ]
@@ -161,7 +161,7 @@ def test_a_gpu_that_is_full_is_no_missing_compiler(pinn, monkeypatch, caplog):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(torch, "compile", lambda function, *, dynamic: full)
-    compiled = compiled_network(pinn.network)
+    compiled = by_compiler(pinn.network.said, "the network")
     for _ in range(2):
         with pytest.raises(torch.OutOfMemoryError):
             compiled(torch.randn(3, 2, 32, 32))
@@ -171,7 +171,7 @@ def test_a_gpu_that_is_full_is_no_missing_compiler(pinn, monkeypatch, caplog):
 # What checks types in tests is nothing that a compiler can read: a program of its own.
 COMPILED = """
 import sys, torch
-from ptycho_torch.inference.captured import compiled_network
+from ptycho_torch.inference.captured import by_compiler
 from ptycho_torch.networks.lean import Lean
 device, short = sys.argv[1], sys.argv[2] == "True"
 torch.manual_seed(0)
@@ -179,7 +179,8 @@ network = Lean(32, 1, (8, 16, 32)).to(device, memory_format=torch.channels_last)
 torch.nn.init.normal_(network.head.spread.weight, std=0.1)
 images = torch.randn(3, 2, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
 with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=short, cache_enabled=False):
-    found, expected = compiled_network(network)(images), network(images)
+    said = by_compiler(network.said, "the network")
+    found, expected = network.patches(said(images)), network(images)
 assert found.dtype == torch.complex64
 torch.testing.assert_close(found, expected, rtol=0, atol=0.1 if short else 1e-4 if device == "cpu" else 1e-2)
 assert expected.angle().abs().max() > 0.1

@@ -32,7 +32,7 @@ def results(attend, parts, slope):
     return [part.double() for part in (found.detach(), *torch.autograd.grad(found, leaf, slope))]
 
 # As many places as there is room for, fewer, and hardly any.
-for batch, places, heads, width in ((3, 64, 4, 32), (2, 49, 2, 16), (2, 9, 1, 64)):
+for batch, places, heads, width in ((3, 64, 4, 32), (2, 49, 2, 16), (2, 9, 1, 64), (2, 256, 1, 32), (1, 200, 2, 16)):
     parts = (2 * torch.randn(batch, places, 3, heads, width)).to(short).to(device)
     slope = torch.randn(batch, places, heads * width).to(short).to(device)
     exact = results(attention.plainly, parts.double(), slope.double())

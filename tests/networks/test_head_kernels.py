@@ -37,7 +37,7 @@ for channels, dtype in ((1, torch.float32), (4, torch.float32), (1, torch.float1
     truth = torch.polar(softplus(amplitude + UNIT), torch.pi * phase)
     for stored in (torch.contiguous_format, torch.channels_last):
         there = logits.contiguous(memory_format=stored)
-        mine, other = (results(say, there, slope) for say in (patches_of, heads._plainly))
+        mine, other = (results(say, there, slope) for say in (patches_of, lambda x: heads._plainly(x, None)))
         torch.testing.assert_close(mine[0].to(torch.complex128), truth, rtol=1e-5, atol=1e-5)
         assert mine[1].dtype == dtype and mine[1].stride() == there.stride()
         near = {"rtol": 1e-4 if dtype == torch.float32 else 1e-2, "atol": 1e-4}
@@ -45,6 +45,13 @@ for channels, dtype in ((1, torch.float32), (4, torch.float32), (1, torch.float1
     # As a compiler may leave them: one image after the other, and not the batch's images.
     apart = logits.transpose(0, 1).contiguous().transpose(0, 1)
     torch.testing.assert_close(results(patches_of, apart, slope), results(patches_of, logits, slope), rtol=0, atol=0)
+    # Weighted, by one or each by its own.
+    for weight in (torch.rand(24, 24), torch.rand(3 * channels, 24, 24)):
+        weight = weight.to(device)
+        mine = results(lambda x: patches_of(x, weight), logits, slope)
+        other = results(lambda x: heads._plainly(x, weight), logits, slope)
+        torch.testing.assert_close(mine[0], other[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(mine[1].float(), other[1].float(), **near)
 # Far from zero the amplitude is neither nothing nor infinite.
 ends = torch.tensor([-60.0, -20.0, 20.0, 60.0], device=device).view(1, 4, 1, 1)
 found = patches_of(torch.cat([ends, 0 * ends], dim=1))[0, 0].real

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Generic, ParamSpec, TypeVar
 
 import torch
-from jaxtyping import Complex64, Float, Int64
-from torch import Tensor, nn
+from jaxtyping import Int64
+from torch import Tensor
 
 from ptycho_torch.base.recording import REHEARSALS, CudaGraphs, why_not
 
@@ -16,8 +16,6 @@ logger = logging.getLogger(__name__)
 RECORDED_FROM = 4
 
 Pass = Callable[[Int64[Tensor, "group member"]], None]
-Images = Float[Tensor, "group seen y x"]
-Patches = Complex64[Tensor, "group member y x"]
 Given, Found = ParamSpec("Given"), TypeVar("Found")
 
 
@@ -97,7 +95,7 @@ class Replayed(Generic[Found]):
             logger.warning("%s runs kernel by kernel: recording it as a CUDA graph failed (%s)", self._what, why)
 
 
-def compiled(function: Callable[Given, Found], what: str) -> Callable[Given, Found]:
+def by_compiler(function: Callable[Given, Found], what: str) -> Callable[Given, Found]:
     """Return a function of tensors as fewer and larger kernels, compiled when tensors of new shapes first come.
 
     Where there is no compiler a warning says so, and the function runs as it is.
@@ -124,9 +122,3 @@ def compiled(function: Callable[Given, Found], what: str) -> Callable[Given, Fou
             return function(*args, **kwargs)
 
     return call
-
-
-def compiled_network(network: nn.Module) -> Callable[[Images], Patches]:
-    """Return images -> patches by a network that is `compiled` but for its complex numbers."""
-    said = compiled(network.said, "the network")
-    return lambda images: network.patches(said(images))

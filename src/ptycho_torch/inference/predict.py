@@ -16,9 +16,9 @@ from ptycho_torch.base.recording import why_not
 from ptycho_torch.data.pictures import show
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.arithmetic import autocast
-from ptycho_torch.inference.captured import Captured, compiled_network
+from ptycho_torch.inference.captured import Captured, by_compiler
 from ptycho_torch.physics.backprojection import BackProjection
-from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions, weighted
+from ptycho_torch.physics.forward import Placement, divide, merge, probe_weight, stack_regions
 from ptycho_torch.pinn.pinn import PtychoPINN
 from ptycho_torch.pinn.unrolled import Frames, UnrolledPINN
 from ptycho_torch.processes.world import ALONE, World
@@ -146,7 +146,7 @@ class Pass:
     ) -> None:
         self.scan, self.nobody = scan, len(scan)
         self._pinn = pinn
-        self._network = compiled_network(pinn.network) if compiled else pinn.network
+        self._said = by_compiler(pinn.network.said, "the network") if compiled else pinn.network.said
         self._autocast = partial(autocast, scan.positions.device, precision)
         self._scale = pinn.input_scale / flux**0.5
         probe = pinn.probe.detach()
@@ -184,12 +184,13 @@ class Pass:
         counts = self.scan.counts(members.clamp_max(self.nobody - 1), coming)
         images = self._pinn.images(counts, self._project, self._scale)
         with self._autocast():
-            patches = self._network(images).reshape(counts.shape)
+            said = self._said(images)
         part = self._placement.part(members)
-        look = part.look()
+        look, place = part.look(), part.place()
         weight = self._weight[members] if self._pinn.channels > 1 else self._weight
-        for canvas, moved in zip(self._sums, weighted(patches, weight, part.place()), strict=True):
-            look.add_to(canvas, moved)
+        lit = self._pinn.network.patches(said, weight).reshape(counts.shape)
+        for canvas, fields in zip(self._sums, (lit, weight.to(lit.dtype)), strict=True):
+            look.add_to(canvas, place(fields))
 
 
 def _captured(one_pass: Pass, shape: tuple[int, int], device: torch.device) -> Captured | None:

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from ptycho_torch.base.kernels import made
 
-# Places up to which a GPU holds all that a head says of an image at once, and the widths of heads that it does it for.
-FEW_PLACES, WIDTHS = 128, (16, 32, 64)
+# Places up to which a program of a GPU holds all that a head needs, with its gradient or without, and widths of heads.
+FEW_PLACES, WIDTHS = {True: 128, False: 256}, (16, 32, 64)
 
 
 def attended(parts: Float[Tensor, "batch place three head width"]) -> Float[Tensor, "batch place all_heads"]:
@@ -20,7 +20,8 @@ def attended(parts: Float[Tensor, "batch place three head width"]) -> Float[Tens
     Few places in bfloat16 have kernels on a GPU.
     """
     _, places, _, _, width = parts.shape
-    if parts.is_cuda and parts.dtype == torch.bfloat16 and places <= FEW_PLACES and width in WIDTHS:
+    few = places <= FEW_PLACES[torch.is_grad_enabled()] and width in WIDTHS
+    if few and parts.is_cuda and parts.dtype == torch.bfloat16:
         return _attended(parts)
     return plainly(parts)
 

@@ -1,7 +1,7 @@
 """Attention of few places as kernels for a GPU, whose libraries are made for many.
 
-A program holds all that one head says of one image: scores of every place with every other are one matrix, of which
-nothing is kept. The gradient makes them anew.
+A program does all that one head says of one image. Keys and values stay; queries come in turns, and of their scores
+nothing is kept: the gradient makes them anew.
 """
 
 import triton
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ptycho_torch.networks.attention import Attention
 
-# Warps of a program.
-WARPS = 4
+# Queries that are asked together, and places up to which four warps hold what a gradient needs.
+TURN, OF_FOUR_WARPS = 64, 64
 
 
 class FewPlaces(Attention):
@@ -22,40 +22,43 @@ class FewPlaces(Attention):
         parts = parts.contiguous()
         batch, places, _, heads, width = parts.shape
         found = parts.new_empty(batch, places, heads * width)
-        _attended[batch, heads](parts, found, width**-0.5, *_sizes(parts), num_warps=WARPS)
+        _attended[batch, heads](parts, found, width**-0.5, **_sizes(parts))
         return found
 
     def slope(self, slope: Tensor, parts: Tensor) -> Tensor:
         """Return the gradient with respect to queries, keys and values."""
         parts, slope = parts.contiguous(), slope.contiguous()
         found = parts.new_empty(parts.shape)
-        _slope[len(parts), parts.shape[3]](
-            parts, slope, found, parts.shape[-1] ** -0.5, *_sizes(parts), num_warps=WARPS
-        )
+        batch, places, _, heads, width = parts.shape
+        warps = 4 if places <= OF_FOUR_WARPS else 8
+        _slope[batch, heads](parts, slope, found, width**-0.5, **_sizes(parts), num_warps=warps)
         return found
 
 
-def _sizes(parts: Tensor) -> tuple[int, int, int, int]:
-    """Return places, heads, the width of a head, and how many places a matrix has room for."""
+def _sizes(parts: Tensor) -> dict[str, int]:
+    """Return places, heads, the width of a head, and for how many places and queries matrices have room."""
     _, places, _, heads, width = parts.shape
-    return places, heads, width, max(16, triton.next_power_of_2(places))
+    room = max(16, triton.next_power_of_2(places))
+    return {"PLACES": places, "HEADS": heads, "WIDTH": width, "ROOM": room, "TURN": min(TURN, room)}
 
 
 @triton.jit
-def _where(WHICH: tl.constexpr, PLACES: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, ROOM: tl.constexpr):
-    """Return where queries (0), keys (1) or values (2) of this program lie."""
-    place, value = tl.arange(0, ROOM), tl.arange(0, WIDTH)
-    image, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    row = image * PLACES + place[:, None]
-    return (row * 3 + WHICH) * HEADS * WIDTH + head * WIDTH + value[None, :]
+def _place(start, ROOM: tl.constexpr, PLACES: tl.constexpr):
+    """Return some places of this program's image, one below the other, and which of them there are."""
+    place = start + tl.arange(0, ROOM)[:, None]
+    return tl.program_id(0).to(tl.int64) * PLACES + place, place < PLACES
 
 
 @triton.jit
-def _together(PLACES: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, ROOM: tl.constexpr):
-    """Return where lies what this program says, and which places there are."""
-    place, value = tl.arange(0, ROOM), tl.arange(0, WIDTH)
-    image, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    return ((image * PLACES + place[:, None]) * HEADS + head) * WIDTH + value[None, :], (place < PLACES)[:, None]
+def _where(row, WHICH: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr):
+    """Return where queries (0), keys (1) or values (2) of this program's head lie."""
+    return ((row * 3 + WHICH) * HEADS + tl.program_id(1)) * WIDTH + tl.arange(0, WIDTH)[None, :]
+
+
+@triton.jit
+def _together(row, HEADS: tl.constexpr, WIDTH: tl.constexpr):
+    """Return where lies what this program's head says."""
+    return (row * HEADS + tl.program_id(1)) * WIDTH + tl.arange(0, WIDTH)[None, :]
 
 
 @triton.jit
@@ -68,31 +71,54 @@ def _shares(query, key, scale, PLACES: tl.constexpr, ROOM: tl.constexpr):
 
 
 @triton.jit
-def _attended(parts, found, scale, PLACES: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, ROOM: tl.constexpr):
-    target, there = _together(PLACES, HEADS, WIDTH, ROOM)
-    query = tl.load(parts + _where(0, PLACES, HEADS, WIDTH, ROOM), mask=there, other=0.0)
-    key = tl.load(parts + _where(1, PLACES, HEADS, WIDTH, ROOM), mask=there, other=0.0)
-    value = tl.load(parts + _where(2, PLACES, HEADS, WIDTH, ROOM), mask=there, other=0.0)
-    shares = _shares(query, key, scale, PLACES, ROOM).to(value.dtype)
-    tl.store(found + target, tl.dot(shares, value).to(found.dtype.element_ty), mask=there)
+def _attended(
+    parts,
+    found,
+    scale,
+    PLACES: tl.constexpr,
+    HEADS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    ROOM: tl.constexpr,
+    TURN: tl.constexpr,
+):
+    all_rows, all_there = _place(0, ROOM, PLACES)
+    key = tl.load(parts + _where(all_rows, 1, HEADS, WIDTH), mask=all_there, other=0.0)
+    value = tl.load(parts + _where(all_rows, 2, HEADS, WIDTH), mask=all_there, other=0.0)
+    for turn in range(ROOM // TURN):
+        row, there = _place(turn * TURN, TURN, PLACES)
+        query = tl.load(parts + _where(row, 0, HEADS, WIDTH), mask=there, other=0.0)
+        shares = _shares(query, key, scale, PLACES, ROOM).to(value.dtype)
+        said = tl.dot(shares, value).to(found.dtype.element_ty)
+        tl.store(found + _together(row, HEADS, WIDTH), said, mask=there)
 
 
 @triton.jit
 def _slope(
-    parts, slope, found, scale, PLACES: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, ROOM: tl.constexpr
+    parts,
+    slope,
+    found,
+    scale,
+    PLACES: tl.constexpr,
+    HEADS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    ROOM: tl.constexpr,
+    TURN: tl.constexpr,
 ):
-    target, there = _together(PLACES, HEADS, WIDTH, ROOM)
-    query = tl.load(parts + _where(0, PLACES, HEADS, WIDTH, ROOM), mask=there, other=0.0)
-    key = tl.load(parts + _where(1, PLACES, HEADS, WIDTH, ROOM), mask=there, other=0.0)
-    value = tl.load(parts + _where(2, PLACES, HEADS, WIDTH, ROOM), mask=there, other=0.0)
-    leads = tl.load(slope + target, mask=there, other=0.0)
-    shares = _shares(query, key, scale, PLACES, ROOM)
+    all_rows, all_there = _place(0, ROOM, PLACES)
+    key = tl.load(parts + _where(all_rows, 1, HEADS, WIDTH), mask=all_there, other=0.0)
+    value = tl.load(parts + _where(all_rows, 2, HEADS, WIDTH), mask=all_there, other=0.0)
+    of_key, of_value = tl.zeros([ROOM, WIDTH], tl.float32), tl.zeros([ROOM, WIDTH], tl.float32)
     kind = found.dtype.element_ty
-    of_value = tl.dot(tl.trans(shares.to(kind)), leads)
-    tl.store(found + _where(2, PLACES, HEADS, WIDTH, ROOM), of_value.to(kind), mask=there)
-    of_shares = tl.dot(leads, tl.trans(value))
-    mean = tl.sum(shares * of_shares, axis=1)[:, None]
-    of_scores = (scale * shares * (of_shares - mean)).to(kind)
-    tl.store(found + _where(0, PLACES, HEADS, WIDTH, ROOM), tl.dot(of_scores, key).to(kind), mask=there)
-    of_key = tl.dot(tl.trans(of_scores), query)
-    tl.store(found + _where(1, PLACES, HEADS, WIDTH, ROOM), of_key.to(kind), mask=there)
+    for turn in range(ROOM // TURN):
+        row, there = _place(turn * TURN, TURN, PLACES)
+        query = tl.load(parts + _where(row, 0, HEADS, WIDTH), mask=there, other=0.0)
+        leads = tl.load(slope + _together(row, HEADS, WIDTH), mask=there, other=0.0)
+        shares = _shares(query, key, scale, PLACES, ROOM)
+        of_value = tl.dot(tl.trans(shares.to(kind)), leads, of_value)
+        of_shares = tl.dot(leads, tl.trans(value))
+        mean = tl.sum(shares * of_shares, axis=1)[:, None]
+        of_scores = (scale * shares * (of_shares - mean)).to(kind)
+        tl.store(found + _where(row, 0, HEADS, WIDTH), tl.dot(of_scores, key).to(kind), mask=there)
+        of_key = tl.dot(tl.trans(of_scores), query, of_key)
+    tl.store(found + _where(all_rows, 1, HEADS, WIDTH), of_key.to(kind), mask=all_there)
+    tl.store(found + _where(all_rows, 2, HEADS, WIDTH), of_value.to(kind), mask=all_there)

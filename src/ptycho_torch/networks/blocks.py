@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptycho_torch.networks.attention import attended
+from ptycho_torch.networks.gelu import gelu
 from ptycho_torch.networks.three_by_three import ThreeByThree, by_kernels, residual
 
 Features = Float[Tensor, "batch channel y x"]
@@ -67,4 +68,4 @@ class GlobalMixing(nn.Module):
         batch, places, width = x.shape
         parts = self.query_key_value(self.norm_attention(x)).view(batch, places, 3, self.heads, width // self.heads)
         x = x + self.project(attended(parts))
-        return x + self.contract(functional.gelu(self.expand(self.norm_perceptron(x))))
+        return x + self.contract(gelu(self.expand(self.norm_perceptron(x))))

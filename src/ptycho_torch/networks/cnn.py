@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptycho.base.errors import ConfigError
-from ptycho_torch.networks.heads import AMPLITUDE_ACTIVATIONS, polar
+from ptycho_torch.networks.heads import AMPLITUDE_ACTIVATIONS, polar, weighted
 
 # First and last encoder width per unit of the filter scale, by pattern size (the last is always 128).
 ENCODER_WIDTHS = {64: (32, 64, 128), 128: (16, 32, 64, 128), 256: (8, 16, 32, 64, 128)}
@@ -131,9 +131,11 @@ class Cnn(nn.Module):
         """Return amplitudes and then phases of the patches: what is real arithmetic."""
         return torch.cat(self.amplitude_and_phase(amplitude), dim=1)
 
-    def patches(self, said: Float[Tensor, "batch two_channels y x"]) -> Complex64[Tensor, "batch channel y x"]:
-        """Return the complex patches of what was said."""
-        return polar(*said.chunk(2, dim=1))
+    def patches(
+        self, said: Float[Tensor, "batch two_channels y x"], weight: Float[Tensor, "*patch y x"] | None = None
+    ) -> Complex64[Tensor, "batch channel y x"]:
+        """Return the complex patches of what was said, weighted where there are weights."""
+        return weighted(polar(*said.chunk(2, dim=1)), weight)
 
     def amplitude_and_phase(
         self, amplitude: Float[Tensor, "batch channel y x"]

@@ -15,6 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ptycho_torch.networks.convolution import Convolution, empty
+from ptycho_torch.networks.gelu_kernels import gelu_of, gelu_slope_of
 from ptycho_torch.networks.tiles import Launch, columns_of, pixels, split, sums_of_programs, values_beside
 
 CONVOLVED = Launch(columns=64, warps=4, stages=4)
@@ -103,33 +104,6 @@ def _thirds(product, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr):
 
 
 @triton.jit
-def _beyond(x):
-    """Return the share of a normal distribution above the size of x, and exp(-x^2 / 2).
-
-    To 3e-7, by equation 26.2.17 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964): the error function
-    that a GPU brings along takes twice the arithmetic, which is longer than reading x takes.
-    """
-    bell = tl.exp2(-0.7213475204444817 * x * x)
-    # A division is six instructions.
-    root = tl.rsqrt(1 + 0.2316418882 * tl.abs(x))
-    t = root * root
-    series = 0.7107068705 + t * (-0.7265760135 + t * 0.5307027145)
-    return bell * t * (0.127414796 + t * (-0.142248368 + t * series)), bell
-
-
-@triton.jit
-def _gelu(x):
-    beyond, _ = _beyond(x)
-    return tl.maximum(x, 0.0) - tl.abs(x) * beyond
-
-
-@triton.jit
-def _gelu_slope(x):
-    beyond, bell = _beyond(x)
-    return tl.where(x < 0, beyond, 1 - beyond) + 0.3989422804014327 * x * bell
-
-
-@triton.jit
 def _convolved(
     images,
     matrix,
@@ -177,7 +151,7 @@ def _convolved(
         if bias is not None:
             done += constant
         if through is not None:
-            done *= _gelu_slope(bent.to(tl.float32))
+            done *= gelu_slope_of(bent.to(tl.float32))
         if added is not None:
             done += more.to(tl.float32)
         at = place + (row - 1) * width * CHANNELS_OUT
@@ -185,7 +159,7 @@ def _convolved(
         if found is not None:
             tl.store(found + at, done.to(found.dtype.element_ty), mask=known)
         if active is not None:
-            tl.store(active + at, _gelu(done).to(active.dtype.element_ty), mask=known)
+            tl.store(active + at, gelu_of(done).to(active.dtype.element_ty), mask=known)
         # For this row, which the next step completes: it is long on its way.
         at += width * CHANNELS_OUT
         known = inside[:, None] & (row >= first) & (row < height)

@@ -21,29 +21,30 @@ BLOCK = 512
 _UNIT, _PI = tl.constexpr(UNIT), tl.constexpr(math.pi)
 
 
-def patches_of(squares: Tensor) -> Tensor:
-    """Return what `ptycho_torch.networks.heads.patches_of` returns."""
-    return _Patches.apply(squares)
+def patches_of(squares: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return what `ptycho_torch.networks.heads.patches_of` returns; weights have no gradient."""
+    return _Patches.apply(squares, weight)
 
 
 class _Patches(Function):
     @staticmethod
-    def forward(ctx: Any, squares: Tensor) -> Tensor:
-        ctx.save_for_backward(squares)
+    def forward(ctx: Any, squares: Tensor, weight: Tensor | None) -> Tensor:
+        weight = None if weight is None else weight.contiguous()
+        ctx.save_for_backward(squares, weight)
         batch, channels, height, width = squares.shape
         size = batch, channels // 8, 2 * height, 2 * width
         found = torch.empty(size, dtype=torch.complex64, device=squares.device)
-        _patches[_programs(found)](squares, torch.view_as_real(found), *_lies(squares))
+        _patches[_programs(found)](squares, weight, torch.view_as_real(found), *_lies(squares, weight))
         return found
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> Tensor:
-        (squares,) = ctx.saved_tensors
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        squares, weight = ctx.saved_tensors
         found = torch.empty_like(squares)
         slope = torch.view_as_real(slope.resolve_conj().contiguous())
-        _slope[_programs(slope[..., 0])](squares, slope, found, *_lies(squares), *found.stride())
-        return found
+        _slope[_programs(slope[..., 0])](squares, weight, slope, found, *_lies(squares, weight), *found.stride())
+        return found, None
 
 
 def _programs(patches: Tensor) -> tuple[int, int]:
@@ -51,10 +52,11 @@ def _programs(patches: Tensor) -> tuple[int, int]:
     return batch * channels, triton.cdiv(height * width, BLOCK)
 
 
-def _lies(squares: Tensor) -> tuple[int, ...]:
-    """Return channels and sides of patches, the block, and how the axes of squares are stored."""
+def _lies(squares: Tensor, weight: Tensor | None) -> tuple[int, ...]:
+    """Return channels and sides, whether each patch has its own weight, the block, and how squares are stored."""
     _, channels, height, width = squares.shape
-    return channels // 8, 2 * height, 2 * width, BLOCK, *squares.stride()
+    own = weight is not None and weight.ndim == 3
+    return channels // 8, 2 * height, 2 * width, own, BLOCK, *squares.stride()
 
 
 @triton.jit
@@ -79,12 +81,22 @@ def _amplitude(logit):
 
 
 @triton.jit
+def _light(weight, inside, N_PIXELS: tl.constexpr, OWN: tl.constexpr, BLOCK: tl.constexpr):
+    """Return the weights of the pixels of this program."""
+    pixel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    own = tl.program_id(0).to(tl.int64) * N_PIXELS if OWN else 0
+    return tl.load(weight + own + pixel, mask=inside, other=0.0)
+
+
+@triton.jit
 def _patches(
     squares,
+    weight,
     found,
     CHANNELS: tl.constexpr,
     HEIGHT: tl.constexpr,
     WIDTH: tl.constexpr,
+    OWN: tl.constexpr,
     BLOCK: tl.constexpr,
     by_image,
     by_channel,
@@ -94,6 +106,8 @@ def _patches(
     image, channel, y, x, inside, place = _pixels(CHANNELS, HEIGHT, WIDTH, BLOCK)
     seen = squares + image * by_image + channel * by_channel + y * by_y + x * by_x
     modulus, _ = _amplitude(tl.load(seen, mask=inside, other=0.0).to(tl.float32))
+    if weight is not None:
+        modulus *= _light(weight, inside, HEIGHT * WIDTH, OWN, BLOCK)
     phase = _PI * tl.load(seen + 4 * CHANNELS * by_channel, mask=inside, other=0.0).to(tl.float32)
     tl.store(found + place, tl.join(modulus * tl.cos(phase), modulus * tl.sin(phase)), mask=inside[:, None])
 
@@ -101,11 +115,13 @@ def _patches(
 @triton.jit
 def _slope(
     squares,
+    weight,
     slope,
     found,
     CHANNELS: tl.constexpr,
     HEIGHT: tl.constexpr,
     WIDTH: tl.constexpr,
+    OWN: tl.constexpr,
     BLOCK: tl.constexpr,
     by_image,
     by_channel,
@@ -119,6 +135,10 @@ def _slope(
     image, channel, y, x, inside, place = _pixels(CHANNELS, HEIGHT, WIDTH, BLOCK)
     seen = squares + image * by_image + channel * by_channel + y * by_y + x * by_x
     modulus, steepness = _amplitude(tl.load(seen, mask=inside, other=0.0).to(tl.float32))
+    if weight is not None:
+        light = _light(weight, inside, HEIGHT * WIDTH, OWN, BLOCK)
+        modulus *= light
+        steepness *= light
     phase = _PI * tl.load(seen + 4 * CHANNELS * by_channel, mask=inside, other=0.0).to(tl.float32)
     real, imaginary = tl.split(tl.load(slope + place, mask=inside[:, None], other=0.0))
     cosine, sine = tl.cos(phase), tl.sin(phase)

@@ -39,21 +39,33 @@ def amplitude_and_phase(
     return functional.softplus(amplitude + UNIT), math.pi * phase
 
 
-def patches_of(squares: Float[Tensor, "batch eight_channels half_y half_x"]) -> Complex64[Tensor, "batch channel y x"]:
-    """Return the patches of `amplitude_and_phase`, for logits whose squares of 2 x 2 pixels are channels."""
-    return _by_kernels(squares.device)(squares) if squares.is_cuda else _plainly(squares)
+def patches_of(
+    squares: Float[Tensor, "batch eight_channels half_y half_x"], weight: Float[Tensor, "*patch y x"] | None = None
+) -> Complex64[Tensor, "batch channel y x"]:
+    """Return the patches of `amplitude_and_phase`, for logits whose squares of 2 x 2 pixels are channels.
+
+    They are weighted, each patch by its own weight or all by one.
+    """
+    return (_by_kernels(squares.device) if squares.is_cuda else _plainly)(squares, weight)
 
 
-def _plainly(squares: Tensor) -> Tensor:
-    return polar(*amplitude_and_phase(functional.pixel_shuffle(squares, 2)))
+def weighted(
+    patches: Complex64[Tensor, "batch channel y x"], weight: Float[Tensor, "*patch y x"] | None
+) -> Complex64[Tensor, "batch channel y x"]:
+    """Return patches times a weight, or times those of each, where there is any."""
+    return patches if weight is None else patches * (weight if weight.ndim == 2 else weight.view(patches.shape))
+
+
+def _plainly(squares: Tensor, weight: Tensor | None) -> Tensor:
+    return weighted(polar(*amplitude_and_phase(functional.pixel_shuffle(squares, 2))), weight)
 
 
 @functools.cache
-def _by_kernels(device: torch.device) -> Callable[[Tensor], Tensor]:
-    def make() -> Callable[[Tensor], Tensor]:
+def _by_kernels(device: torch.device) -> Callable[[Tensor, Tensor | None], Tensor]:
+    def make() -> Callable[[Tensor, Tensor | None], Tensor]:
         from ptycho_torch.networks.head_kernels import patches_of
 
         return patches_of
 
     squares = torch.zeros(1, 8, 4, 4, device=device)
-    return made(make, lambda patches: patches(squares), _plainly, "patches of the network have")
+    return made(make, lambda patches: patches(squares, None), _plainly, "patches of the network have")

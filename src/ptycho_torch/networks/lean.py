@@ -29,9 +29,11 @@ class Lean(ResidualUNet):
         """Return one complex patch for every pattern."""
         return self.patches(self.said(x))
 
-    def patches(self, said: Float[Tensor, "batch said half_y half_x"]) -> Complex64[Tensor, "batch channel y x"]:
-        """Return the complex patches of what the body said."""
-        return patches_of(said)
+    def patches(
+        self, said: Float[Tensor, "batch said half_y half_x"], weight: Float[Tensor, "*patch y x"] | None = None
+    ) -> Complex64[Tensor, "batch channel y x"]:
+        """Return the complex patches of what the body said, weighted where there are weights."""
+        return patches_of(said, weight)
 
     def amplitude_and_phase(
         self, x: Float[Tensor, "batch two_channels y x"]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ptycho_torch.networks.blocks import GlobalMixing, ResidualBlock, Upsample
+from ptycho_torch.networks.gelu import gelu
 from ptycho_torch.networks.halving import Halving
 from ptycho_torch.networks.three_by_three import ThreeByThree
 
@@ -85,4 +86,4 @@ class ResidualUNet(nn.Module, ABC):
         coarse = mixed.transpose(1, 2).reshape(batch, width, rows, columns)
         middle = self.middle_up(self.up_middle(coarse) + middle)
         fine = self.fine_up(self.up_fine(middle) + fine)
-        return self.head.spread(functional.gelu(fine))
+        return self.head.spread(gelu(fine))
