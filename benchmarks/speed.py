@@ -260,6 +260,7 @@ def step_of(asked: Asked, size: int, gridsize: int, batch: int, way: str) -> tup
     config = TrainingConfig(ModelConfig(N=size, gridsize=gridsize), batch_size=batch)
     acquisition, execution = scan_of(size), execution_of(asked)
     pinn = build(config.model, config, Constants.of(acquisition)).to(asked.device).train()
+    pinn.settle()
     loss = loss_of(config.model, acquisition, Scan.of(acquisition, asked.device), objective_of(config))
     data = ScanDataModule(config, execution, acquisition, None, 0)
     steps = [step.to(asked.device) for step in itertools.islice(data.train_dataloader(), 4)]

@@ -7,7 +7,6 @@ import signal
 # Small tensors gain nothing from threads, and threads of two test workers on two cores wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-
 import jaxtyping
 
 from tests import type_checks

@@ -14,7 +14,14 @@ def counts(patterns: Tensor, indices: Tensor, mask: Tensor, count_scale: float |
     height, width = mask.shape
     found = torch.empty(len(indices), height, width, device=patterns.device)
     _counts[len(indices), triton.cdiv(height * width, BLOCK)](
-        *(patterns, indices.contiguous(), mask.contiguous(), found, count_scale or 1.0, *patterns.stride()),
+        *(
+            patterns,
+            indices.contiguous(),
+            mask.contiguous(),
+            found,
+            1.0 if count_scale is None else count_scale,
+            *patterns.stride(),
+        ),
         *(height * width, width, count_scale is not None, BLOCK),
     )
     return found
@@ -37,7 +44,8 @@ def _counts(
 ):
     patch, pixel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = pixel < N_PIXELS
-    seen = patterns + tl.load(indices + patch) * by_pattern + (pixel // WIDTH) * by_y + (pixel % WIDTH) * by_x
+    y, x = (pixel // WIDTH).to(tl.int64), (pixel % WIDTH).to(tl.int64)
+    seen = patterns + tl.load(indices + patch) * by_pattern + y * by_y + x * by_x
     value = tl.load(seen, mask=inside, other=0).to(tl.float32)
     if SCALED:
         value = scale * value

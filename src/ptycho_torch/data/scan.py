@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ptycho.acquisition.acquisition import Acquisition
 from ptycho.base.mapped import is_mapped
-from ptycho_torch.base.kernels import made
+from ptycho_torch.base.kernels import made, may_be_launched
 from ptycho_torch.data.stored import StoredPatterns
 from ptycho_torch.data.thinning import Thinning
 
@@ -69,7 +69,7 @@ class Scan:
         """
         if isinstance(self.patterns, StoredPatterns):
             return _counts(self.patterns.at(indices, then), ALL, self.mask, self.count_scale)
-        by_kernels = self.patterns.is_cuda and isinstance(indices, Tensor)
+        by_kernels = isinstance(indices, Tensor) and may_be_launched(self.patterns)
         counts = _kernels(self.patterns.device) if by_kernels else _counts
         return counts(self.patterns, indices, self.mask, self.count_scale)
 

@@ -30,4 +30,9 @@ def _fused(device: torch.device) -> Pages:
     first, trusted = torch.zeros(1, dtype=torch.int64, device=device), fields[0] == 0
     scan = Scan(fields[0].real, torch.zeros(1, 2, dtype=torch.float64, device=device), trusted[0], None)
     pixels = Pixels(scan, first, None, ~trusted, first)
-    return made(make, lambda pages: pages.bent(fields, fields, nothing, nothing, pixels), Pages(), "iterations have")
+
+    def trial(pages: Pages) -> None:
+        pages.bent(fields, fields, nothing, nothing, pixels)
+        pages.judged(fields, (fields, nothing), nothing, pixels, each=True)
+
+    return made(make, trial, Pages(), "iterations have")

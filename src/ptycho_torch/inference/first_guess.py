@@ -7,6 +7,7 @@ from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
 
 from ptycho.metrics.region import typical_light
+from ptycho_torch.base.devices import free_memory
 from ptycho_torch.inference.captured import Replayed
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.held_pixels import HeldPixels
@@ -19,6 +20,8 @@ DIM = 1e-2
 MOST_UNKNOWN = 1024
 # Stiffness of a phase that all frames share, which no count knows, as a share of the light of a frame.
 SHARED = 0.03
+# Canvases that a recorded guess holds in between, at most.
+CANVASES = 64
 # Frames whose neighbours are looked for together.
 FRAMES_AT_ONCE = 256
 
@@ -45,7 +48,8 @@ class FirstGuess:
             def guess(slope: Complex64[Tensor, "height width"]) -> Complex64[Tensor, "height width"]:
                 return pixels(slope) + phases(slope)
 
-            self._of["object_"] = Replayed(guess, "a first guess") if at.object_.is_cuda else guess
+            room = at.object_.is_cuda and CANVASES * at.object_.nbytes <= free_memory(at.object_.device) / 2
+            self._of["object_"] = Replayed(guess, "a first guess") if room else guess
 
     def __call__(self, gradient: Estimate) -> Estimate:
         """Return the inverse times a gradient; it holds until the next is asked for."""

@@ -1,6 +1,6 @@
 """What the counts say of every pixel of fields on the detector, as one kernel each for a GPU.
 
-Every array is read or written once. The compiler that PyTorch brings along for GPUs makes the kernels when
+The compiler that PyTorch brings along for GPUs makes the kernels when
 they are first launched, and keeps them for programs to come.
 """
 
@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ptycho_torch.base.jitted import log1p
 from ptycho_torch.inference.pages import Fields, Judged, Number, Pages, Pixels
 from ptycho_torch.objectives.poisson import FLOOR, LEAST, REACH
 
@@ -35,10 +36,10 @@ class FusedPages(Pages):
         change, length = along or (field, haze)
         sums = torch.empty(N_SUMS, programs[0] * programs[1], device=field.device)
         deviance = torch.empty((frames, size, size) if each else (0,), device=field.device)
-        slope = torch.empty_like(field)
+        slope = torch.empty_like(field, memory_format=torch.contiguous_format)
         scale = scan.count_scale
         _judged[programs](
-            *(_parts(field), _parts(change), length, haze),
+            *(_room(field), _parts(change), length, haze),
             *(patterns.contiguous(), rows, scale or 1.0, *_masks(pixels)),
             *(sums, deviance, _parts(slope)),
             *(size**2, modes, along is not None, scale is not None, each, BLOCK, ROUNDS),
@@ -63,6 +64,11 @@ def _programs(field: Fields, rounds: int) -> tuple[int, int]:
 
 def _parts(field: Tensor) -> Tensor:
     return torch.view_as_real(field.contiguous())
+
+
+def _room(field: Tensor) -> Tensor:
+    """Return fields as kernels write them: where they lie, and not in a copy."""
+    return torch.view_as_real(field.view(-1))
 
 
 def _masks(pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,16 +103,9 @@ def _used(mask, held, pixel, inside):
 
 
 @triton.jit
-def _log1p(x):
-    """Return log(1 + x), right to rounding also where x is small: what 1 + x loses is added to first order."""
-    u = 1 + x
-    return tl.log(u) + (x - (u - 1)) * tl.maximum(2 - u, 0.0)
-
-
-@triton.jit
 def _deviance(excess, measured, more):
     """Return the Poisson deviance of counts that are larger than expected by ``more``, and by a factor 1 + excess."""
-    return 2 * (measured * _log1p(tl.maximum(excess, _LOWEST)) - more)
+    return 2 * (measured * log1p(tl.maximum(excess, _LOWEST)) - more)
 
 
 @triton.jit

@@ -22,6 +22,8 @@ from ptycho_torch.physics.propagation import surrounding
 MOST_KEPT, SHARE_KEPT = 2**29, 0.5
 # Arrays of the size of a chunk's fields that a graph holds in between, at most.
 HELD = 8
+# Canvases that it holds, at most.
+CANVASES = 16
 
 Fields = Complex64[Tensor, "frame mode y x"]
 # How far to go; the sums that the likelihood has told there, the deviance of pixels held out, and the gradient.
@@ -190,6 +192,7 @@ def line_from(likelihood: Likelihood, at: Estimate) -> Line:
     if likelihood.free & PARTS or needed > most:
         return Line(likelihood, at)
     held = HELD * frame * max((len(chunk.frames) for chunk in likelihood.chunks), default=0)
+    held += CANVASES * at.object_.nbytes
     alone = likelihood.world.size == 1 and likelihood.free == {"object_"}
     # Patterns that are larger than the GPU are brought there step by step, which no graph does.
     stays = device.type == "cuda" and isinstance(likelihood.scan.patterns, Tensor)

@@ -42,10 +42,10 @@ def _beyond(x):
     """Return the share of a normal distribution above the size of x, and exp(-x^2 / 2).
 
     To 3e-7, by equation 26.2.17 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964): the error function
-    that a GPU brings along takes twice the arithmetic, which is longer than reading x takes.
+    that a GPU brings along takes more arithmetic.
     """
     bell = tl.exp2(-0.7213475204444817 * x * x)
-    # A division is six instructions.
+    # A division would be several instructions.
     root = tl.rsqrt(1 + 0.2316418882 * tl.abs(x))
     t = root * root
     series = 0.7107068705 + t * (-0.7265760135 + t * 0.5307027145)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from ptycho_torch.base.jitted import log1p
 from ptycho_torch.networks.heads import UNIT
 
 # Pixels that a program of a kernel works on.
@@ -74,10 +75,7 @@ def _amplitude(logit):
     """Return softplus(a + UNIT) and its slope."""
     x = logit + _UNIT
     small = tl.exp(-tl.abs(x))
-    u = 1 + small
-    # log(1 + small), right to rounding also where it is small (W. Kahan)
-    rest = tl.where(u == 1, small, tl.log(u) * small / tl.where(u == 1, 1.0, u - 1))
-    return tl.maximum(x, 0.0) + rest, tl.where(x > 0, 1 / u, small / u)
+    return tl.maximum(x, 0.0) + log1p(small), tl.where(x > 0, 1.0, small) / (1 + small)
 
 
 @triton.jit

@@ -9,7 +9,7 @@ from jaxtyping import Complex64, Float
 from torch import Tensor
 from torch.nn import functional
 
-from ptycho_torch.base.kernels import made
+from ptycho_torch.base.kernels import made, may_be_launched
 
 AMPLITUDE_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -46,7 +46,7 @@ def patches_of(
 
     They are weighted, each patch by its own weight or all by one.
     """
-    return (_by_kernels(squares.device) if squares.is_cuda else _plainly)(squares, weight)
+    return (_by_kernels(squares.device) if may_be_launched(squares) else _plainly)(squares, weight)
 
 
 def weighted(

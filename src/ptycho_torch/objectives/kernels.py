@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from ptycho_torch.base.jitted import log1p
 from ptycho_torch.objectives.poisson import FLOOR
 
 # Pixels that a program of a kernel works on.
@@ -45,14 +46,7 @@ class _Summed(Function):
 
 
 @triton.jit
-def log1p(x):
-    """Return log(1 + x), right to rounding also where x is small (W. Kahan)."""
-    u = 1 + x
-    return tl.where(u == 1, x, tl.log(u) * x / tl.where(u == 1, 1.0, u - 1))
-
-
-@triton.jit
-def deviance(expected, measured):
+def _deviance(expected, measured):
     """Return 2 [n log(n / lambda) - (n - lambda)]."""
     known = tl.maximum(expected, _FLOOR)
     excess = tl.maximum((measured - known) / known, _LOWEST)
@@ -73,7 +67,7 @@ def _summed(expected, measured, mask, sums, N_PIXELS: tl.constexpr, BLOCK: tl.co
     place, inside, trusted = _pixels(mask, N_PIXELS, BLOCK)
     there = tl.load(expected + place, mask=inside, other=1.0)
     counted = tl.load(measured + place, mask=inside, other=1.0)
-    total = tl.sum(trusted * deviance(there, counted))
+    total = tl.sum(trusted * _deviance(there, counted))
     tl.store(sums + tl.program_id(0) * tl.num_programs(1) + tl.program_id(1), total)
 
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ptycho_torch.base.kernels import made
+from ptycho_torch.base.kernels import made, may_be_launched
 
 Counts = Float[Tensor, "*batch y x"]
 
@@ -39,7 +39,7 @@ def summed_deviance(
     expected: Float[Tensor, "patch y x"], measured: Float[Tensor, "patch y x"], mask: Bool[Tensor, "y x"]
 ) -> Float[Tensor, ""]:
     """Return the sum of `poisson_deviance` over the pixels of a mask."""
-    sums = _sums(expected.device) if expected.is_cuda and expected.dtype == torch.float32 else _sum
+    sums = _sums(expected.device) if expected.dtype == torch.float32 and may_be_launched(expected) else _sum
     return sums(expected, measured, mask)
 
 

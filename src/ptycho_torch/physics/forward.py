@@ -158,8 +158,7 @@ def merge(
     weight: Float32[Tensor, "*own y x"],
     look: PatchesAt,
     place: SubpixelShift,
-    n_regions: int = 1,
 ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
     """Return the canvas of all patches, weighted by the light, and its coverage in counts; regions know of no other."""
     numerator, denominator = (look.adjoint(moved) for moved in weighted(patches, weight, place))
-    return divide(numerator, denominator, brightest(denominator.real, n_regions))
+    return divide(numerator, denominator, brightest(denominator.real, look.n_regions))

@@ -1,4 +1,4 @@
-"""What physics does with every pixel between two transforms, as kernels for a GPU: each array is read or written once.
+"""What physics does with every pixel between two transforms, as kernels for a GPU.
 
 The compiler that PyTorch brings along for GPUs makes the kernels when they are first launched, and keeps them for
 programs to come.
@@ -35,13 +35,15 @@ class Kernels(PerPixel):
         self, spectra: Complex[Tensor, "_ mode y x"], place: SubpixelShift, *, back: bool = False, zero: int = 0
     ) -> Fields:
         """Return spectra, those of each patch or one for all, times the factors of a shift, or those of its adjoint."""
+        if _learn(place.ramp_y, place.ramp_x):
+            return super().turned(spectra, place, back=back, zero=zero)
         return _Turned.apply(spectra, place, back, zero)
 
     def lit(
         self, patches: Complex[Tensor, "patch y x"], weight: Float[Tensor, "*patch y x"]
     ) -> Complex[Tensor, "patch y x"]:
         """Return patches times their weights, or one for all."""
-        return super().lit(patches, weight) if weight.requires_grad else _Lit.apply(patches, weight)
+        return super().lit(patches, weight) if _learn(weight) else _Lit.apply(patches, weight)
 
     def cut(self, canvas: Canvas, look: PatchesAt) -> Complex[Tensor, "patch y x"]:
         """Return the patches that lie on a canvas."""
@@ -53,19 +55,19 @@ class Kernels(PerPixel):
 
     def add_to(self, canvas: Canvas, patches: Complex[Tensor, "patch y x"], look: PatchesAt) -> Canvas:
         """Add patches to a canvas, in place, and return it."""
-        if torch.are_deterministic_algorithms_enabled():
+        if torch.are_deterministic_algorithms_enabled() or _learn(canvas, patches):
             return super().add_to(canvas, patches, look)
         return _add_to_canvas(canvas, patches[:, None], None, look)
 
     def exit_waves(self, probes: Fields, canvas: Canvas, look: PatchesAt) -> Fields:
         """Return probes times the patches that lie on a canvas."""
-        if probes.requires_grad:
+        if _learn(probes):
             return super().exit_waves(probes, canvas, look)
         return _ExitWaves.apply(probes, canvas, look)
 
     def add_back(self, canvas: Canvas, probes: Fields, waves: Fields, look: PatchesAt) -> Canvas:
         """Add waves times conjugate probes, summed over modes, to a canvas, in place: the adjoint of `exit_waves`."""
-        if torch.are_deterministic_algorithms_enabled():
+        if torch.are_deterministic_algorithms_enabled() or _learn(canvas, probes, waves):
             return super().add_back(canvas, probes, waves, look)
         return _add_to_canvas(canvas, waves, probes, look)
 
@@ -80,7 +82,7 @@ class Kernels(PerPixel):
         direction: Complex[Tensor, "*patch mode y x"],
     ) -> Fields:
         """Return what the roots of counts have more than a modulus, along a direction."""
-        if counts.requires_grad:
+        if _learn(counts, modulus, direction):
             return super().missing(counts, modulus, direction)
         modes, size = direction.shape[-3], counts.shape[-1]
         found = torch.empty(len(counts), modes, size, size, dtype=direction.dtype, device=direction.device)
@@ -89,6 +91,11 @@ class Kernels(PerPixel):
             *(size**2, modes, modulus.ndim == 3, BLOCK),
         )
         return found
+
+
+def _learn(*given: Tensor) -> bool:
+    """Return whether gradients are asked for that no kernel makes."""
+    return torch.is_grad_enabled() and any(part.requires_grad for part in given)
 
 
 class _Turned(Function):
@@ -164,7 +171,7 @@ class _ExitWaves(Function):
     def forward(ctx: Any, probes: Tensor, canvas: Tensor, look: PatchesAt) -> Tensor:
         ctx.save_for_backward(probes)
         ctx.look = look
-        found = torch.empty_like(probes)
+        found = torch.empty_like(probes, memory_format=torch.contiguous_format)
         _exit_waves[_programs(probes)](
             *(_parts(probes), look.first, _parts(canvas), _parts(found), canvas.shape[1]),
             *(probes.shape[-1], probes.shape[1], BLOCK),
@@ -215,7 +222,7 @@ def _stitch(fields: Tensor, probes: Tensor | None, look: PatchesAt) -> Tensor:
         return PLAIN.stitched(over_modes(fields if probes is None else probes.conj() * fields), look)
     found = torch.empty(height, width, dtype=fields.dtype, device=fields.device)
     rows = height // look.n_regions
-    _stitched[look.n_regions, triton.cdiv(rows * width, ON_CANVAS)](
+    _stitched[triton.cdiv(rows * width, ON_CANVAS), look.n_regions](
         *(_parts(fields), _parts(fields if probes is None else probes), look.first, _parts(found)),
         *(rows, width, members, look.size, fields.shape[1], probes is not None, ON_CANVAS),
     )
@@ -224,7 +231,12 @@ def _stitch(fields: Tensor, probes: Tensor | None, look: PatchesAt) -> Tensor:
 
 def _add_to_canvas(canvas: Tensor, fields: Tensor, probes: Tensor | None, look: PatchesAt) -> Tensor:
     _add_to[_programs(fields)](
-        *(_parts(fields), _parts(fields if probes is None else probes), look.first, torch.view_as_real(canvas)),
+        *(
+            _parts(fields),
+            _parts(fields if probes is None else probes),
+            look.first,
+            torch.view_as_real(canvas.view(-1)),
+        ),
         *(canvas.shape[1], look.size, fields.shape[1], probes is not None, BLOCK),
     )
     return canvas
@@ -360,7 +372,7 @@ def _stitched(
     LIT: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    region, place = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    region, place = tl.program_id(1), tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     y, x = place // width, place % width
     within = y * SIZE + x
     real, imaginary = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
 
-from ptycho_torch.base.kernels import made
+from ptycho_torch.base.kernels import made, may_be_launched
 from ptycho_torch.physics.modulus import over_modes, squared_modulus
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Canvas = Complex[Tensor, "height width"]
 
 
 class PerPixel:
-    """The things that are done with every pixel, by plain operations: each may be differentiated."""
+    """The things that are done with every pixel, by plain operations."""
 
     def turned(
         self, spectra: Complex[Tensor, "_ mode y x"], place: "SubpixelShift", *, back: bool = False, zero: int = 0
@@ -76,7 +76,7 @@ PLAIN = PerPixel()
 
 def per_pixel(like: Tensor) -> PerPixel:
     """Return what computes pixels where fields lie, in their precision."""
-    return _kernels(like.device) if like.is_cuda and like.dtype == torch.complex64 else PLAIN
+    return _kernels(like.device) if like.dtype == torch.complex64 and may_be_launched(like) else PLAIN
 
 
 @functools.cache

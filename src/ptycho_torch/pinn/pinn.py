@@ -94,8 +94,8 @@ class PtychoPINN(nn.Module):
         self.register_buffer("probe_scale", scale)
         self.register_buffer("input_scale", torch.tensor(input_scale))
         self.register_buffer("flux_sums", torch.zeros(2))
-        # State of the probe -> what follows from it: all that there was, for a graph of a GPU may still read it.
-        self._optics: dict[object, Optics] = {}
+        # What follows from a probe that nobody changes for a while, see `settle`.
+        self.settled: Optics | None = None
 
     @property
     def probe(self) -> Complex64[Tensor, "mode y x"]:
@@ -104,19 +104,17 @@ class PtychoPINN(nn.Module):
 
     @property
     def optics(self) -> Optics:
-        """What follows from the probe: made once, unless training may change it."""
-        if self.probe_parts.requires_grad:
-            return self._followed()
-        made_of = self.probe_parts, self.probe_scale, self.input_scale
-        state = torch.is_inference_mode_enabled(), *((part._version, part.device, part.dtype) for part in made_of)
-        if state not in self._optics:
-            self._optics[state] = self._followed()
-        return self._optics[state]
-
-    def _followed(self) -> Optics:
+        """What follows from the probe."""
+        if self.settled is not None:
+            return self.settled
         probe = self.probe
         project = BackProjection(probe.detach()) if self.back_projected else None
         return Optics(probe * surrounding(probe), probe_weight(probe), project)
+
+    def settle(self) -> None:
+        """Make what follows from the probe once: until ``settled`` is None again, nobody changes the probe."""
+        if not self.probe_parts.requires_grad:
+            self.settled = self.optics
 
     @property
     def sees_neighbours(self) -> bool:
@@ -178,7 +176,7 @@ class PtychoPINN(nn.Module):
         ``probe`` gives each region a probe of its own, sqrt(counts), which carries the mean counts of that region;
         without it all have that of this network.
         """
-        placement, n_regions = self.placed(batch)
+        placement = self.placed(batch)
         look, place = placement.look(), placement.place()
         if probe is None:
             optics = self.optics
@@ -190,19 +188,19 @@ class PtychoPINN(nn.Module):
             bare, patches = lit * surrounding(lit), self._patches(batch.counts, project, scale)
             # Regions of any exposure lie on one canvas: their light is comparable in the unit of the network.
             weight = probe_weight(lit * scale[:, None])
-        canvas, coverage = merge(patches, weight, look, place, n_regions)
+        canvas, coverage = merge(patches, weight, look, place)
         expected = forward_model(bare, look, place)(canvas)
         if self.flux_solved:
             self.remember_flux(batch.counts, expected)
             expected = self.flux.to(expected.dtype) * expected
         return Prediction(expected, canvas, coverage)
 
-    def placed(self, batch: Batch) -> tuple[Placement, int]:
-        """Return where the patches of a batch lie, those of a region together or each alone, and how many regions."""
+    def placed(self, batch: Batch) -> Placement:
+        """Return where the patches of a batch lie, those of a region together or each alone."""
         size = batch.counts.shape[-1]
         if self.overlapping:
-            return stack_regions(batch.positions, size, batch.sides), len(batch.positions)
-        return stack_regions(batch.positions.reshape(-1, 1, 2), size, (size, size)), len(batch.counts)
+            return stack_regions(batch.positions, size, batch.sides)
+        return stack_regions(batch.positions.reshape(-1, 1, 2), size, (size, size))
 
     @torch.no_grad()
     def remember_flux(self, measured: Float32[Tensor, "patch y x"], expected: Float32[Tensor, "patch y x"]) -> None:

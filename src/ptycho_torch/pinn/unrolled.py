@@ -95,21 +95,16 @@ class UnrolledPINN(PtychoPINN):
 
         ``probe`` gives each region a probe of its own, sqrt(counts); without it all have that of this network.
         """
-        placement, n_regions = self.placed(batch)
+        placement = self.placed(batch)
         lit = self.probe if probe is None else probe.repeat_interleave(batch.positions.shape[1], dim=0)
         frames = Frames.of(batch.counts, placement, lit, batch.mask)
-        canvas, coverage = self.canvas(frames, n_regions)
+        canvas, coverage = self.canvas(frames)
         return Prediction(detector(frames.probe)(frames.look(canvas)), canvas, coverage)
 
-    def canvas(
-        self, frames: Frames, n_regions: int = 1
-    ) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
-        """Return the canvas after all passes over frames that fit in memory together, and the light on it.
-
-        ``n_regions`` lie on it, one below the other.
-        """
+    def canvas(self, frames: Frames) -> tuple[Complex64[Tensor, "height width"], Float32[Tensor, "height width"]]:
+        """Return the canvas after all passes over frames that fit in memory together, and the light on it."""
         light = frames.look.adjoint(frames.light)
-        brightest_light = brightest(light, n_regions)
+        brightest_light = brightest(light, frames.look.n_regions)
         canvas = torch.ones_like(light, dtype=torch.complex64)
         for _ in range(self.passes):
             residual = frames.look.adjoint(frames.residual(canvas))
@@ -143,4 +138,4 @@ class UnrolledPINN(PtychoPINN):
         size = counts.shape[-1]
         placement = stack_regions(nowhere, size, (size, size))
         frames = Frames.of(counts, placement, self.probe)
-        return frames.look(self.canvas(frames, len(counts))[0])
+        return frames.look(self.canvas(frames)[0])

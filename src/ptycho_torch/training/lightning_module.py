@@ -82,6 +82,7 @@ class PtychoModule(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Take steps as a whole where they are the same work every time."""
         self.seen = self.seen.to(self.device)
+        self.pinn.settle()
         if self._records():
             draws = [] if self.thinning is None else self.thinning.draws
             self.whole = WholeStep(self._take, self.optimizers(use_pl_optimizer=False), CudaGraphs(self.device), draws)
@@ -92,6 +93,7 @@ class PtychoModule(lightning.LightningModule):
     def on_train_end(self) -> None:
         """Leave the network as it was."""
         self._listening.remove()
+        self.pinn.settled = None
         vars(self.pinn.network).pop("said", None)
 
     def training_step(self, step: Step, index: int) -> Tensor:
