@@ -104,7 +104,7 @@ GOALS = {64: (1e6, "1 M"), 128: (2.5e5, "250 k"), 256: (5e4, "50 k")}
 ENOUGH_PATTERNS = 16384
 ENOUGH_PASSES = {"eager": 32, "captured": 1024, "compiled": 1024}
 # Iterations that are timed, and those before them.
-BEFORE, ITERATIONS = 10, 20
+BEFORE, ITERATIONS = 10, 50
 # Frames of an iteration on a GPU.
 ITERATED = 10_000
 EPOCHS = 30
@@ -468,7 +468,7 @@ def iteration_of(
     def iterate(n: int) -> None:
         refine(start, scan, placement, Refinement(n), held_out_fraction=0.0)
 
-    few, many = (asked.time(partial(iterate, n), least=1) for n in (BEFORE, BEFORE + ITERATIONS))
+    few, many = (asked.time(partial(iterate, n), least=3) for n in (BEFORE, BEFORE + ITERATIONS))
     one = Timed(((many.seconds - few.seconds) / ITERATIONS,), ((many.cpu_seconds - few.cpu_seconds) / ITERATIONS,))
     # Once each, transforms within a cache: probe, field and change for the curvature; for the value probe, field, and
     # change again, the field once more as it is kept, and the counts; both times which pixels take part.

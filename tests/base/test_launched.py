@@ -59,7 +59,7 @@ def test_the_only_task_of_a_job_may_start_processes_itself(monkeypatch):
     assert launched("auto", only) == ALONE
     for name, value in only.items():
         monkeypatch.setenv(name, value)
-    assert n_processes(4, "cpu") == 4
+    assert n_processes(2, "cpu") == 2
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ptycho.base import processors
 from ptycho.base.errors import ConfigError
 from ptycho.base.interruption import Interruption
 from ptycho.base.launched import Launched
+from ptycho.cli import launching
 from ptycho.cli.launching import launch, n_processes
 from ptycho.cli.main import main
 
@@ -170,6 +171,8 @@ def test_srun_starts_them_too(scan_file, tmp_path):
 
 def test_choices_are_refused_before_any_process_is_started(refused, scan_file, tmp_path, monkeypatch):
     refused(["train", scan_file, "--output_dir", tmp_path, *TWO, "--batch_size", "0"], "batch_size is 0")
+    many = [*FLAGS, "--execution.devices", "100000"]
+    refused(["train", scan_file, "--output_dir", tmp_path, *many], "devices is 100000, a process each")
     monkeypatch.setenv("PTYCHO_TIMEOUT", "soon")
     words = "PTYCHO_TIMEOUT is 'soon'", "expected a positive number of seconds"
     refused(["train", scan_file, "--output_dir", tmp_path, *TWO], *words)
@@ -188,6 +191,7 @@ def test_a_run_goes_on_with_the_devices_that_were_counted_when_it_began(trained,
 def test_the_only_task_of_a_job_may_start_others(monkeypatch):
     for name, value in {"SLURM_NTASKS": "1", "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(launching, "usable_processors", lambda: 4)
     assert n_processes(4, "cpu") == 4
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
     assert n_processes(4, "cpu") == 1, "srun did it"
@@ -238,6 +242,22 @@ def test_processes_get_their_part_of_the_threads(launched_script, monkeypatch, c
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
     assert launched_script("echo $OMP_NUM_THREADS") == 0
     assert capfd.readouterr().out == "3\n"
+
+
+def test_who_is_asked_to_stop_starts_no_more(launched_script, monkeypatch):
+    start, ranks = launching._Processes.start, []
+
+    def asked_meanwhile(run, command, here, watched):
+        ranks.append(here.rank)
+        run._pass_on(signal.SIGTERM, None)
+        start(run, command, here, watched)
+
+    monkeypatch.setattr(launching._Processes, "start", asked_meanwhile)
+    began = time.monotonic()
+    with pytest.raises(ConfigError, match="process 0 of 1: it was ended by SIGTERM"):
+        launched_script("exec sleep 30")
+    assert ranks == [0]
+    assert time.monotonic() - began < 20
 
 
 def test_one_that_was_asked_to_stop_did_not_fail(launched_script):

@@ -264,6 +264,7 @@ def test_a_gpu_records_lines_in_the_object_alone_where_there_is_room(monkeypatch
     assert type(line_from(law, at)) is RecordedLine
     assert type(line_from(law.freeing(("object_", "haze")), at)) is KeptLine
     kept, held = 12 * 32**2 * (4 * 8 * 2 + 4), line_module.HELD * 12 * 32**2 * 8 * 2
+    held += line_module.CANVASES * at.object_.nbytes
     monkeypatch.setattr(line_module, "SHARE_KEPT", 1)
     for free, lines in ((kept + held, RecordedLine), (kept + held - 1, KeptLine), (kept - 1, Line)):
         monkeypatch.setattr(line_module, "free_memory", lambda _device, free=free: free)

@@ -40,13 +40,18 @@ def take_granted_threads() -> None:
         os.environ.setdefault(THREADS, str(granted))
 
 
+def usable_processors() -> int:
+    """Return how many processors this process may use at once."""
+    there = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(granted_processors() or there, there)
+
+
 def shared_threads(n: int) -> dict[str, str]:
     """Return the variable that gives each of ``n`` processes its part of the threads; nothing where somebody chose."""
     granted = granted_processors()
     if os.environ.get(THREADS) not in (None, str(granted)):
         return {}
-    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return {THREADS: str(max(1, min(granted or usable, usable) // n))}
+    return {THREADS: str(max(1, usable_processors() // n))}
 
 
 def _limits(folder: Path) -> list[float]:

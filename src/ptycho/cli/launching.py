@@ -18,7 +18,7 @@ from typing import Any, Literal
 from ptycho.base.errors import ConfigError, LostError, extra_missing
 from ptycho.base.interruption import Interruption, may_listen
 from ptycho.base.launched import ALONE, Launched, from_launcher, patience
-from ptycho.base.processors import shared_threads
+from ptycho.base.processors import shared_threads, usable_processors
 
 # Where a process that was started here says what went wrong, and what tells it that nobody waits for it any more.
 REPORT, WATCHED = "PTYCHO_REPORT", "PTYCHO_WATCHED"
@@ -31,12 +31,21 @@ def n_processes(devices: int | Literal["auto"], accelerator: str) -> int:
 
     Raises
     ------
+    ConfigError
+        There are more than this machine has processors.
     BackendNotInstalledError
         The devices are to be counted and PyTorch is not there.
     """
     if devices == 1 or from_launcher() is not None:
         return 1
     if devices != "auto":
+        usable = usable_processors()
+        # Two wait for each other on one processor, and come to an end.
+        if devices > max(2, usable):
+            raise ConfigError(
+                f"devices is {devices}, a process each; found {usable} processors; expected no more processes than "
+                "processors; choose fewer devices, or auto for one on each GPU"
+            )
         return devices
     if accelerator not in ("auto", "gpu", "cuda"):
         return 1
@@ -68,8 +77,8 @@ def launch(verb: str, argv: Sequence[str], n: int) -> int:
         try:
             with run.hearing_signals():
                 for rank in range(n):
-                    here = Launched(rank, n, rank, n, ALONE.address, port)
-                    run.start(command, here, watched)
+                    if run.asked is None:
+                        run.start(command, Launched(rank, n, rank, n, ALONE.address, port), watched)
                 run.wait()
         finally:
             run.end()
@@ -86,12 +95,18 @@ def _free_port() -> int:
 
 
 class _Processes:
-    """The processes of a run, and what they said at their end."""
+    """The processes of a run, and what they said at their end.
+
+    Attributes
+    ----------
+    asked
+        Number of the signal that asked them to stop, if one did.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._children: list[subprocess.Popen[bytes]] = []
-        self._asked: int | None = None
+        self.asked: int | None = None
         # When each was seen to have ended, and those that had not when one that failed had been waited for.
         self._ended: dict[int, float] = {}
         self._left: list[int] = []
@@ -108,7 +123,7 @@ class _Processes:
                 signal.signal(number, listener)
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
-        self._asked = number
+        self.asked = number
         for child in self._children:
             if child.poll() is None:
                 child.send_signal(number)
@@ -127,6 +142,9 @@ class _Processes:
                 start_new_session=True,
             )
         self._children.append(child)
+        # A signal that came meanwhile has not reached it.
+        if self.asked is not None:
+            child.send_signal(self.asked)
 
     def wait(self) -> None:
         """Return when all have ended, or one has failed and the others had time to find out."""
@@ -166,7 +184,7 @@ class _Processes:
         reports = {rank: self._report_of(rank) for rank in failed}
         if all(report["error"] == Interruption.__name__ for report in reports.values()):
             # Whoever asked one of them, and not this process, is taken for a batch system.
-            raise Interruption(self._asked or signal.SIGTERM, reports[failed[0]]["message"])
+            raise Interruption(self.asked or signal.SIGTERM, reports[failed[0]]["message"])
         causes = [rank for rank in failed if reports[rank]["error"] != LostError.__name__]
         if self._left and not causes:
             rank, message = self._left[0], "it said nothing to the others in time"

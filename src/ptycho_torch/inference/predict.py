@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 # Passes from which one is captured: a guess, as capturing takes as long as several passes that are not.
 CAPTURED_FROM = 16
 # Pixels of patterns from which the network is compiled: an H200 takes 10 to 20 s for that, and saves as much on so many
-# (490,000 patterns of 64 x 64 px a second become 830,000: benchmarks/speed.py).
+# (630,000 patterns of 64 x 64 px a second become 1,100,000: benchmarks/speed.py).
 COMPILED_FROM = 2**36
 
 

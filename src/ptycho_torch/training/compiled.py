@@ -12,7 +12,7 @@ from ptycho_torch.networks.unet import ResidualUNet
 logger = logging.getLogger(__name__)
 
 # Pixels of patterns in a run that is worth compiling for: an H200 takes 10 to 20 s for that, and saves as much on so
-# many (160,000 patterns of 64 x 64 px a second become 220,000: benchmarks/speed.py).
+# many (240,000 patterns of 64 x 64 px a second become 360,000: benchmarks/speed.py).
 WORTH = 5e10
 
 
