@@ -6,7 +6,6 @@ import logging
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from ptycho.assembly.stitch import stitch as numpy_stitch
 from ptycho.base.errors import DataError
@@ -24,6 +23,7 @@ from ptycho_torch.inference.solve import Solver
 from ptycho_torch.physics.forward import place_on_canvas
 from ptycho_torch.pinn.build import Constants, build
 from tests.laws.scans import small_scan
+from tests.stubs import SaysPatches
 
 CPU = torch.device("cpu")
 SCAN = small_scan(n_positions=60, photons=1e6)
@@ -136,7 +136,7 @@ def test_the_light_is_what_fell_however_often_a_pattern_is_looked_at(gridsize):
     torch.testing.assert_close(torch.from_numpy(found.coverage)[bright], light[bright], rtol=0.1, atol=0)
 
 
-class Flat(nn.Module):
+class Flat(SaysPatches):
     def forward(self, images):
         return torch.full((len(images), images.shape[1] // 2, *images.shape[2:]), 0.2, dtype=torch.complex64)
 

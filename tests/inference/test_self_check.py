@@ -6,7 +6,6 @@ import logging
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from ptycho.config.model import ModelConfig
 from ptycho.config.refinement import Refinement
@@ -17,11 +16,12 @@ from ptycho_torch.pinn.build import Constants, build
 from ptycho_torch.pinn.labels import CutLabels
 from ptycho_torch.pinn.pinn import PtychoPINN
 from tests.laws.scans import small_scan
+from tests.stubs import SaysPatches
 
 SCAN = small_scan(n_positions=100, photons=1e5, overlap=0.8, object="dead_leaves")
 
 
-class Transparent(nn.Module):
+class Transparent(SaysPatches):
     """A network that sees nothing: all is left to the iterations."""
 
     def forward(self, images):
@@ -74,20 +74,20 @@ def test_two_errors_in_three_are_within_their_deviation(object_, photons, n_scan
     assert (inside < 0.76).all()
 
 
-class Mistaken(nn.Module):
+class Mistaken(SaysPatches):
     """A network that knows the patterns of a scan and says patches of an object that is the true one times a factor."""
 
     def __init__(self, scan, factor):
         super().__init__()
         wrong = (scan.object_ * factor).astype(np.complex64)
         patches = CutLabels.of(wrong, torch.from_numpy(scan.positions), scan.size)
-        self.patches = patches.at(torch.arange(len(scan.positions))).patches
+        self.all_patches = patches.at(torch.arange(len(scan.positions))).patches
         amplitudes = torch.from_numpy(np.sqrt(scan.patterns, dtype=np.float32)).flatten(1)
         self.known = amplitudes / amplitudes.norm(dim=1, keepdim=True)
 
     def forward(self, images):
         nearest = (images.flatten(1) @ self.known.T).argmax(dim=1)
-        return self.patches[nearest][:, None]
+        return self.all_patches[nearest][:, None]
 
 
 def mistaken(scan, factor, refinement):

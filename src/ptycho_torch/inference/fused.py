@@ -9,8 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ptycho_torch.base.jitted import log1p
 from ptycho_torch.inference.pages import Fields, Judged, Number, Pages, Pixels
+from ptycho_torch.objectives.kernels import log1p
 from ptycho_torch.objectives.poisson import FLOOR, LEAST, REACH
 
 # Pixels that a program of a kernel works on at once, two a thread, and how often it does where it makes sums.

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ptycho_torch.base.jitted import log1p
 from ptycho_torch.networks.heads import UNIT
 
 # Pixels that a program of a kernel works on.
@@ -75,7 +74,10 @@ def _amplitude(logit):
     """Return softplus(a + UNIT) and its slope."""
     x = logit + _UNIT
     small = tl.exp(-tl.abs(x))
-    return tl.maximum(x, 0.0) + log1p(small), tl.where(x > 0, 1.0, small) / (1 + small)
+    u = 1 + small
+    # log(1 + small): what 1 + small loses is added to first order.
+    rest = tl.log(u) + (small - (u - 1)) * (2 - u)
+    return tl.maximum(x, 0.0) + rest, tl.where(x > 0, 1.0, small) / u
 
 
 @triton.jit

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ptycho_torch.base.jitted import log1p
 from ptycho_torch.objectives.poisson import FLOOR
 
 # Pixels that a program of a kernel works on.
@@ -43,6 +42,13 @@ class _Summed(Function):
         programs = len(expected), triton.cdiv(mask.numel(), BLOCK)
         _slope[programs](expected, measured, mask, slope, found, mask.numel(), BLOCK)
         return found, None, None
+
+
+@triton.jit
+def log1p(x):
+    """Return log(1 + x), right to rounding also where x is small: what 1 + x loses is added to first order."""
+    u = 1 + x
+    return tl.log(u) + (x - (u - 1)) * tl.maximum(2 - u, 0.0)
 
 
 @triton.jit
