@@ -3,6 +3,15 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
+
+import pytest
+
+# On the CPU an interpreter runs them, where it is installed.
+DEVICES = [
+    pytest.param("cpu", marks=pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")),
+    pytest.param("cuda", marks=pytest.mark.gpu),
+]
 
 
 def told(script: str, device: str, *words: object) -> None:

@@ -1,7 +1,6 @@
 """Kernels of a GPU say what plain operations say: in programs of their own, for what checks types is no kernel."""
 
 import sys
-from importlib.util import find_spec
 
 import pytest
 import torch
@@ -9,13 +8,8 @@ import torch
 from ptycho_torch.inference import fastest
 from ptycho_torch.inference.fastest import pages_for
 from ptycho_torch.inference.pages import Pages
-from tests.kernels import told
+from tests.kernels import DEVICES, told
 
-# On the CPU an interpreter runs them, where it is installed.
-DEVICES = [
-    pytest.param("cpu", marks=pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")),
-    pytest.param("cuda", marks=pytest.mark.gpu),
-]
 BOTH = """
 import sys, torch
 from ptycho_torch.data.scan import Scan

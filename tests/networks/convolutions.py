@@ -1,15 +1,7 @@
 """What tests of convolutions by kernels share: programs that compare them with plain operations."""
 
-from importlib.util import find_spec
-
-import pytest
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# On the CPU an interpreter runs them, where it is installed.
-DEVICES = [
-    pytest.param("cpu", marks=pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")),
-    pytest.param("cuda", marks=pytest.mark.gpu),
-]
 # A stride is set by whoever goes on.
 DRAWN = """
 import sys, torch

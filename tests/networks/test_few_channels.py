@@ -11,8 +11,8 @@ from ptycho_torch.networks import three_by_three
 from ptycho_torch.networks.blocks import ResidualBlock
 from ptycho_torch.networks.convolution import Convolution
 from ptycho_torch.networks.three_by_three import FEW, ThreeByThree
-from tests.kernels import told
-from tests.networks.convolutions import BLOCKS, DEVICES, DRAWN, EXACT, ROUNDED, Operations
+from tests.kernels import DEVICES, told
+from tests.networks.convolutions import BLOCKS, DRAWN, EXACT, ROUNDED, Operations
 
 # In and out: of a stem, of residual blocks, of a head.
 CHANNELS = [(8, 16), (16, 16), (32, 32), (16, 8)]

@@ -1,19 +1,13 @@
 """Kernels say the gelu that plain operations say: in programs of their own, free of type checks."""
 
 import sys
-from importlib.util import find_spec
 
 import pytest
 import torch
 
 from ptycho_torch.networks import gelu
-from tests.kernels import told
+from tests.kernels import DEVICES, told
 
-# On the CPU an interpreter runs them, where it is installed.
-DEVICES = [
-    pytest.param("cpu", marks=pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")),
-    pytest.param("cuda", marks=pytest.mark.gpu),
-]
 CHECKS = """
 import sys, torch
 from ptycho_torch.networks import gelu, gelu_kernels

@@ -11,8 +11,8 @@ from ptycho_torch.networks import halving
 from ptycho_torch.networks.convolution import HalvingConvolution
 from ptycho_torch.networks.halving import Halving
 from ptycho_torch.networks.three_by_three import FEW
-from tests.kernels import told
-from tests.networks.convolutions import BLOCKS, DEVICES, DRAWN, EXACT, ROUNDED, Operations
+from tests.kernels import DEVICES, told
+from tests.networks.convolutions import BLOCKS, DRAWN, EXACT, ROUNDED, Operations
 
 CHANNELS = [(8, 16), (8, 32), (16, 32), (32, 32)]
 SETTING = (
