@@ -15,9 +15,11 @@ import sys, torch
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference import fused as kernels
 from ptycho_torch.inference.fused import FusedPages
-from ptycho_torch.inference.pages import Pages, Pixels
+from ptycho_torch.inference.pages import Lit, Pages, Pixels
+from ptycho_torch.physics.patches import PatchesAt
 
-device, modes, dtype, scale, size = sys.argv[1], int(sys.argv[2]), getattr(torch, sys.argv[3]), float(sys.argv[4]), 40
+device, modes, dtype, scale = sys.argv[1], int(sys.argv[2]), getattr(torch, sys.argv[3]), float(sys.argv[4])
+size = int(sys.argv[5])
 # So few that a frame has several programs.
 kernels.ROUNDS = 4
 torch.manual_seed(0)
@@ -30,6 +32,12 @@ def fields(*shape):
 
 def same(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+def same_judgement(found, expected, each):
+    same(*(judged.sums.sum(dim=1, dtype=torch.float64) for judged in (found, expected)))
+    assert (found.deviance is not None) == each
+    if each:
+        same(found.deviance, expected.deviance)
 
 field, change = 5 * rand(5, 1, size, size) * fields(5, modes, size, size), fields(5, modes, size, size)
 counts = torch.poisson(20 * torch.rand(7, size, size) ** 3)
@@ -47,20 +55,42 @@ for along, each in ((None, True), ((change, torch.tensor(0.4, device=device)), F
     )
     same(*fields_there)
     same(fields_there[0], field if along is None else field + 0.4 * change)
-    same(found.slope, expected.slope)
-    same(*(judged.sums.sum(dim=1, dtype=torch.float64) for judged in (found, expected)))
-    assert (found.deviance is not None) == each
-    if each:
-        same(found.deviance, expected.deviance)
+    (found, slope), (expected, other) = found, expected
+    same(slope, other)
+    same_judgement(found, expected, each)
 same(*(pages.bent(field, change, haze, -haze, pixels).sum(dtype=torch.float64) for pages in (fused, plain)))
+
+corners = torch.stack([torch.randint(0, 10, (5,)), torch.randint(0, 13, (5,))], dim=1)
+lit = Lit(PatchesAt(corners.to(device), size, (size + 9, size + 12)), fields(5, modes, size, size))
+along = fields(size + 9, size + 12) / size
+(found, bent), (expected, other) = (
+    pages.changed(lit, along, field, haze, -haze, pixels) for pages in (fused, plain)
+)
+same(found, expected)
+same(*(part.sum(dtype=torch.float64) for part in (bent, other)))
+for each in (True, False):
+    results = []
+    for pages in (fused, plain):
+        there, gradient = field.clone(), along.clone()
+        go = expected, torch.tensor(0.4, device=device)
+        judged = pages.judged_further(lit, there, *go, haze, pixels, gradient, each=each)
+        results.append((judged, there, gradient))
+    (found, *fields_found), (of_plain, *fields_expected) = results
+    for mine, other in zip(fields_found, fields_expected):
+        same(mine, other)
+    same_judgement(found, of_plain, each)
 print("same")
 """
 
 
-@pytest.mark.parametrize(("modes", "dtype", "scale"), [(1, "uint16", 0), (2, "uint8", 0), (2, "float32", 0.5)])
+# Sides that kernels transform, and one that they don't.
+@pytest.mark.parametrize(
+    ("modes", "dtype", "scale", "size"),
+    [(1, "uint16", 0, 40), (2, "uint8", 0, 40), (2, "float32", 0.5, 64), (1, "uint8", 0, 64), (1, "float32", 0.5, 128)],
+)
 @pytest.mark.parametrize("device", DEVICES)
-def test_kernels_say_what_plain_operations_say(device, modes, dtype, scale):
-    told(BOTH, device, modes, dtype, scale)
+def test_kernels_say_what_plain_operations_say(device, modes, dtype, scale, size):
+    told(BOTH, device, modes, dtype, scale, size)
 
 
 def test_kernels_are_for_gpus_with_much_to_do(monkeypatch):

@@ -12,7 +12,7 @@ from torch import Tensor
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS, FrameProbes
-from ptycho_torch.inference.pages import Judged, Pages, Pixels
+from ptycho_torch.inference.pages import Judged, Number, Pages, Pixels
 from ptycho_torch.inference.prior import Prior
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
 from ptycho_torch.physics.forward import Placement
@@ -77,11 +77,11 @@ class Chunk:
         return self.placement.place()
 
 
-# Some frames, their fields on the detector (frame, mode, y, x), how these change along a line and how far along it they
-# go before they are judged, and what adds to a gradient what is judged of them.
-Seen = tuple[Chunk, Tensor, tuple[Tensor, Tensor] | None, Callable[[Estimate, Judged], None]]
-# Some frames, their fields, and how these change.
-Changed = tuple[Chunk, Tensor, Tensor]
+# Some frames, and what judges their fields on the detector: (gradient, to which it adds what follows from that, counts
+# that every pixel gets without the sample, pixels, whether the deviance of each is wanted).
+Seen = tuple[Chunk, Callable[[Estimate, Number, Pixels, bool], Judged]]
+# Some frames, and what is bent by the change of their fields: (counts without the sample, how these change, pixels).
+Changed = tuple[Chunk, Callable[[Number, Number, Pixels], Tensor]]
 
 
 class Likelihood:
@@ -241,17 +241,28 @@ class Likelihood:
 
     def _seen(self, at: Estimate) -> Iterator[Seen]:
         for chunk, probes, patches, field in self.fields(at):
-            yield chunk, field, None, partial(self._add_back, at, chunk, probes, patches)
+            yield chunk, partial(self._judged, chunk, probes, patches, field)
 
-    def _add_back(
-        self, at: Estimate, chunk: Chunk, probes: FrameProbes, patches: Tensor, gradient: Estimate, judged: Judged
-    ) -> None:
-        """Add to a gradient what follows from that with respect to the fields on the detector."""
-        back = self.far_field.adjoint(judged.slope)
-        if "object_" in self.free:
-            per_pixel(back).add_back(gradient.object_, probes.fields, back, chunk.look)
-        if self.free & PARTS:
-            probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
+    def _judged(
+        self,
+        chunk: Chunk,
+        probes: FrameProbes,
+        patches: Tensor,
+        field: Tensor,
+        gradient: Estimate,
+        haze: Number,
+        pixels: Pixels,
+        each: bool,
+    ) -> Judged:
+        """Judge fields, and add to a gradient what follows from that with respect to them."""
+        judged, slope = self.pages.judged(field, None, haze, pixels, each=each)
+        if self.free & FROM_FIELDS:
+            back = self.far_field.adjoint(slope)
+            if "object_" in self.free:
+                per_pixel(back).add_back(gradient.object_, probes.fields, back, chunk.look)
+            if self.free & PARTS:
+                probes.add_gradient(gradient, patches.conj()[:, None] * back, self.free)
+        return judged
 
     def value(self, at: Estimate, seen: Iterable[Seen]) -> Value:
         """Return what the likelihood says of an estimate whose fields on the detector are ``seen``, chunk by chunk."""
@@ -269,16 +280,13 @@ class Likelihood:
         outside, begin = torch.empty(n_outside, device=device), 0
         gradient = at.times(0.0)
         haze = self._haze(at)
-        for chunk, field, along, add_back in seen:
-            pixels = self.pixels(chunk.rows, chunk.then)
-            judged = self.pages.judged(field, along, haze, pixels, each=n_outside > 0)
+        for chunk, judge in seen:
+            judged = judge(gradient, haze, self.pixels(chunk.rows, chunk.then), n_outside > 0)
             parts.append(judged.sums)
             if judged.deviance is not None:
                 where = self._outside[chunk.rows.start]
                 torch.index_select(judged.deviance.view(-1), 0, where, out=outside[begin : begin + len(where)])
                 begin += len(where)
-            if self.free & FROM_FIELDS:
-                add_back(gradient, judged)
         sums = torch.zeros(6, dtype=torch.float64, device=device)
         torch.sum(torch.cat(parts, dim=1), dim=1, dtype=torch.float64, out=sums[:5])
         if "haze" in self.free:
@@ -329,7 +337,7 @@ class Likelihood:
             change = probes.fields * chunk.look(along.object_)[:, None]
             if self.free & PARTS:
                 change = change + probes.change(along, self.free) * patches[:, None]
-            yield chunk, field, self.far_field(change)
+            yield chunk, partial(self.pages.bent, field, self.far_field(change))
 
     def bend(self, at: Estimate, along: Estimate, changes: Iterable[Changed]) -> Float64[Tensor, ""]:
         """Return the curvature along a direction, for fields and their ``changes`` to first order, chunk by chunk."""
@@ -337,8 +345,8 @@ class Likelihood:
         haze, haze_change = self._haze(at), torch.zeros((), device=self.frames.device)
         if "haze" in self.free:
             haze_change = 2 * at.haze * along.haze
-        for chunk, field, change in changes:
-            parts.append(self.pages.bent(field, change, haze, haze_change, self.pixels(chunk.rows)))
+        for chunk, bent in changes:
+            parts.append(bent(haze, haze_change, self.pixels(chunk.rows)))
         total = self.world.sum(torch.cat(parts).sum(dtype=torch.float64))
         return total if self.prior is None else total + self.prior.curvature(at.object_, along.object_)
 

@@ -13,9 +13,7 @@ from ptycho_torch.inference.captured import Replayed
 from ptycho_torch.inference.estimate import Estimate
 from ptycho_torch.inference.frame_probes import PARTS
 from ptycho_torch.inference.likelihood import Changed, Chunk, Likelihood, Seen, Value
-from ptycho_torch.inference.pages import Canvas, Judged
-from ptycho_torch.physics.patches import PatchesAt
-from ptycho_torch.physics.per_pixel import per_pixel
+from ptycho_torch.inference.pages import Canvas, Judged, Lit, Number, Pixels
 from ptycho_torch.physics.propagation import surrounding
 
 # Bytes of fields that are kept from one iteration to the next, and on a GPU the share of its free memory.
@@ -66,14 +64,13 @@ class Line:
 
 @dataclass
 class _Kept:
-    """Of a chunk: where it is cut, the probe with all that surrounds a bare transform, fields on the detector.
+    """Of a chunk: where it is cut and what lights it, and fields on the detector.
 
     ``field`` is where the value was asked for last, and ``change`` how it changes along the line.
     """
 
     chunk: Chunk
-    look: PatchesAt
-    lit: Fields
+    lit: Lit
     field: Fields
     change: Fields
 
@@ -89,7 +86,7 @@ class KeptLine(Line):
         super().__init__(likelihood, at)
         around = surrounding(at.probe)
         self._kept = [
-            _Kept(chunk, chunk.look, probes.fields * around, field, field)
+            _Kept(chunk, Lit(chunk.look, probes.fields * around), field, field)
             for chunk, probes, _, field in likelihood.fields(at)
         ]
         # How far along the line fields are.
@@ -161,19 +158,34 @@ def _vertex(slope: Float64[Tensor, ""], curvature: Float64[Tensor, ""]) -> Float
 
 def _changes(likelihood: Likelihood, kept: list[_Kept], along: Estimate) -> Iterator[Changed]:
     for each in kept:
-        each.change = torch.fft.fft2(per_pixel(each.lit).exit_waves(each.lit, along.object_, each.look))
-        yield each.chunk, each.field, each.change
+        yield each.chunk, partial(_changed, likelihood, each, along)
+
+
+def _changed(
+    likelihood: Likelihood, kept: _Kept, along: Estimate, haze: Number, haze_change: Number, pixels: Pixels
+) -> Tensor:
+    kept.change, bent = likelihood.pages.changed(kept.lit, along.object_, kept.field, haze, haze_change, pixels)
+    return bent
 
 
 def _seen(likelihood: Likelihood, kept: list[_Kept], further: Float32[Tensor, ""]) -> Iterator[Seen]:
     for each in kept:
-        yield each.chunk, each.field, (each.change, further), partial(_add_back, likelihood, each)
+        yield each.chunk, partial(_judged, likelihood, each, further)
 
 
-def _add_back(likelihood: Likelihood, kept: _Kept, gradient: Estimate, judged: Judged) -> None:
+def _judged(
+    likelihood: Likelihood,
+    kept: _Kept,
+    further: Float32[Tensor, ""],
+    gradient: Estimate,
+    haze: Number,
+    pixels: Pixels,
+    each: bool,
+) -> Judged:
+    go = kept.change, further
     if "object_" in likelihood.free:
-        back = torch.fft.ifft2(judged.slope, norm="forward")
-        per_pixel(back).add_back(gradient.object_, kept.lit, back, kept.look)
+        return likelihood.pages.judged_further(kept.lit, kept.field, *go, haze, pixels, gradient.object_, each=each)
+    return likelihood.pages.judged(kept.field, go, haze, pixels, each=each)[0]
 
 
 def line_from(likelihood: Likelihood, at: Estimate) -> Line:

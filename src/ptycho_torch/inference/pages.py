@@ -9,6 +9,9 @@ from torch import Tensor
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.objectives.poisson import FLOOR, poisson_deviance, tempered_deviance
 from ptycho_torch.physics.modulus import over_modes, squared_modulus
+from ptycho_torch.physics.patches import PatchesAt
+from ptycho_torch.physics.per_pixel import per_pixel
+from ptycho_torch.physics.transforms import transformed
 
 Fields = Complex64[Tensor, "frame mode y x"]
 Canvas = Complex64[Tensor, "height width"]
@@ -40,6 +43,14 @@ class Pixels:
 
 
 @dataclass(frozen=True)
+class Lit:
+    """Where frames lie on the canvas, and the probe of each with all that surrounds a bare transform."""
+
+    look: PatchesAt
+    probes: Fields
+
+
+@dataclass(frozen=True)
 class Judged:
     """What the counts say of fields on the detector.
 
@@ -49,14 +60,11 @@ class Judged:
         Deviance of the pixels that take part, sum |sqrt(lambda) - sqrt(n)|, sum sqrt(n), the tempered deviance
         (`ptycho_torch.objectives.poisson.tempered_deviance`), and half its slope in a light that falls on all pixels:
         those of some parts, which are still to be added up.
-    slope
-        Gradient of half the tempered deviance with respect to the fields.
     deviance
         That of every pixel, where it was wanted.
     """
 
     sums: Float[Tensor, "5 part"]
-    slope: Fields
     deviance: Float32[Tensor, "frame y x"] | None
 
 
@@ -65,8 +73,8 @@ class Pages:
 
     def judged(
         self, field: Fields, along: tuple[Fields, Number] | None, haze: Number, pixels: Pixels, *, each: bool
-    ) -> Judged:
-        """Judge fields on the detector.
+    ) -> tuple[Judged, Fields]:
+        """Judge fields on the detector; return also the gradient of half the tempered deviance with respect to them.
 
         Parameters
         ----------
@@ -94,7 +102,7 @@ class Pages:
         root = measured.sqrt()
         parts = (deviance * used, (expected.sqrt() - root).abs(), root, tempered, residual)
         sums = torch.stack([part.sum(dtype=torch.float64) for part in parts])
-        return Judged(sums[:, None], (2 * residual)[:, None] * field, deviance if each else None)
+        return Judged(sums[:, None], deviance if each else None), (2 * residual)[:, None] * field
 
     def bent(
         self, field: Fields, change: Fields, haze: Number, haze_change: Number, pixels: Pixels
@@ -107,6 +115,37 @@ class Pages:
         change_in_counts = 2 * together + haze_change
         known = _expected(field, haze).clamp_min(FLOOR)
         return (pixels.used * change_in_counts.square() / known).sum(dtype=torch.float64)[None]
+
+    def changed(
+        self,
+        lit: Lit,
+        along: Canvas,
+        field: Fields,
+        haze: Number,
+        haze_change: Number,
+        pixels: Pixels,
+    ) -> tuple[Fields, Float[Tensor, " part"]]:
+        """Return how fields change along a direction in the object, and what is `bent` by it."""
+        change = transformed(per_pixel(along).exit_waves(lit.probes, along, lit.look))
+        return change, self.bent(field, change, haze, haze_change, pixels)
+
+    def judged_further(
+        self,
+        lit: Lit,
+        field: Fields,
+        change: Fields,
+        length: Number,
+        haze: Number,
+        pixels: Pixels,
+        gradient: Canvas,
+        *,
+        each: bool,
+    ) -> Judged:
+        """Go so far along a line and judge fields there, as `judged`; add the gradient in the object to a canvas."""
+        judged, slope = self.judged(field, (change, length), haze, pixels, each=each)
+        back = transformed(slope, back=True)
+        per_pixel(back).add_back(gradient, lit.probes, back, lit.look)
+        return judged
 
 
 def _expected(field: Fields, haze: Number) -> Float32[Tensor, "frame y x"]:

@@ -8,6 +8,7 @@ from ptycho_torch.physics.modulus import over_modes, squared_modulus
 from ptycho_torch.physics.operator import Operator
 from ptycho_torch.physics.per_pixel import per_pixel
 from ptycho_torch.physics.propagation import FarField, surrounding
+from ptycho_torch.physics.transforms import transformed
 
 # Where the probe is weaker than this share of its peak intensity, little is known and little is said.
 DAMPING = 0.3
@@ -43,7 +44,7 @@ class BackProjection(Operator):
     def forward(self, x: Float32[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Bring counts (patch, y, x) back to the sample."""
         residual = per_pixel(self.direction).missing(x, self.modulus, self.direction)
-        return over_modes(self._after_transform * torch.fft.ifft2(residual, norm="forward"))
+        return over_modes(self._after_transform * transformed(residual, back=True))
 
 
 class ResidualProjection(Operator):

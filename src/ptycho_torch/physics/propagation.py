@@ -5,6 +5,7 @@ from jaxtyping import Complex, Complex128
 from torch import Tensor
 
 from ptycho_torch.physics.operator import LinearOperator
+from ptycho_torch.physics.transforms import transformed
 
 
 class FarField(LinearOperator):
@@ -12,11 +13,11 @@ class FarField(LinearOperator):
 
     def forward(self, x: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
         """Propagate exit waves to the detector."""
-        return torch.fft.fft2(x * surrounding(x))
+        return transformed(x * surrounding(x))
 
     def adjoint(self, y: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
         """Propagate back."""
-        return torch.fft.ifft2(y, norm="forward") * surrounding(y).conj()
+        return transformed(y, back=True) * surrounding(y).conj()
 
 
 class BareTransform(LinearOperator):
@@ -24,11 +25,11 @@ class BareTransform(LinearOperator):
 
     def forward(self, x: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
         """Propagate exit waves times `surrounding` to the detector."""
-        return torch.fft.fft2(x)
+        return transformed(x)
 
     def adjoint(self, y: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
         """Propagate back."""
-        return torch.fft.ifft2(y, norm="forward")
+        return transformed(y, back=True)
 
 
 def surrounding(like: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "y x"]:

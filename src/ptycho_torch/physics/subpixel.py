@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ptycho_torch.physics.operator import LinearOperator
 from ptycho_torch.physics.per_pixel import per_pixel
+from ptycho_torch.physics.transforms import transformed
 
 
 class SubpixelShift(LinearOperator):
@@ -55,8 +56,8 @@ class SubpixelShift(LinearOperator):
 
     def adjoint(self, y: Complex64[Tensor, "patch y x"]) -> Complex64[Tensor, "patch y x"]:
         """Shift field j by minus remainder j."""
-        spectra = torch.fft.fft2(y)[:, None]
-        return torch.fft.ifft2(per_pixel(spectra).turned(spectra, self, back=True), norm="forward")[:, 0]
+        spectra = transformed(y)[:, None]
+        return transformed(per_pixel(spectra).turned(spectra, self, back=True), back=True)[:, 0]
 
     def spread(
         self, fields: Complex64[Tensor, "*patch mode y x"], zero: int = 0
@@ -66,6 +67,6 @@ class SubpixelShift(LinearOperator):
         It is the probe as each frame sees it, from one probe for all or one for each. ``zero`` is the index of
         frequency zero in the transform of the fields: N // 2 where `surrounding` is part of them.
         """
-        spectra = torch.fft.fft2(fields)
+        spectra = transformed(fields)
         spectra = spectra if spectra.ndim == 4 else spectra[None]
-        return torch.fft.ifft2(per_pixel(spectra).turned(spectra, self, zero=zero), norm="forward")
+        return transformed(per_pixel(spectra).turned(spectra, self, zero=zero), back=True)
