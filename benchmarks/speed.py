@@ -61,6 +61,7 @@ from ptycho_torch.networks.cnn import Cnn
 from ptycho_torch.objectives.poisson import poisson_nll
 from ptycho_torch.persistence.bundle import write_bundle
 from ptycho_torch.physics.forward import Placement, detector, divide, place_on_canvas, probe_weight, weighted
+from ptycho_torch.physics.transforms import by_library, transformed
 from ptycho_torch.pinn.build import Constants, build, loss_of, objective_of
 from ptycho_torch.training.clipping import CLIP_NORM, clip
 from ptycho_torch.training.compiled import CompiledBody
@@ -443,6 +444,18 @@ def stitching(asked: Asked) -> Iterator[Row]:
         )
 
 
+def transforms(asked: Asked) -> Iterator[Row]:
+    """A transform of as many fields as the largest batch has, as a GPU makes it, and by the library."""
+    for size, batches in asked.sizes.items():
+        fields = torch.randn(max(batches), 1, size, size, dtype=torch.complex64, device=asked.device)
+        work = Work(0, 2 * fields.nbytes)
+        ways = (("transform, library", by_library), ("transform", transformed))
+        case = (size, None, len(fields))
+        yield from asked.rows(
+            (partial(way, fields), partial(Row, name, items=len(fields), case=case, work=work)) for name, way in ways
+        )
+
+
 def iterations(asked: Asked) -> Iterator[Row]:
     """One likelihood iteration over a scan, and one epoch of pty-chi's LSQML."""
     for size in asked.sizes:
@@ -552,6 +565,7 @@ PARTS = {
     "fitting": fitting,
     "inference": inference,
     "stitching": stitching,
+    "transforms": transforms,
     "iterations": iterations,
     "runs": runs,
 }

@@ -25,8 +25,12 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-# Sides of squares that are transformed here, and lines of them that a program transforms at once, two numbers a thread.
-SIDES, LINES = (64, 128), 32
+from ptycho_torch.physics.transforms import by_library
+
+# Sides of squares that are transformed here -> how many of them are transformed sooner than by the library.
+SIDES = {64: 1, 128: 100}
+# Lines of a square that a program transforms at once, two numbers a thread.
+LINES = 32
 # Registers of a thread, of which a GPU has so many that several programs work on each of its parts.
 REGISTERS = 80
 
@@ -66,8 +70,11 @@ class _Transformed(Function):
 
 def _transformed_by(x: Tensor, *, back: bool) -> Tensor:
     size = x.shape[-1]
+    squares = x.numel() // size**2
+    if squares < SIDES[size]:
+        return by_library(x, back=back)
     found = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _transformed[(x.numel() // size**2,)](
+    _transformed[(squares,)](
         *(_parts(x), _parts(found), turns(size, x.device), -1.0 if back else 1.0), **how(size), maxnreg=REGISTERS
     )
     return found

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ptycho_torch.base.kernels import made, may_be_launched
 
+# So many squares that kernels are tried.
+MANY = 128
 # Fields -> their transform, or its adjoint.
 Transform = Callable[..., Tensor]
 
@@ -37,5 +39,8 @@ def _transform_of(size: int, device: torch.device) -> Transform:
 
         return by_kernels if size in SIDES else by_library
 
-    square = torch.zeros(size, size, dtype=torch.complex64, device=device)
-    return made(make, lambda transform: transform(square), by_library, "transforms of fields have")
+    def trial(transform: Transform) -> None:
+        if transform is not by_library:
+            transform(torch.zeros(MANY, size, size, dtype=torch.complex64, device=device))
+
+    return made(make, trial, by_library, "transforms of fields have")
