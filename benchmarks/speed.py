@@ -446,6 +446,8 @@ def stitching(asked: Asked) -> Iterator[Row]:
 
 def transforms(asked: Asked) -> Iterator[Row]:
     """A transform of as many fields as the largest batch has, as a GPU makes it, and by the library."""
+    if asked.device.type != "cuda":
+        return
     for size, batches in asked.sizes.items():
         fields = torch.randn(max(batches), 1, size, size, dtype=torch.complex64, device=asked.device)
         work = Work(0, 2 * fields.nbytes)
