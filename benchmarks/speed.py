@@ -512,7 +512,7 @@ def iterations_of_many(asked: Asked, size: int) -> Iterator[Row]:
     mask = torch.ones(size, size, dtype=torch.bool, device=asked.device)
     scan = Scan(patterns.view(torch.uint16), positions, mask, None)
     for what, least in (("likelihood iteration, plain", 2**62), ("likelihood iteration", 0)):
-        with mock.patch.object(fastest, "FUSED_FROM", least):
+        with mock.patch.multiple(fastest, FUSED_FROM=least, JOINED_FROM=least):
             try:
                 yield iteration_of(asked, scan, placement, probe, what)
             except Exception as error:

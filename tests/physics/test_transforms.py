@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ptycho_torch.physics import transforms
-from ptycho_torch.physics.transforms import by_library
+from ptycho_torch.physics.transforms import SIDES, by_library
 from tests.kernels import DEVICES, told
 
 CHECKS = """
@@ -17,8 +17,8 @@ from ptycho_torch.physics.transforms import by_library
 
 device, size = sys.argv[1], int(sys.argv[2])
 torch.manual_seed(0)
-# The library would transform so few.
-transform_kernels.SIDES[size] = 1
+# Few of some sides are left to the library; here all are, or none.
+transform_kernels.SIDES[size] = int(sys.argv[3])
 
 def fields(*shape):
     return torch.complex(torch.randn(shape), torch.randn(shape)).to(device)
@@ -67,10 +67,10 @@ print("same")
 """
 
 
-@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize(("size", "least"), [(64, 1), (128, 1), (128, 100)])
 @pytest.mark.parametrize("device", DEVICES)
-def test_transforms_and_their_gradients_are_those_of_the_library(device, size):
-    told(CHECKS, device, size)
+def test_transforms_and_their_gradients_are_those_of_the_library(device, size, least):
+    told(CHECKS, device, size, least)
 
 
 @pytest.mark.parametrize("size", [64, 128])
@@ -87,9 +87,20 @@ def test_kernels_are_for_squares_of_some_sides_in_single_precision(monkeypatch):
         x = torch.ones(shape, dtype=dtype)
         torch.testing.assert_close(transforms.transformed(x), torch.fft.fft2(x))
     assert asked == [64]
-    monkeypatch.undo()
     # Of others the library does it, without a word.
-    assert transforms._transform_of.__wrapped__(24, torch.device("cpu")) is by_library
+    transforms.transformed(torch.ones(100, 100, dtype=torch.complex64))
+    assert asked == [64]
+
+
+@pytest.mark.gpu
+def test_a_gpu_has_kernels():
+    for size in SIDES:
+        told(
+            "from ptycho_torch.physics import transform_kernels, transforms; import torch\n"
+            f"kernels = transforms._transform_of({size}, torch.device('cuda')) is transform_kernels.by_kernels\n"
+            "print('same' if kernels else 'other')",
+            "cuda",
+        )
 
 
 def test_without_a_compiler_transforms_are_those_of_the_library_and_a_warning_says_so(monkeypatch, caplog):

@@ -47,6 +47,11 @@ class StoredPatterns:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type in which patterns come to the device."""
+        return self._type
+
     def middle(self, rows: slice, columns: slice) -> "StoredPatterns":
         """Return some pixels of all patterns, still stored."""
         return StoredPatterns(self._patterns[:, rows, columns], self._device, self._rows)

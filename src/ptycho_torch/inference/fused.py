@@ -1,4 +1,4 @@
-"""What the counts say of every pixel of fields on the detector, as one kernel each for a GPU.
+"""What the counts say of every pixel of fields on the detector, as one kernel each for a GPU; with transforms, too.
 
 The compiler that PyTorch brings along for GPUs makes the kernels when
 they are first launched, and keeps them for programs to come.
@@ -12,7 +12,8 @@ from torch import Tensor
 from ptycho_torch.inference.pages import Canvas, Fields, Judged, Lit, Number, Pages, Pixels
 from ptycho_torch.objectives.kernels import log1p
 from ptycho_torch.objectives.poisson import FLOOR, LEAST, REACH
-from ptycho_torch.physics.transform_kernels import SIDES, how, lines, load, rows_of, store, together, turns
+from ptycho_torch.physics.transform_kernels import given, how, lines, load, parts, places, store, together, turns
+from ptycho_torch.physics.transforms import SIDES
 
 # Pixels that a program of a kernel works on at once, two a thread, and how often it does where it makes sums.
 BLOCK, ROUNDS = 256, 16
@@ -25,7 +26,7 @@ _LOWEST = tl.constexpr(torch.finfo(torch.float32).eps - 1)
 
 
 class FusedPages(Pages):
-    """`Pages` for a GPU."""
+    """`Pages` for a GPU: sums are in any order."""
 
     def judged(
         self, field: Fields, along: tuple[Fields, Number] | None, haze: Number, pixels: Pixels, *, each: bool
@@ -39,8 +40,8 @@ class FusedPages(Pages):
         slope = torch.empty_like(field, memory_format=torch.contiguous_format)
         scaled = pixels.scan.count_scale is not None
         _judged[programs](
-            *(_room(field), _parts(change), length, haze),
-            *(*_counts(pixels), *_masks(pixels), sums, deviance, _parts(slope)),
+            *(_room(field), parts(change), length, haze),
+            *(*_counts(pixels), *_masks(pixels), sums, deviance, parts(slope)),
             *(size**2, modes, along is not None, scaled, each, BLOCK, ROUNDS),
         )
         return Judged(sums, deviance if each else None), slope
@@ -50,22 +51,29 @@ class FusedPages(Pages):
         programs = _programs(field, ROUNDS)
         sums = torch.empty(programs[0] * programs[1], device=field.device)
         _bent[programs](
-            *(_parts(field), _parts(change), haze, haze_change, *_masks(pixels), sums),
+            *(parts(field), parts(change), haze, haze_change, *_masks(pixels), sums),
             *(field.shape[-1] ** 2, field.shape[1], BLOCK, ROUNDS),
         )
         return sums
 
+
+class JoinedPages(FusedPages):
+    """`FusedPages` whose kernels transform too, where there is one mode and its side is one of SIDES.
+
+    What such a kernel writes for itself, and what it has just read, stays in the cache.
+    """
+
     def changed(
         self, lit: Lit, along: Canvas, field: Fields, haze: Number, haze_change: Number, pixels: Pixels
     ) -> tuple[Fields, Tensor]:
-        """Return how fields change, and what is bent by it, as `Pages.changed` does: with the transform of one mode."""
+        """Return how fields change, and what is bent by it, as `Pages.changed` does."""
         frames, modes, size, _ = field.shape
         if modes > 1 or size not in SIDES:
             return super().changed(lit, along, field, haze, haze_change, pixels)
         change = torch.empty_like(field, memory_format=torch.contiguous_format)
         sums = torch.empty(frames, device=field.device)
         _changed[(frames,)](
-            *(_parts(lit.probes), _parts(along), lit.look.first, _parts(field), _parts(change), haze, haze_change),
+            *(parts(lit.probes), parts(along), lit.look.first, parts(field), parts(change), haze, haze_change),
             *(*_masks(pixels), sums, turns(size, field.device), along.shape[1]),
             **how(size),
         )
@@ -83,7 +91,7 @@ class FusedPages(Pages):
         *,
         each: bool,
     ) -> Judged:
-        """Judge fields further along a line, as `Pages.judged_further` does: with the transform of one mode."""
+        """Judge fields further along a line, as `Pages.judged_further` does."""
         frames, modes, size, _ = field.shape
         if modes > 1 or size not in SIDES:
             return super().judged_further(lit, field, change, length, haze, pixels, gradient, each=each)
@@ -91,8 +99,8 @@ class FusedPages(Pages):
         deviance = _room_for_deviance(field, each)
         back = torch.empty_like(field, memory_format=torch.contiguous_format)
         _judged_further[(frames,)](
-            *(_room(field), _parts(change), length, haze, *_counts(pixels), *_masks(pixels), sums, deviance),
-            *(_parts(back), _parts(lit.probes), lit.look.first, _room(gradient), turns(size, field.device)),
+            *(_room(field), parts(change), length, haze, *_counts(pixels), *_masks(pixels), sums, deviance),
+            *(parts(back), parts(lit.probes), lit.look.first, _room(gradient), turns(size, field.device)),
             gradient.shape[1],
             **{"SCALED": pixels.scan.count_scale is not None, "EACH": each, **how(size)},
         )
@@ -102,10 +110,6 @@ class FusedPages(Pages):
 def _programs(field: Fields, rounds: int) -> tuple[int, int]:
     """Return how many frames there are, and into how many parts each is cut for so many rounds."""
     return len(field), triton.cdiv(field.shape[-1] ** 2, BLOCK * rounds)
-
-
-def _parts(field: Tensor) -> Tensor:
-    return torch.view_as_real(field.contiguous())
 
 
 def _room(field: Tensor) -> Tensor:
@@ -270,6 +274,11 @@ def _judged(
 
 
 @triton.jit
+def _bend(change_in_counts, expected):
+    return change_in_counts * change_in_counts / tl.maximum(expected, _FLOOR)
+
+
+@triton.jit
 def _bent(
     field,
     change,
@@ -300,7 +309,7 @@ def _bent(
             expected += a * a + b * b
             change_in_counts += 2 * (a * c + b * d)
         _, used = _used(mask, held, pixel, pixel < n_pixels)
-        bends += used * change_in_counts * change_in_counts / tl.maximum(expected, _FLOOR)
+        bends += used * _bend(change_in_counts, expected)
     tl.store(sums + frame * tl.num_programs(1) + part, tl.sum(bends))
 
 
@@ -332,9 +341,9 @@ def _changed(
     light = tl.load(haze)
     light_change = tl.load(haze_change)
     line, j, f = tl.arange(0, LINES), tl.arange(0, 16), tl.arange(0, R)
-    of_columns, to_columns = rows_of(N * j, LINES), rows_of(N * f, LINES)
-    of_rows, to_rows = rows_of(N * line, 16), rows_of(N * line, R)
-    on_canvas, pixel = rows_of(width * j, LINES), N * line[:, None] + f[None, :]
+    of_columns, to_columns = places(N * j, LINES), places(N * f, LINES)
+    of_rows, to_rows = places(N * line, 16), places(N * line, R)
+    on_canvas, pixel = places(width * j, LINES), N * line[:, None] + f[None, :]
     for start in range(0, N, LINES):
         re = ()
         im = ()
@@ -349,12 +358,7 @@ def _changed(
     tl.debug_barrier()
     total = 0.0
     for start in range(0, N, LINES):
-        re = ()
-        im = ()
-        for k in tl.static_range(R):
-            a, b = load(change + 2 * (start * N + 16 * k), of_rows)
-            re = re + (a,)
-            im = im + (b,)
+        re, im = given(change + 2 * start * N, of_rows, 16, R)
         re, im = lines(re, im, table, R, False, False)
         # Others of the program read what is written now.
         tl.debug_barrier()
@@ -365,7 +369,7 @@ def _changed(
             a, b = load(field + 2 * begin, to_rows)
             _, used = _used(mask + begin, held + begin, pixel, True)
             change_in_counts = light_change + 2 * (a * re[g] + b * im[g])
-            bends += used * change_in_counts * change_in_counts / tl.maximum(light + a * a + b * b, _FLOOR)
+            bends += used * _bend(change_in_counts, light + a * a + b * b)
         total += tl.sum(bends)
     tl.store(sums + frame, total)
 
@@ -408,9 +412,9 @@ def _judged_further(
     light = tl.load(haze)
     further = tl.load(length)
     line, j, f = tl.arange(0, LINES), tl.arange(0, 16), tl.arange(0, R)
-    of_columns, to_columns = rows_of(N * j, LINES), rows_of(N * f, LINES)
-    of_rows, to_rows = rows_of(N * line, 16), rows_of(N * line, R)
-    on_canvas, pixel = rows_of(width * f, LINES), N * line[:, None] + j[None, :]
+    of_columns, to_columns = places(N * j, LINES), places(N * f, LINES)
+    of_rows, to_rows = places(N * line, 16), places(N * line, R)
+    on_canvas, pixel = places(width * f, LINES), N * line[:, None] + j[None, :]
     told = (0.0, 0.0, 0.0, 0.0, 0.0)
     for start in range(0, N, LINES):
         deviances = tl.zeros([LINES, 16], tl.float32)
@@ -440,22 +444,17 @@ def _judged_further(
                 tl.store(deviance + begin + pixel, here)
             re = re + (2 * residual * real,)
             im = im + (2 * residual * imaginary,)
-        parts = deviances, differences, roots, tempered, residuals
-        a, b, c, d, e = tl.reduce(tl.reduce(parts, 1, _added), 0, _added)
+        of_rows_here = tl.reduce((deviances, differences, roots, tempered, residuals), 1, _added)
+        a, b, c, d, e = tl.reduce(of_rows_here, 0, _added)
         told = told[0] + a, told[1] + b, told[2] + c, told[3] + d, told[4] + e
         re, im = lines(re, im, table, R, True, False)
         for g in tl.static_range(16):
             store(back + 2 * (start * N + R * g), to_rows, re[g], im[g])
-    for k in tl.static_range(5):
+    for k in tl.static_range(len(told)):
         tl.store(sums + frame + k * tl.num_programs(0), told[k])
     tl.debug_barrier()
     for start in range(0, N, LINES):
-        re = ()
-        im = ()
-        for k in tl.static_range(R):
-            a, b = load(back + 2 * (16 * k * N + start), of_columns)
-            re = re + (a,)
-            im = im + (b,)
+        re, im = given(back + 2 * start, of_columns, 16 * N, R)
         re, im = lines(re, im, table, R, True, True)
         for g in tl.static_range(16):
             a, b = load(lit + 2 * (R * g * N + start), to_columns)

@@ -110,7 +110,7 @@ def refine(
         world=world,
     )
     n_pixels = len(likelihood.frames) * scan.size**2 * refinement.iterations
-    likelihood = likelihood.computing(pages_for(scan.positions.device, n_pixels))
+    likelihood = likelihood.computing(pages_for(scan, n_pixels))
     walk = _Walk(likelihood, start, refinement)
     light = likelihood.light(start)
 

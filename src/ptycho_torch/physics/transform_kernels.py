@@ -25,10 +25,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ptycho_torch.physics.transforms import by_library
+from ptycho_torch.physics.transforms import SIDES, by_library
 
-# Sides of squares that are transformed here -> how many of them are transformed sooner than by the library.
-SIDES = {64: 1, 128: 100}
 # Lines of a square that a program transforms at once, two numbers a thread.
 LINES = 32
 # Registers of a thread, of which a GPU has so many that several programs work on each of its parts.
@@ -75,19 +73,32 @@ def _transformed_by(x: Tensor, *, back: bool) -> Tensor:
         return by_library(x, back=back)
     found = torch.empty_like(x, memory_format=torch.contiguous_format)
     _transformed[(squares,)](
-        *(_parts(x), _parts(found), turns(size, x.device), -1.0 if back else 1.0), **how(size), maxnreg=REGISTERS
+        *(parts(x), parts(found), turns(size, x.device), -1.0 if back else 1.0), **how(size), maxnreg=REGISTERS
     )
     return found
 
 
-def _parts(fields: Tensor) -> Tensor:
+def parts(fields: Tensor) -> Tensor:
+    """Return fields as kernels read them: real and imaginary parts, row after row."""
     return torch.view_as_real(fields.resolve_conj().contiguous())
 
 
 @triton.jit
-def rows_of(begin, N: tl.constexpr):
+def places(begin, N: tl.constexpr):
     """Return where N complex numbers lie that follow each other, from the beginning of every row."""
     return 2 * begin[:, None] + tl.arange(0, 2 * N)[None, :]
+
+
+@triton.jit
+def given(pointer, place, APART, N: tl.constexpr):
+    """Return N tensors of complex numbers, the places of each APART from those before: real and imaginary parts."""
+    re = ()
+    im = ()
+    for k in tl.static_range(N):
+        real, imaginary = load(pointer + 2 * k * APART, place)
+        re = re + (real,)
+        im = im + (imaginary,)
+    return re, im
 
 
 @triton.jit
@@ -178,15 +189,10 @@ def _halves_joined(x, HALF: tl.constexpr):
 
 
 @triton.jit
-def _apart(x, LEVELS: tl.constexpr):
-    """Return 2^LEVELS tensors, of which the last axis says which."""
-    if LEVELS == 4:
-        parts = (tl.reshape(x, [x.shape[0], x.shape[1], 2, 2, 2, 2]),)
-    elif LEVELS == 3:
-        parts = (tl.reshape(x, [x.shape[0], x.shape[1], 2, 2, 2]),)
-    else:
-        parts = (tl.reshape(x, [x.shape[0], x.shape[1], 2, 2]),)
-    for level in tl.static_range(LEVELS):
+def _apart(x):
+    """Return 16 tensors, of which the last axis says which."""
+    parts = (tl.reshape(x, [x.shape[0], x.shape[1], 2, 2, 2, 2]),)
+    for level in tl.static_range(4):
         parts = _every_other(parts, 2**level)
     return parts
 
@@ -203,11 +209,11 @@ def _every_other(x, N: tl.constexpr):
 
 
 @triton.jit
-def _exchanged(x, N: tl.constexpr, LEVELS: tl.constexpr, TO_LEVELS: tl.constexpr, FIRST: tl.constexpr):
-    """Return 2^TO_LEVELS tensors of N numbers a line that were N = 2^LEVELS tensors."""
+def _exchanged(x, N: tl.constexpr, LEVELS: tl.constexpr, FIRST: tl.constexpr):
+    """Return 16 tensors of N numbers a line that were N = 2^LEVELS tensors of 16."""
     x = _joined(x, N, LEVELS)
     x = tl.permute(x, [2, 1, 0]) if FIRST else tl.permute(x, [0, 2, 1])
-    return _apart(x, TO_LEVELS)
+    return _apart(x)
 
 
 @triton.jit
@@ -216,36 +222,36 @@ def lines(re, im, table, R: tl.constexpr, BACK: tl.constexpr, FIRST: tl.constexp
     LEVELS: tl.constexpr = 2 if R == 4 else 3
     re, im = _few(re, im, R, LEVELS, BACK)
     re, im = _twiddled(re, im, table, R, BACK, FIRST)
-    re, im = _exchanged(re, R, LEVELS, 4, FIRST), _exchanged(im, R, LEVELS, 4, FIRST)
+    re, im = _exchanged(re, R, LEVELS, FIRST), _exchanged(im, R, LEVELS, FIRST)
     return _few(re, im, 16, 4, BACK)
 
 
+@triton.jit
+def _times(x, factor, N: tl.constexpr):
+    y = ()
+    for k in tl.static_range(N):
+        y = y + (factor * x[k],)
+    return y
+
+
 @triton.jit(do_not_specialize=["sign"])
-def _transformed(given, found, table, sign, R: tl.constexpr, LINES: tl.constexpr):
+def _transformed(fields, found, table, sign, R: tl.constexpr, LINES: tl.constexpr):
     N: tl.constexpr = 16 * R
-    given += 2 * tl.program_id(0).to(tl.int64) * N * N
+    fields += 2 * tl.program_id(0).to(tl.int64) * N * N
     found += 2 * tl.program_id(0).to(tl.int64) * N * N
     line, j, f = tl.arange(0, LINES), tl.arange(0, 16), tl.arange(0, R)
-    of_columns, to_columns = rows_of(N * j, LINES), rows_of(N * f, LINES)
-    of_rows, to_rows = rows_of(N * line, 16), rows_of(N * line, R)
+    of_columns, to_columns = places(N * j, LINES), places(N * f, LINES)
+    of_rows, to_rows = places(N * line, 16), places(N * line, R)
     for start in range(0, N, LINES):
-        re = ()
-        im = ()
-        for k in tl.static_range(R):
-            real, imaginary = load(given + 2 * (16 * k * N + start), of_columns)
-            re = re + (real,)
-            im = im + (sign * imaginary,)
+        re, im = given(fields + 2 * start, of_columns, 16 * N, R)
+        # The adjoint is the transform of conjugates, conjugate.
+        im = _times(im, sign, R)
         re, im = lines(re, im, table, R, False, True)
         for g in tl.static_range(16):
             store(found + 2 * (R * g * N + start), to_columns, re[g], im[g])
     tl.debug_barrier()
     for start in range(0, N, LINES):
-        re = ()
-        im = ()
-        for k in tl.static_range(R):
-            real, imaginary = load(found + 2 * (start * N + 16 * k), of_rows)
-            re = re + (real,)
-            im = im + (imaginary,)
+        re, im = given(found + 2 * start * N, of_rows, 16, R)
         re, im = lines(re, im, table, R, False, False)
         # Others of the program read what is written now.
         tl.debug_barrier()
