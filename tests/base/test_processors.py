@@ -5,7 +5,15 @@ import os
 import pytest
 
 from ptycho.base import processors
-from ptycho.base.processors import THREADS, granted_processors, shared_threads, take_granted_threads
+from ptycho.base.processors import (
+    FEW,
+    LOOKS,
+    THREADS,
+    WAITING,
+    granted_processors,
+    shared_threads,
+    take_granted_threads,
+)
 
 
 def groups_of(folder, ours, **files):
@@ -49,6 +57,19 @@ def test_threads_are_those_granted_unless_somebody_chose(monkeypatch, granted, c
         monkeypatch.delenv(THREADS)
     take_granted_threads()
     assert os.environ.get(THREADS) == expected
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"), [({}, FEW), ({LOOKS: "infinite"}, "infinite"), ({WAITING: "active"}, None)]
+)
+def test_threads_that_wait_sleep_soon_unless_somebody_chose(monkeypatch, chosen, expected):
+    for name in (LOOKS, WAITING):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    take_granted_threads()
+    found = os.environ.pop(LOOKS, None)
+    assert found == expected
 
 
 @pytest.mark.parametrize(

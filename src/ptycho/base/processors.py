@@ -8,6 +8,12 @@ from pathlib import Path
 GROUPS = Path("/sys/fs/cgroup")
 OURS = Path("/proc/self/cgroup")
 THREADS = "OMP_NUM_THREADS"
+# How often a thread of GNU's OpenMP, which PyTorch brings along, looks whether the others are done before it sleeps. Of
+# its own accord it looks for milliseconds: beside a program that keeps a processor busy it so takes the time of the
+# very thread that it waits for. This is about as long as waking up takes.
+LOOKS, FEW = "GOMP_SPINCOUNT", "1000"
+# What else says how threads wait.
+WAITING = "OMP_WAIT_POLICY"
 
 
 def granted_processors(groups: Path = GROUPS, ours: Path = OURS) -> int | None:
@@ -33,11 +39,14 @@ def granted_processors(groups: Path = GROUPS, ours: Path = OURS) -> int | None:
 def take_granted_threads() -> None:
     """Let numerical libraries that are opened from now on use as many threads as there are processors granted.
 
-    They would use all processors of the machine and wait for each other. A number that somebody chose stays.
+    They would use all processors of the machine and wait for each other. A thread that waits for others sleeps soon:
+    they may have no processor while another program runs. What somebody chose stays.
     """
     granted = granted_processors()
     if granted is not None and granted < (os.cpu_count() or 1):
         os.environ.setdefault(THREADS, str(granted))
+    if WAITING not in os.environ:
+        os.environ.setdefault(LOOKS, FEW)
 
 
 def usable_processors() -> int:
