@@ -57,7 +57,8 @@ def main() -> None:
         rows.append([f"{looks}, ptycho" if looks == FEW else looks, f"{alone:.1f}", f"{two:.1f}"])
         print(rows[-1], flush=True)
     table = text_table(["looks before sleep", "alone, ms a step", "two at once"], rows)
-    words = f"{platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {time.perf_counter() - begun:.0f} s in all"
+    machine = f"{platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} processors"
+    words = f"{machine}, load {os.getloadavg()[0]:.1f}, {time.perf_counter() - begun:.0f} s in all"
     print(f"{words}\n\n{table}")
     if asked.out:
         write_text(asked.out, f"$ {shlex.join(['python', *sys.argv])}\n{words}\n\n{table}\n")
