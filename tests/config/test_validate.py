@@ -75,6 +75,7 @@ def test_a_model_that_cannot_be_built_is_refused(choice):
         {"n_groups": 0},
         {"n_subsample": 0},
         {"subsample_seed": -1},
+        {"subsample_seed": 2**32},
         {"neighbor_count": 0},
         {"gradient_clip_val": -1.0},
         {"momentum": 1.0},

@@ -33,8 +33,8 @@ def is_number(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, Real)
 
 
-def whole(config: Any, *names: str, least: int, optional: bool = False) -> None:
-    """Refuse a field that is not a whole number of at least ``least``; None passes where it is ``optional``.
+def whole(config: Any, *names: str, least: int, most: float = math.inf, optional: bool = False) -> None:
+    """Refuse a field that is no whole number from ``least`` to ``most``; None passes where it is ``optional``.
 
     Raises
     ------
@@ -45,10 +45,9 @@ def whole(config: Any, *names: str, least: int, optional: bool = False) -> None:
         value = getattr(config, name)
         if optional and value is None:
             continue
-        if not is_whole(value) or value < least:
-            raise ConfigError(
-                f"{name} is {value!r}; expected a whole number, {least} or more; set {name} to {least} or more"
-            )
+        if not is_whole(value) or not least <= value <= most:
+            range_ = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            raise ConfigError(f"{name} is {value!r}; expected a whole number, {range_}; set {name} to {range_}")
 
 
 def number(

@@ -104,7 +104,7 @@ def validate_inference(config: InferenceConfig) -> None:
 
 def _check_grouping(config: TrainingConfig | InferenceConfig) -> None:
     whole(config, "n_images", "n_groups", "n_subsample", least=1, optional=True)
-    whole(config, "subsample_seed", least=0, optional=True)
+    whole(config, "subsample_seed", least=0, most=2**32 - 1, optional=True)
     whole(config, "neighbor_count", least=1)
     members = config.model.gridsize**2
     whole(config, "neighbor_pool_size", least=members, optional=True)
